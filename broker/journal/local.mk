@@ -1,0 +1,1 @@
+# Sources, programs and tests of this part are listed here.

@@ -1,0 +1,3 @@
+include broker/journal/local.mk
+include broker/namespace/local.mk
+include broker/daemon.mk

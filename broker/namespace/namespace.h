@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The namespace: a deterministic state machine over LMDB tables. Entries go in by
+ * namespace_apply in log order; point look-ups see everything applied so far; listings
+ * read a committed snapshot. Plain structs and packed protobuf at the border, no sockets.
+ *
+ * Threads: a namespace_t belongs to one thread (which holds its open write transaction).
+ * A namespace_reader_t belongs to another one and sees what namespace_commit made
+ * durable or at least visible. */
+#ifndef BROKER_NAMESPACE_NAMESPACE_H
+#define BROKER_NAMESPACE_NAMESPACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/arena.h"
+#include "common/error.h"
+#include "msgs/control.pb-c.h"
+#include "msgs/copykey.h"
+
+typedef struct namespace namespace_t;
+typedef struct namespace_reader namespace_reader_t;
+
+/* Opens or makes DIR/namespace (LMDB). */
+namespace_t *namespace_open (const char *dir, dfs_error_t *err);
+/* Commits and closes. */
+void namespace_close (namespace_t **self_p);
+
+/* Index and term of the last entry applied; of the last one durable on disk. */
+uint64_t namespace_applied (const namespace_t *self);
+uint64_t namespace_durable (const namespace_t *self);
+bool namespace_seeded (const namespace_t *self);
+
+/* Applies the entry at INDEX (must be applied + 1); DATA is a packed Dfs__Entry. What the
+ * entry asked for may be refused: that is in *RESULT (allocated from ARENA), and the
+ * function still returns 0. A negative return means that this broker cannot go on (disk
+ * error, entry version it does not know, hash that differs: DFS_EDAMAGED). */
+int namespace_apply (namespace_t *self, uint64_t index, uint64_t term, const void *data,
+                     size_t len, arena_t *arena, Dfs__OpResult **result,
+                     dfs_error_t *err);
+/* Commits the open transaction with full sync. Afterwards namespace_durable = applied. */
+int namespace_commit (namespace_t *self, dfs_error_t *err);
+/* True when there is something to commit. */
+bool namespace_dirty (const namespace_t *self);
+/* Sum over all records, 16 bytes. */
+void namespace_hash (const namespace_t *self, uint8_t hash[16]);
+
+/* --- point look-ups: see what is applied, before its commit as well --- */
+
+/* PATH as a client sent it (normalised here). Fills ATTR from ARENA. */
+int namespace_stat (namespace_t *self, const void *path, size_t len, bool follow,
+                    arena_t *arena, Dfs__Attr **attr, dfs_error_t *err);
+/* Extents of INODE at VERSION (current, or still held by the past) from file offset
+ * OFFSET on, at most MAX; *MORE when there are others. DFS_ESTALE when that version is
+ * gone. */
+int namespace_extents (namespace_t *self, uint64_t inode, uint64_t version,
+                       uint64_t offset, size_t max, arena_t *arena,
+                       Dfs__Extent ***extents, size_t *n, bool *more, dfs_error_t *err);
+/* Inline bytes by digest; borrowed until the next apply. 1, 0 or negative. */
+int namespace_inline (namespace_t *self, const uint8_t digest[32], const void **data,
+                      size_t *len, dfs_error_t *err);
+
+typedef struct chunk_facts {
+    uint64_t refs;      /* 0: no record */
+    uint64_t length;
+    uint32_t replicas;  /* strictest policy that refers to it */
+    uint64_t condemned; /* log index, 0: not */
+} chunk_facts_t;
+/* 1 with FACTS, 0 no record. */
+int namespace_chunk (namespace_t *self, const copykey_t *key, chunk_facts_t *facts,
+                     dfs_error_t *err);
+
+/* The strictest policy id → policy; members; users. Returns 1, 0, negative. */
+int namespace_policy (namespace_t *self, uint32_t id, arena_t *arena, Dfs__Policy **out,
+                      dfs_error_t *err);
+/* All members and users, n of them, from ARENA. */
+int namespace_members (namespace_t *self, arena_t *arena, Dfs__Member ***out, size_t *n,
+                       dfs_error_t *err);
+int namespace_users (namespace_t *self, arena_t *arena, Dfs__User ***out, size_t *n,
+                     dfs_error_t *err);
+
+typedef struct namespace_totals {
+    uint64_t files;
+    uint64_t directories;
+    uint64_t symlinks;
+    uint64_t bytes_logical; /* sum of file sizes */
+    uint64_t chunks;        /* records with references */
+    uint64_t bytes_unique;  /* of chunks and inline contents */
+    uint64_t inline_bytes;
+    uint64_t past_records;
+    uint64_t jobs;          /* open ones */
+    uint64_t sessions;
+} namespace_totals_t;
+void namespace_totals (const namespace_t *self, namespace_totals_t *out);
+
+/* Work the leader should propose: an open job (id > 0) or 0. */
+uint64_t namespace_next_job (namespace_t *self);
+/* Sessions whose last entry is older than TIME_NS, at most MAX. */
+size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *out,
+                                size_t max);
+/* Time at which the oldest past record was overwritten, UINT64_MAX when there is none. */
+uint64_t namespace_oldest_past (namespace_t *self);
+/* Log time of the last entry. */
+uint64_t namespace_time (const namespace_t *self);
+void namespace_identity (const namespace_t *self, uint8_t cluster_id[16],
+                         uint32_t *incarnation);
+
+/* --- listings, on a thread of their own --- */
+
+namespace_reader_t *namespace_reader_new (namespace_t *self, dfs_error_t *err);
+void namespace_reader_destroy (namespace_reader_t **self_p);
+/* Index that a listing started now would see. */
+uint64_t namespace_reader_index (namespace_reader_t *self);
+/* One page of a listing (control.proto List → Listing), from ARENA, packed size bounded
+ * to 900 KiB. Names come in byte order; recursive listings are depth first and give paths
+ * relative to the listed directory. A cursor of another index goes on at its name. */
+int namespace_list (namespace_reader_t *self, const Dfs__List *asked, arena_t *arena,
+                    Dfs__Listing **out, dfs_error_t *err);
+/* Every chunk with references, in key order after AFTER (NULL: from the start): for
+ * repair and statistics. Returns the number filled. */
+typedef struct chunk_row {
+    copykey_t key;
+    chunk_facts_t facts;
+} chunk_row_t;
+int namespace_chunks (namespace_reader_t *self, const copykey_t *after, chunk_row_t *out,
+                      size_t max, dfs_error_t *err);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* libdfs: files in a dfs cluster, from any program. Calls block; work inside is parallel.
+ * A dfs_t may be used by one thread at a time, several dfs_t by several threads. The
+ * library has its own ZeroMQ context and threads, installs no signal or atexit handler
+ * and keeps nothing process-wide; a dfs_t used after fork () in the child answers
+ * DFS_EFORK. Paths are absolute, bytes, NUL-terminated. Functions return 0 or a negative
+ * DFS_E… code with text in ERR (which may be NULL). */
+#ifndef DFS_H
+#define DFS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "dfs_error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct dfs dfs_t;
+
+typedef struct dfs_options {
+    const char *config; /* path of cluster.cfg; NULL: $DFS_CONFIG and the usual places */
+    const char *user;   /* NULL: $DFS_USER, else "admin" */
+    uint32_t timeout_ms; /* of one operation without any progress; 0: 30 s */
+    void (*log) (int level, const char *line, void *arg); /* NULL: nothing is logged */
+    void *log_arg;
+} dfs_options_t;
+
+/* Connects (at most timeout_ms). OPTIONS may be NULL. Returns owned, NULL on failure. */
+dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err);
+/* Ends; NULL is fine. */
+void dfs_close (dfs_t **dfs_p);
+const char *dfs_version (void);
+
+/* --- names --- */
+
+enum dfs_type { DFS_NONE, DFS_FILE, DFS_DIRECTORY, DFS_SYMLINK, DFS_SPECIAL };
+
+typedef struct dfs_stat {
+    enum dfs_type type;
+    uint32_t mode; /* permission bits */
+    uint32_t uid, gid, nlink;
+    uint64_t inode, size, mtime_ns, ctime_ns;
+    uint64_t version; /* log index of the commit that made it */
+    uint64_t chunks, chunk_size;
+    uint32_t replicas, policy;
+    char owner[64];
+    uint8_t sha256_tree[32]; /* over the extent list */
+    bool has_tree;
+    char *target; /* of a symlink, else NULL */
+} dfs_stat_t;
+
+/* FOLLOW: a symlink at the end of PATH. Free the target with dfs_stat_clear. */
+int dfs_stat (dfs_t *dfs, const char *path, bool follow, dfs_stat_t *st,
+              dfs_error_t *err);
+/* Many at once (for `stat` rates): CODES[i] and ST[i] for PATHS[i]. */
+int dfs_stat_many (dfs_t *dfs, const char *const *paths, size_t n, bool follow,
+                   dfs_stat_t *st, int *codes, dfs_error_t *err);
+void dfs_stat_clear (dfs_stat_t *st);
+
+typedef struct dfs_list_options {
+    bool recursive;
+    bool brief;          /* only names and types are needed: faster */
+    const char *pattern; /* fnmatch of the name, or NULL */
+} dfs_list_options_t;
+/* Calls EACH for each entry in name order (recursive: depth first), PATH relative to the
+ * directory; borrowed during the call. EACH returns 0 to go on; anything else ends the
+ * listing and is returned. All entries are of one moment. */
+int dfs_list (dfs_t *dfs, const char *path, const dfs_list_options_t *options,
+              int (*each) (const char *path, const dfs_stat_t *st, void *arg), void *arg,
+              dfs_error_t *err);
+
+int dfs_mkdir (dfs_t *dfs, const char *path, uint32_t mode, bool parents,
+               dfs_error_t *err);
+int dfs_rmdir (dfs_t *dfs, const char *path, dfs_error_t *err);
+/* RECURSIVE removes a tree at once. */
+int dfs_unlink (dfs_t *dfs, const char *path, bool recursive, dfs_error_t *err);
+/* Many files at once, many in flight; CODES[i] per path. */
+int dfs_unlink_many (dfs_t *dfs, const char *const *paths, size_t n, int *codes,
+                     dfs_error_t *err);
+int dfs_rename (dfs_t *dfs, const char *from, const char *to, bool no_replace,
+                dfs_error_t *err);
+/* Copies one file without moving data. */
+int dfs_clone (dfs_t *dfs, const char *from, const char *to, bool no_replace,
+               dfs_error_t *err);
+int dfs_symlink (dfs_t *dfs, const char *target, const char *path, bool replace,
+                 dfs_error_t *err);
+/* MTIME_NS UINT64_MAX and MODE UINT32_MAX: unchanged. */
+int dfs_setattr (dfs_t *dfs, const char *path, uint32_t mode, uint64_t mtime_ns,
+                 dfs_error_t *err);
+
+/* --- content --- */
+
+typedef struct dfs_progress {
+    uint64_t bytes, bytes_total; /* total 0: not known (a pipe) */
+    uint64_t files, files_total;
+    uint64_t bytes_sent; /* put: what went over the network; the rest was there already */
+} dfs_progress_t;
+/* Called from the thread that called dfs_put or dfs_get, about ten times a second.
+ * Returning anything but 0 cancels (DFS_ECANCELED). */
+typedef int (dfs_progress_f) (const dfs_progress_t *progress, void *arg);
+
+enum dfs_put_flags {
+    DFS_PUT_CREATE = 1,  /* may make the file */
+    DFS_PUT_REPLACE = 2, /* may replace it */
+    DFS_PUT_APPEND = 4,  /* atomic append */
+    DFS_PUT_PARENTS = 8, /* make missing directories */
+};
+
+/* One file to store: from PATH of the local file system, or FD when path is NULL. */
+typedef struct dfs_put_item {
+    const char *source;
+    int fd;
+    const char *dest;
+    uint32_t mode;      /* permission bits; UINT32_MAX: the source's, or 0644 */
+    uint64_t mtime_ns;  /* UINT64_MAX: the source's, or now */
+    uint64_t if_version; /* 0: any */
+    /* out */
+    int code;
+    dfs_error_t error;  /* text when code < 0 */
+    uint64_t version;
+    uint64_t size;
+    uint32_t copies;    /* fewest of any chunk: below the policy when workers are dead */
+} dfs_put_item_t;
+
+typedef struct dfs_put_options {
+    int flags;       /* enum dfs_put_flags; 0: create and replace */
+    uint64_t chunk_size; /* 0: the policy's */
+    dfs_progress_f *progress;
+    void *progress_arg;
+} dfs_put_options_t;
+
+/* Stores N files, many in flight; each appears whole or not at all. Returns 0 when every
+ * item's code is 0, else the first failure (the others go on). What is there already, by
+ * content, is not sent again. */
+int dfs_put (dfs_t *dfs, dfs_put_item_t *items, size_t n, const dfs_put_options_t *options,
+             dfs_error_t *err);
+
+/* One file to fetch: to PATH (written as a temporary file beside it, verified, renamed)
+ * or to FD, in order, when path is NULL. */
+typedef struct dfs_get_item {
+    const char *source;
+    const char *dest;
+    int fd;
+    uint64_t offset;   /* with length: only this range */
+    uint64_t length;   /* UINT64_MAX: to the end */
+    bool keep_attributes; /* mode and mtime */
+    /* out */
+    int code;
+    dfs_error_t error;
+    uint64_t size;     /* bytes written */
+    uint64_t version;
+} dfs_get_item_t;
+
+typedef struct dfs_get_options {
+    bool sync; /* fsync each file before its rename */
+    dfs_progress_f *progress;
+    void *progress_arg;
+} dfs_get_options_t;
+
+int dfs_get (dfs_t *dfs, dfs_get_item_t *items, size_t n, const dfs_get_options_t *options,
+             dfs_error_t *err);
+
+/* Random access to an open file at one version. */
+typedef struct dfs_file dfs_file_t;
+dfs_file_t *dfs_file_open (dfs_t *dfs, const char *path, dfs_error_t *err);
+/* Returns bytes read (0 at the end), or negative. */
+ssize_t dfs_file_read (dfs_file_t *file, void *buf, size_t len, uint64_t offset,
+                       dfs_error_t *err);
+uint64_t dfs_file_size (const dfs_file_t *file);
+void dfs_file_close (dfs_file_t **file_p);
+
+/* --- health --- */
+
+typedef struct dfs_broker_info {
+    char name[64], endpoint[128], role[16];
+    uint64_t log_index, applied, memory;
+} dfs_broker_info_t;
+
+typedef struct dfs_worker_info {
+    uint32_t id;
+    char name[64], endpoint[128], state[16], condition[16], location[256];
+    uint64_t chunks, bytes_used, bytes_free, memory, bytes_in, bytes_out;
+    uint64_t cache_hits, cache_misses, heard_ago_ns;
+    uint32_t cpu_permille, disk_permille, streams;
+} dfs_worker_info_t;
+
+typedef struct dfs_status {
+    char cluster[64], health[16], epoch[32], security[16];
+    dfs_broker_info_t *brokers;
+    size_t n_brokers;
+    dfs_worker_info_t *workers;
+    size_t n_workers;
+    char **notes;
+    size_t n_notes;
+    uint64_t files, directories, chunks, bytes_logical, bytes_unique, bytes_stored;
+    uint64_t chunks_under_replicated, chunks_lost, chunks_surplus;
+    uint64_t repair_queued, repair_active, repair_bytes_per_second, repair_eta_seconds;
+    uint64_t uptime_ns, sessions, inline_bytes;
+    uint32_t replicas, min_replicas;
+    uint64_t chunk_size;
+} dfs_status_t;
+int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err);
+void dfs_status_clear (dfs_status_t *status);
+
+typedef struct dfs_replica {
+    uint32_t worker;
+    char name[64], location[256], state[16];
+    uint64_t verified_at_ns;
+    int code; /* dfs_verify: DFS_OK, DFS_ENOENT (missing), DFS_EDAMAGED … */
+} dfs_replica_t;
+typedef struct dfs_chunk_info {
+    uint64_t index, offset, size;
+    char id[88];
+    bool inlined;
+    const dfs_replica_t *replicas;
+    size_t n_replicas;
+} dfs_chunk_info_t;
+typedef int (dfs_chunk_f) (const dfs_chunk_info_t *chunk, void *arg);
+/* Where each chunk of a file is. */
+int dfs_locate (dfs_t *dfs, const char *path, dfs_chunk_f *each, void *arg,
+                dfs_error_t *err);
+/* Re-hashes every replica of each chunk of a file, on the workers. */
+int dfs_verify (dfs_t *dfs, const char *path, dfs_chunk_f *each, void *arg,
+                dfs_error_t *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

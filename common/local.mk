@@ -1,0 +1,22 @@
+noinst_LTLIBRARIES += common/libcommon.la
+common_libcommon_la_SOURCES = \
+	common/arena.c common/arena.h \
+	common/buf.c common/buf.h \
+	common/clock.c common/clock.h \
+	common/daemon.c common/daemon.h \
+	common/dfs_error.h \
+	common/digest.c common/digest.h \
+	common/error.c common/error.h \
+	common/io.c common/io.h \
+	common/kv.c common/kv.h \
+	common/log.c common/log.h \
+	common/resolve.c common/resolve.h \
+	common/rng.c common/rng.h \
+	common/timer.c common/timer.h \
+	common/units.c common/units.h
+common_libcommon_la_LIBADD = $(CRYPTO_LIBS) $(LMDB_LIBS) $(ISAL_LIBS) $(PROTOBUF_C_LIBS) $(XXHASH_LIBS)
+include_HEADERS += common/dfs_error.h
+
+UNIT_TESTS += t/unit/common
+t_unit_common_SOURCES = t/unit/common.c
+t_unit_common_LDADD = common/libcommon.la $(CMOCKA_LIBS)

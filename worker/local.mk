@@ -1,0 +1,2 @@
+include worker/store/local.mk
+include worker/daemon.mk
