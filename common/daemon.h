@@ -17,10 +17,11 @@ typedef struct daemon_module {
 int daemon_signals (void);
 
 /* Starts MODULES (ended by name NULL); on failure stops those started. Then writes
- * READY_TEXT to READY_PATH (NULL: none) by rename, tells systemd, and waits on SIGNAL_FD
- * until SIGINT or SIGTERM; SIGHUP calls RELOAD (may be NULL). FATAL_FD (-1: none)
- * becoming readable is a failure reported by a module: leave with DFS_EINTERNAL. Then
- * stops in reverse and removes READY_PATH. Returns 0 or the code of the failure. */
+ * READY_TEXT to READY_PATH (NULL: none) by rename, tells systemd, and waits on
+ * SIGNAL_FD until SIGINT or SIGTERM; SIGHUP calls RELOAD (may be NULL). FATAL_FD (-1:
+ * none) becoming readable is a failure reported by a module: leave with DFS_EINTERNAL.
+ * Then stops in reverse and removes READY_PATH. Returns 0 or the code of the failure.
+ */
 int daemon_run (const daemon_module_t *modules, void *ctx, int signal_fd, int fatal_fd,
                 const char *ready_path, const char *(*ready_text) (void *ctx),
                 void (*reload) (void *ctx), dfs_error_t *err);

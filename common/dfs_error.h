@@ -11,45 +11,45 @@ extern "C" {
 #endif
 
 /* X (name, number, text, exit status) */
-#define DFS_ERROR_TABLE(X)                                                          \
-    X (DFS_OK, 0, "success", 0)                                                     \
-    X (DFS_EINTERNAL, -1, "internal error", 1)                                      \
-    X (DFS_EUSAGE, -2, "wrong usage", 2)                                            \
-    X (DFS_ECONFIG, -3, "bad configuration", 2)                                     \
-    X (DFS_ENOENT, -4, "no such file or directory", 3)                              \
-    X (DFS_EEXIST, -5, "already exists", 4)                                         \
-    X (DFS_ENOTDIR, -6, "not a directory", 1)                                       \
-    X (DFS_EISDIR, -7, "is a directory", 1)                                         \
-    X (DFS_ENOTEMPTY, -8, "directory not empty", 4)                                 \
-    X (DFS_ECONFLICT, -9, "version conflict", 4)                                    \
-    X (DFS_EPERM, -10, "permission denied", 5)                                      \
-    X (DFS_EQUOTA, -11, "quota exceeded", 5)                                        \
-    X (DFS_EAUTH, -12, "authentication refused", 5)                                 \
-    X (DFS_EUNAVAIL, -13, "unavailable", 6)                                         \
-    X (DFS_ENOREPLICAS, -14, "not enough workers for the copies asked for", 6)      \
-    X (DFS_ETIMEOUT, -15, "timed out", 6)                                           \
-    X (DFS_EDAMAGED, -16, "data damaged", 7)                                        \
-    X (DFS_ELOST, -17, "no live copy of the data", 7)                               \
-    X (DFS_ENOSPC, -18, "no space left on device", 1)                               \
-    X (DFS_EIO, -19, "input/output error", 1)                                       \
-    X (DFS_EROFS, -20, "read-only", 1)                                              \
-    X (DFS_EINVAL, -21, "invalid argument", 2)                                      \
-    X (DFS_ENAMETOOLONG, -22, "name too long", 2)                                   \
-    X (DFS_EPROTO, -23, "protocol error", 1)                                        \
-    X (DFS_EVERSION, -24, "unsupported version", 1)                                 \
-    X (DFS_ECLUSTER, -25, "belongs to another cluster", 5)                          \
-    X (DFS_ESTALE, -26, "stale", 6)                                                 \
-    X (DFS_EINUSE, -27, "already in use", 1)                                        \
-    X (DFS_ENOTMARKED, -28, "not a marked data directory", 1)                       \
-    X (DFS_ETOOBIG, -29, "too large", 1)                                            \
-    X (DFS_EAGAIN, -30, "busy, try again", 6)                                       \
-    X (DFS_ECANCELED, -31, "canceled", 1)                                           \
-    X (DFS_ENOTLEADER, -32, "not the leader", 6)                                    \
-    X (DFS_ECHANGED, -33, "source changed while it was read", 1)                    \
-    X (DFS_EFORK, -34, "handle used after fork", 1)                                 \
-    X (DFS_ESYS, -35, "system error", 1)                                            \
-    X (DFS_ENOMEM, -36, "memory budget exceeded", 1)                                \
-    X (DFS_ELOOP, -37, "too many levels of links, or a move into itself", 1)        \
+#define DFS_ERROR_TABLE(X)                                                             \
+    X (DFS_OK, 0, "success", 0)                                                        \
+    X (DFS_EINTERNAL, -1, "internal error", 1)                                         \
+    X (DFS_EUSAGE, -2, "wrong usage", 2)                                               \
+    X (DFS_ECONFIG, -3, "bad configuration", 2)                                        \
+    X (DFS_ENOENT, -4, "no such file or directory", 3)                                 \
+    X (DFS_EEXIST, -5, "already exists", 4)                                            \
+    X (DFS_ENOTDIR, -6, "not a directory", 1)                                          \
+    X (DFS_EISDIR, -7, "is a directory", 1)                                            \
+    X (DFS_ENOTEMPTY, -8, "directory not empty", 4)                                    \
+    X (DFS_ECONFLICT, -9, "version conflict", 4)                                       \
+    X (DFS_EPERM, -10, "permission denied", 5)                                         \
+    X (DFS_EQUOTA, -11, "quota exceeded", 5)                                           \
+    X (DFS_EAUTH, -12, "authentication refused", 5)                                    \
+    X (DFS_EUNAVAIL, -13, "unavailable", 6)                                            \
+    X (DFS_ENOREPLICAS, -14, "not enough workers for the copies asked for", 6)         \
+    X (DFS_ETIMEOUT, -15, "timed out", 6)                                              \
+    X (DFS_EDAMAGED, -16, "data damaged", 7)                                           \
+    X (DFS_ELOST, -17, "no live copy of the data", 7)                                  \
+    X (DFS_ENOSPC, -18, "no space left on device", 1)                                  \
+    X (DFS_EIO, -19, "input/output error", 1)                                          \
+    X (DFS_EROFS, -20, "read-only", 1)                                                 \
+    X (DFS_EINVAL, -21, "invalid argument", 2)                                         \
+    X (DFS_ENAMETOOLONG, -22, "name too long", 2)                                      \
+    X (DFS_EPROTO, -23, "protocol error", 1)                                           \
+    X (DFS_EVERSION, -24, "unsupported version", 1)                                    \
+    X (DFS_ECLUSTER, -25, "belongs to another cluster", 5)                             \
+    X (DFS_ESTALE, -26, "stale", 6)                                                    \
+    X (DFS_EINUSE, -27, "already in use", 1)                                           \
+    X (DFS_ENOTMARKED, -28, "not a marked data directory", 1)                          \
+    X (DFS_ETOOBIG, -29, "too large", 1)                                               \
+    X (DFS_EAGAIN, -30, "busy, try again", 6)                                          \
+    X (DFS_ECANCELED, -31, "canceled", 1)                                              \
+    X (DFS_ENOTLEADER, -32, "not the leader", 6)                                       \
+    X (DFS_ECHANGED, -33, "source changed while it was read", 1)                       \
+    X (DFS_EFORK, -34, "handle used after fork", 1)                                    \
+    X (DFS_ESYS, -35, "system error", 1)                                               \
+    X (DFS_ENOMEM, -36, "memory budget exceeded", 1)                                   \
+    X (DFS_ELOOP, -37, "too many levels of links, or a move into itself", 1)           \
     X (DFS_EMISSING, -38, "chunks must be sent again", 6)
 
 enum dfs_error_code {

@@ -98,8 +98,8 @@ int fail_errno (dfs_error_t *err, const char *fmt, ...)
         va_start (ap, fmt);
         int n = vsnprintf (err->text, sizeof err->text, fmt, ap);
         va_end (ap);
-        if (n >= 0 && (size_t) n < sizeof err->text)
-            snprintf (err->text + n, sizeof err->text - (size_t) n, ": %s",
+        if (n >= 0 && (size_t)n < sizeof err->text)
+            snprintf (err->text + n, sizeof err->text - (size_t)n, ": %s",
                       strerror (saved));
         err->code = code;
     }

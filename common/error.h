@@ -17,7 +17,8 @@ int fail_errno (dfs_error_t *err, const char *fmt, ...)
     __attribute__ ((format (printf, 2, 3)));
 
 /* Puts "formatted text: " before the text that ERR has; returns its code. */
-int wrap (dfs_error_t *err, const char *fmt, ...) __attribute__ ((format (printf, 2, 3)));
+int wrap (dfs_error_t *err, const char *fmt, ...)
+    __attribute__ ((format (printf, 2, 3)));
 
 /* DFS_E code for an errno value. */
 int error_from_errno (int errnum);

@@ -20,13 +20,15 @@ int io_close (int fd);
 /* Whole transfers: pread that meets the end of the file is DFS_EIO; io_pread_some
  * returns the bytes read. */
 int io_pread (int fd, void *buf, size_t len, uint64_t offset, dfs_error_t *err);
-ssize_t io_pread_some (int fd, void *buf, size_t len, uint64_t offset, dfs_error_t *err);
+ssize_t io_pread_some (int fd, void *buf, size_t len, uint64_t offset,
+                       dfs_error_t *err);
 int io_pwrite (int fd, const void *buf, size_t len, uint64_t offset, dfs_error_t *err);
 int io_pwritev (int fd, const struct iovec *iov, int n, uint64_t offset,
                 dfs_error_t *err);
 int io_fdatasync (int fd, dfs_error_t *err);
 int io_fsync (int fd, dfs_error_t *err);
-/* Starts write-back of a range (sync_file_range): a hint, its failure is not reported. */
+/* Starts write-back of a range (sync_file_range): a hint, its failure is not reported.
+ */
 void io_writeback (int fd, uint64_t offset, uint64_t len);
 int io_ftruncate (int fd, uint64_t size, dfs_error_t *err);
 int io_fallocate (int fd, uint64_t offset, uint64_t len, dfs_error_t *err);
@@ -38,8 +40,8 @@ int io_mkdir (const char *path, mode_t mode, dfs_error_t *err);
 /* fsync of a directory. */
 int io_sync_dir (const char *path, dfs_error_t *err);
 int io_size (int fd, uint64_t *size, dfs_error_t *err);
-/* Write a small file so that after a crash the old or the new content is there: temporary
- * file, fsync, rename, fsync of the directory. */
+/* Write a small file so that after a crash the old or the new content is there:
+ * temporary file, fsync, rename, fsync of the directory. */
 int io_replace (const char *path, const void *data, size_t len, mode_t mode,
                 dfs_error_t *err);
 /* Reads a whole file of at most MAX bytes; *DATA is returned owned (free), with a NUL
@@ -50,8 +52,8 @@ int io_slurp (const char *path, size_t max, void **data, size_t *len, dfs_error_
 int io_lock (const char *path, dfs_error_t *err);
 
 /* The fault hook: called before each operation above that changes something or makes it
- * durable (and before reads, op IO_PREAD). Returns 0 to go on, or an errno to fail with.
- * NULL (the default) costs one branch. Set while no other thread does I/O. */
+ * durable (and before reads, op IO_PREAD). Returns 0 to go on, or an errno to fail
+ * with. NULL (the default) costs one branch. Set while no other thread does I/O. */
 enum io_op {
     IO_OPEN,
     IO_PREAD,
@@ -70,8 +72,8 @@ typedef struct io_hook {
     int (*before) (enum io_op op, int fd, const char *path, const char *path2,
                    uint64_t offset, uint64_t len, const struct iovec *iov, int iovcnt,
                    void *arg);
-    void (*after) (enum io_op op, int fd, const char *path, uint64_t offset, uint64_t len,
-                   int result, void *arg);
+    void (*after) (enum io_op op, int fd, const char *path, uint64_t offset,
+                   uint64_t len, int result, void *arg);
     void *arg;
 } io_hook_t;
 void io_set_hook (const io_hook_t *hook);

@@ -10,6 +10,7 @@ common_libcommon_la_SOURCES = \
 	common/io.c common/io.h \
 	common/kv.c common/kv.h \
 	common/log.c common/log.h \
+	common/mailbox.c common/mailbox.h \
 	common/resolve.c common/resolve.h \
 	common/rng.c common/rng.h \
 	common/timer.c common/timer.h \
@@ -17,6 +18,3 @@ common_libcommon_la_SOURCES = \
 common_libcommon_la_LIBADD = $(CRYPTO_LIBS) $(LMDB_LIBS) $(ISAL_LIBS) $(PROTOBUF_C_LIBS) $(XXHASH_LIBS)
 include_HEADERS += common/dfs_error.h
 
-UNIT_TESTS += t/unit/common
-t_unit_common_SOURCES = t/unit/common.c
-t_unit_common_LDADD = common/libcommon.la $(CMOCKA_LIBS)

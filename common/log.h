@@ -25,10 +25,10 @@ void log_event (enum log_level level, const char *event, const char *fmt, ...)
 #define log_error(...) log_event (LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_event (LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_event (LOG_INFO, __VA_ARGS__)
-#define log_debug(...)                                                              \
-    do {                                                                            \
-        if (log_get_level () >= LOG_DEBUG)                                          \
-            log_event (LOG_DEBUG, __VA_ARGS__);                                     \
+#define log_debug(...)                                                                 \
+    do {                                                                               \
+        if (log_get_level () >= LOG_DEBUG)                                             \
+            log_event (LOG_DEBUG, __VA_ARGS__);                                        \
     } while (0)
 
 /* Writes TEXT into BUF (CAP bytes) quoted and escaped where it needs it (spaces, ",
