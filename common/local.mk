@@ -14,7 +14,9 @@ common_libcommon_la_SOURCES = \
 	common/resolve.c common/resolve.h \
 	common/rng.c common/rng.h \
 	common/timer.c common/timer.h \
-	common/units.c common/units.h
-common_libcommon_la_LIBADD = $(CRYPTO_LIBS) $(LMDB_LIBS) $(ISAL_LIBS) $(PROTOBUF_C_LIBS) $(XXHASH_LIBS)
+	common/units.c common/units.h \
+	common/schema.c common/schema.h \
+	common/zpl.c common/zpl.h
+common_libcommon_la_LIBADD = $(CRYPTO_LIBS) $(LMDB_LIBS) $(ISAL_LIBS) $(PROTOBUF_C_LIBS) $(XXHASH_LIBS) $(CZMQ_LIBS)
 include_HEADERS += common/dfs_error.h
 

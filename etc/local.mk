@@ -1,1 +1,3 @@
-# Sources, programs and tests of this part are listed here.
+# The commented example, every key at its default.
+dfsdocdir = $(docdir)
+dist_dfsdoc_DATA = etc/cluster.cfg

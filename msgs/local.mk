@@ -11,6 +11,9 @@ BUILT_SOURCES += $(msgs_generated)
 CLEANFILES += $(msgs_generated)
 EXTRA_DIST += msgs/entry.proto msgs/control.proto
 msgs_libmsgs_la_SOURCES = \
+	msgs/cluster.c msgs/cluster.h \
+	msgs/cluster_check.c msgs/cluster_read.h \
+	msgs/cluster_find.c \
 	msgs/copykey.h
 msgs_libmsgs_la_LIBADD = msgs/libproto.la common/libcommon.la $(ZMQ_LIBS) $(CZMQ_LIBS)
 
@@ -18,3 +21,6 @@ msgs/%.pb-c.c: msgs/%.proto
 	$(AM_V_GEN)$(MKDIR_P) msgs && $(PROTOC_C) --proto_path=$(top_srcdir)/msgs --c_out=msgs $<
 msgs/%.pb-c.h: msgs/%.pb-c.c
 	@:
+UNIT_TESTS += t/unit/cluster_config
+t_unit_cluster_config_SOURCES = t/unit/cluster_config.c
+t_unit_cluster_config_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
