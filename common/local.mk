@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += common/libcommon.la
 common_libcommon_la_SOURCES = \
 	common/arena.c common/arena.h \
+	common/bytes.h \
 	common/buf.c common/buf.h \
 	common/clock.c common/clock.h \
 	common/daemon.c common/daemon.h \

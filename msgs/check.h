@@ -18,8 +18,9 @@ int check_text (const char *text, size_t max, const char *field, dfs_error_t *er
 /* Order, overlap, coverage of [0, size), digests, kinds, lengths (chunk <= 64 MiB). */
 int check_extents (Dfs__Extent *const *extents, size_t n, uint64_t first_offset,
                    uint64_t *end, dfs_error_t *err);
-/* Shape of an op as a client may send it (paths, counts, digests, sizes of inline data);
- * not whether it can succeed. LEADER: ops only a leader proposes are fine too. */
+/* Shape of an op as a client may send it (paths, counts, digests, sizes of inline
+ * data); not whether it can succeed. LEADER: ops only a leader proposes are fine too.
+ */
 int check_op (const Dfs__Op *op, bool leader, dfs_error_t *err);
 /* Converts for sending; DIGEST points into KEY. */
 void check_put_copykey (const copykey_t *key, Dfs__CopyKey *out);

@@ -13,22 +13,22 @@
 
 typedef struct cluster_node {
     char *name;
-    char *host;     /* advertised; name or address */
-    char *bind;     /* "*" by default */
-    uint16_t port;  /* broker: front P, back P+1, pulse P+2, announce P+3, peers P+4;
-                       worker: ingest. 0: the kernel picks (run/NAME.ready says which) */
-    char *data[CLUSTER_DISKS]; /* absolute */
+    char *host;    /* advertised; name or address */
+    char *bind;    /* "*" by default */
+    uint16_t port; /* broker: front P, back P+1, pulse P+2, announce P+3, peers P+4;
+                      worker: ingest. 0: the kernel picks (run/NAME.ready says which) */
+    char *data[CLUSTER_DISKS];        /* absolute */
     uint64_t capacity[CLUSTER_DISKS]; /* 0: what the file system has */
     size_t n_data;
-    char *location;          /* workers: "dc1/rack1/host1", default "local/NAME" */
-    uint16_t stream_lo;      /* 0: the kernel picks */
+    char *location;     /* workers: "dc1/rack1/host1", default "local/NAME" */
+    uint16_t stream_lo; /* 0: the kernel picks */
     uint16_t stream_hi;
-    int line;                /* where it stands in the file */
+    int line; /* where it stands in the file */
 } cluster_node_t;
 
 typedef struct cluster {
-    char *path;  /* of the file */
-    char *dir;   /* its directory: relative paths start here */
+    char *path; /* of the file */
+    char *dir;  /* its directory: relative paths start here */
     char *name;
     uint8_t id[16];
     bool secure;
@@ -59,8 +59,9 @@ typedef struct cluster {
 /* Loads and checks PATH. Errors read "PATH:LINE: …" (DFS_ECONFIG). Returns owned. */
 cluster_t *cluster_load (const char *path, dfs_error_t *err);
 void cluster_destroy (cluster_t **self_p);
-/* --config, else $DFS_CONFIG, else ~/.config/dfs/cluster.cfg, else SYSCONFDIR; GIVEN may
- * be NULL. Returns owned path of a file that exists, or NULL with the places tried. */
+/* --config, else $DFS_CONFIG, else ~/.config/dfs/cluster.cfg, else SYSCONFDIR; GIVEN
+ * may be NULL. Returns owned path of a file that exists, or NULL with the places tried.
+ */
 char *cluster_find (const char *given, dfs_error_t *err);
 /* Returns borrowed or NULL. */
 const cluster_node_t *cluster_broker (const cluster_t *self, const char *name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Name of one copy: deduplication domain, SHA-256 of the bytes, part (0: the whole chunk,
- * others: erasure shards). Plain value. */
+/* Name of one copy: deduplication domain, SHA-256 of the bytes, part (0: the whole
+ * chunk, others: erasure shards). Plain value. */
 #ifndef MSGS_COPYKEY_H
 #define MSGS_COPYKEY_H
 

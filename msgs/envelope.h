@@ -25,21 +25,22 @@ typedef struct route {
 } route_t;
 
 typedef struct envelope_from {
-    route_t route;      /* ROUTER only */
-    int fd;             /* connection (ZMQ_SRCFD); equals the monitor's value */
+    route_t route; /* ROUTER only */
+    int fd;        /* connection (ZMQ_SRCFD); equals the monitor's value */
     bool has_key;
-    uint8_t key[32];    /* proved by CURVE */
-    char topic;         /* SUB only */
+    uint8_t key[32]; /* proved by CURVE */
+    char topic;      /* SUB only */
 } envelope_from_t;
 
 /* Sends ENV to ROUTE (ROUTER), with TOPIC (PUB, else 0). Never blocks: DFS_EAGAIN when
- * the peer's queue is full, DFS_EUNAVAIL when it is gone, DFS_ETOOBIG past ENVELOPE_MAX.
- * Fills in ENV->version. */
+ * the peer's queue is full, DFS_EUNAVAIL when it is gone, DFS_ETOOBIG past
+ * ENVELOPE_MAX. Fills in ENV->version. */
 int envelope_send (void *sock, const route_t *route, char topic, Dfs__Envelope *env);
 /* Receives one without blocking into ARENA (the caller resets it). Returns 1 and *ENV
- * (valid until the reset), 0 when nothing is there, DFS_EPROTO for what is no envelope of
- * ours (FROM is filled; the message is gone), other negative codes for a broken socket.
- * KIND_ROUTER tells whether a routing id comes first; TOPIC whether a topic does. */
+ * (valid until the reset), 0 when nothing is there, DFS_EPROTO for what is no envelope
+ * of ours (FROM is filled; the message is gone), other negative codes for a broken
+ * socket. KIND_ROUTER tells whether a routing id comes first; TOPIC whether a topic
+ * does. */
 int envelope_recv (void *sock, bool kind_router, bool topic, arena_t *arena,
                    envelope_from_t *from, Dfs__Envelope **env, dfs_error_t *err);
 /* Sets up ENV as the answer to ASKED (seq, session, trace). */

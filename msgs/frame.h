@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Header of a chunk frame. A data message has two ZeroMQ parts: [packed header][bytes, at
- * most FRAME_MAX]; the same for uploads, downloads, chained replication, repair and
- * rebalance. Little-endian, fixed offsets, then variable parts; header_len lets a reader
- * skip trailing fields it does not know. Plain functions, any thread. */
+/* Header of a chunk frame. A data message has two ZeroMQ parts: [packed header][bytes,
+ * at most FRAME_MAX]; the same for uploads, downloads, chained replication, repair and
+ * rebalance. Little-endian, fixed offsets, then variable parts; header_len lets a
+ * reader skip trailing fields it does not know. Plain functions, any thread. */
 #ifndef MSGS_FRAME_H
 #define MSGS_FRAME_H
 
@@ -25,14 +25,15 @@ enum frame_kind {
 };
 
 enum frame_flags {
-    FRAME_LAST = 1,    /* ends the chunk (upload) or the piece (stream) */
-    FRAME_CREDIT = 2,  /* sender waits for Credit messages */
-    FRAME_SMALL = 4,   /* whole chunk in this frame */
+    FRAME_LAST = 1,   /* ends the chunk (upload) or the piece (stream) */
+    FRAME_CREDIT = 2, /* sender waits for Credit messages */
+    FRAME_SMALL = 4,  /* whole chunk in this frame */
 };
 
-/* Offsets are multiples of DIGEST_BLOCK, and so are lengths except at the chunk's end. */
+/* Offsets are multiples of DIGEST_BLOCK, and so are lengths except at the chunk's end.
+ */
 typedef struct frame {
-    uint8_t kind;     /* enum frame_kind */
+    uint8_t kind; /* enum frame_kind */
     uint8_t flags;
     uint8_t hop;      /* uploads: position of the receiver in the grant's targets */
     uint8_t encoding; /* 0: stored form = true form */
@@ -43,9 +44,9 @@ typedef struct frame {
     copykey_t key;
     uint64_t offset;
     uint32_t length;
-    uint64_t true_len;   /* of the chunk */
-    uint64_t stored_len; /* of its stored form */
-    uint32_t n_crcs;     /* = blocks covered by length */
+    uint64_t true_len;           /* of the chunk */
+    uint64_t stored_len;         /* of its stored form */
+    uint32_t n_crcs;             /* = blocks covered by length */
     uint32_t crcs[FRAME_BLOCKS]; /* CRC32C per DIGEST_BLOCK of the stored form */
     uint32_t grant_len;          /* frame 0 of an upload, else 0 */
     uint8_t grant[FRAME_GRANT_MAX];

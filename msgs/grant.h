@@ -12,15 +12,16 @@
 
 typedef struct grant {
     uint32_t key_id;
-    uint8_t client_key[32]; /* CURVE public key of the sender; zeros: worker or no security */
+    uint8_t client_key[32]; /* CURVE public key of the sender; zeros: worker or no
+                               security */
     uint64_t upload;        /* 0: repair */
     copykey_t key;
-    uint64_t length;    /* true length of the chunk */
-    uint64_t birth;     /* log index */
-    uint64_t expiry_ns; /* log time */
+    uint64_t length;      /* true length of the chunk */
+    uint64_t birth;       /* log index */
+    uint64_t expiry_ns;   /* log time */
     uint32_t incarnation; /* epoch of the broker that gave it */
     uint64_t term;
-    uint64_t order;     /* repair and re-placement: the order it belongs to; else 0 */
+    uint64_t order; /* repair and re-placement: the order it belongs to; else 0 */
     uint32_t n_targets;
     uint32_t targets[GRANT_TARGETS]; /* member ids of workers */
 } grant_t;

@@ -20,8 +20,8 @@ typedef struct keypair {
 
 int keys_generate (keypair_t *pair);
 /* Files are DIR/ROLE-NAME and DIR/ROLE-NAME_secret; ROLE is broker, worker or user. */
-int keys_save (const char *dir, const char *role, const char *name, const keypair_t *pair,
-               dfs_error_t *err);
+int keys_save (const char *dir, const char *role, const char *name,
+               const keypair_t *pair, dfs_error_t *err);
 /* A secret file that others may read is refused (DFS_EAUTH). */
 int keys_load_secret (const char *dir, const char *role, const char *name,
                       keypair_t *pair, dfs_error_t *err);

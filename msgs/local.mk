@@ -14,7 +14,18 @@ msgs_libmsgs_la_SOURCES = \
 	msgs/cluster.c msgs/cluster.h \
 	msgs/cluster_check.c msgs/cluster_read.h \
 	msgs/cluster_find.c \
-	msgs/copykey.h
+	msgs/check.c msgs/check.h \
+	msgs/copykey.c msgs/copykey.h \
+	msgs/envelope.c msgs/envelope.h \
+	msgs/frame.c msgs/frame.h \
+	msgs/grant.c msgs/grant.h \
+	msgs/handle.c msgs/handle.h \
+	msgs/keys.c msgs/keys.h \
+	msgs/mark.c msgs/mark.h \
+	msgs/node.c msgs/node.h \
+	msgs/path.c msgs/path.h \
+	msgs/sock.c msgs/sock.h \
+	msgs/zap.c msgs/zap.h
 msgs_libmsgs_la_LIBADD = msgs/libproto.la common/libcommon.la $(ZMQ_LIBS) $(CZMQ_LIBS)
 
 msgs/%.pb-c.c: msgs/%.proto

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Mark of a data directory (file `dfs-mark`): which cluster, node and disk it belongs to
- * and the format version. `init` writes it; `start` refuses a directory without it, so an
- * unmounted disk is never taken for an empty one. */
+/* Mark of a data directory (file `dfs-mark`): which cluster, node and disk it belongs
+ * to and the format version. `init` writes it; `start` refuses a directory without it,
+ * so an unmounted disk is never taken for an empty one. */
 #ifndef MSGS_MARK_H
 #define MSGS_MARK_H
 
@@ -14,7 +14,7 @@
 typedef struct mark {
     uint8_t cluster_id[16];
     uint8_t disk_id[16];
-    char role[16];  /* broker or worker */
+    char role[16]; /* broker or worker */
     char node[64];
     uint32_t format;
 } mark_t;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Every socket of the system, by kind: one table holds its ZeroMQ type and options (high
- * water marks, linger, message bound, reconnect, keepalive, CURVE, ZAP domain), so that
- * no caller sets one by hand. Sockets are plain libzmq sockets of the context given; each
- * belongs to one thread. */
+/* Every socket of the system, by kind: one table holds its ZeroMQ type and options
+ * (high water marks, linger, message bound, reconnect, keepalive, CURVE, ZAP domain),
+ * so that no caller sets one by hand. Sockets are plain libzmq sockets of the context
+ * given; each belongs to one thread. */
 #ifndef MSGS_SOCK_H
 #define MSGS_SOCK_H
 
@@ -48,8 +48,8 @@ int sock_bind (void *sock, const char *host, uint16_t port, uint16_t *bound,
                dfs_error_t *err);
 /* Connects to HOST (numeric) and PORT; SERVER_KEY is the peer's CURVE key (NULL without
  * security). May be called again with another peer where the pattern allows it. */
-int sock_connect (void *sock, const sock_identity_t *id, const char *host, uint16_t port,
-                  const uint8_t server_key[32], dfs_error_t *err);
+int sock_connect (void *sock, const sock_identity_t *id, const char *host,
+                  uint16_t port, const uint8_t server_key[32], dfs_error_t *err);
 /* Closes and NULLs; NULL is fine. */
 void sock_close (void **sock_p);
 /* ZAP domain of a kind. */
@@ -60,8 +60,8 @@ const char *sock_domain (enum sock_kind kind);
 void *sock_monitor (void *ctx, void *sock, int events, dfs_error_t *err);
 void sock_monitor_close (void *sock, void **pair_p);
 typedef struct sock_event {
-    int event;    /* ZMQ_EVENT_… */
-    int value;    /* fd, errno, or ZAP status */
+    int event; /* ZMQ_EVENT_… */
+    int value; /* fd, errno, or ZAP status */
     char endpoint[128];
 } sock_event_t;
 /* 1 when an event was read (does not block), 0 when there is none. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Our ZAP handler (ZeroMQ RFC 27): decides by (domain, CURVE key). One per context, with
- * a thread of its own; the table is under a mutex, so zap_allow and zap_forbid may be
- * called from any thread. Must be made before any socket of the context is bound. */
+/* Our ZAP handler (ZeroMQ RFC 27): decides by (domain, CURVE key). One per context,
+ * with a thread of its own; the table is under a mutex, so zap_allow and zap_forbid may
+ * be called from any thread. Must be made before any socket of the context is bound. */
 #ifndef MSGS_ZAP_H
 #define MSGS_ZAP_H
 
@@ -25,8 +25,8 @@ void zap_forbid (zap_t *self, const char *domain, const uint8_t public_key[32]);
 void zap_forget (zap_t *self, const char *domain);
 /* Role and name of a key in DOMAIN; role ROLE_NONE (0) when it is not allowed. NAME may
  * be NULL, else has CAP bytes. */
-int zap_lookup (zap_t *self, const char *domain, const uint8_t public_key[32], char *name,
-                unsigned long cap);
+int zap_lookup (zap_t *self, const char *domain, const uint8_t public_key[32],
+                char *name, unsigned long cap);
 /* Refused handshakes so far. */
 uint64_t zap_refused (zap_t *self);
 
