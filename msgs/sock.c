@@ -9,6 +9,11 @@
 #include "frame.h"
 #include "sock.h"
 
+/* Works in 4.3.4; its header declares it only among the drafts. */
+#ifndef ZMQ_ZAP_ENFORCE_DOMAIN
+#define ZMQ_ZAP_ENFORCE_DOMAIN 93
+#endif
+
 /* One row per kind. -1 leaves ZeroMQ's default. Why the values are what they are:
  * doc/design/0002-sockets.md. */
 typedef struct row {
