@@ -1,7 +1,8 @@
 noinst_LTLIBRARIES += msgs/libmsgs.la
 msgs_generated = \
 	msgs/entry.pb-c.c msgs/entry.pb-c.h \
-	msgs/control.pb-c.c msgs/control.pb-c.h
+	msgs/control.pb-c.c msgs/control.pb-c.h \
+	msgs/record.pb-c.c msgs/record.pb-c.h
 # Generated code is not ours to warn about: a library of its own.
 noinst_LTLIBRARIES += msgs/libproto.la
 nodist_msgs_libproto_la_SOURCES = $(msgs_generated)
@@ -9,7 +10,7 @@ msgs_libproto_la_CFLAGS = $(AM_CFLAGS) -w
 msgs_libproto_la_LIBADD = $(PROTOBUF_C_LIBS)
 BUILT_SOURCES += $(msgs_generated)
 CLEANFILES += $(msgs_generated)
-EXTRA_DIST += msgs/entry.proto msgs/control.proto
+EXTRA_DIST += msgs/entry.proto msgs/control.proto msgs/record.proto
 msgs_libmsgs_la_SOURCES = \
 	msgs/cluster.c msgs/cluster.h \
 	msgs/cluster_check.c msgs/cluster_read.h \
