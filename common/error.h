@@ -6,6 +6,8 @@
 
 #include "dfs_error.h"
 
+#undef fail /* cmocka has a macro of that name: tests include it first */
+
 /* Sets ERR to CODE and the formatted text ("TEXT: what the code means" where FMT does
  * not say it itself is the caller's choice) and returns CODE. */
 int fail (dfs_error_t *err, int code, const char *fmt, ...)

@@ -21,3 +21,7 @@ common_libcommon_la_SOURCES = \
 common_libcommon_la_LIBADD = $(CRYPTO_LIBS) $(LMDB_LIBS) $(ISAL_LIBS) $(PROTOBUF_C_LIBS) $(XXHASH_LIBS) $(CZMQ_LIBS)
 include_HEADERS += common/dfs_error.h
 
+
+UNIT_TESTS += t/unit/common
+t_unit_common_SOURCES = t/unit/common.c
+t_unit_common_LDADD = common/libcommon.la $(CMOCKA_LIBS)

@@ -36,3 +36,8 @@ msgs/%.pb-c.h: msgs/%.pb-c.c
 UNIT_TESTS += t/unit/cluster_config
 t_unit_cluster_config_SOURCES = t/unit/cluster_config.c
 t_unit_cluster_config_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
+UNIT_TESTS += t/unit/msgs t/unit/sockets
+t_unit_msgs_SOURCES = t/unit/msgs.c
+t_unit_msgs_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
+t_unit_sockets_SOURCES = t/unit/sockets.c
+t_unit_sockets_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
