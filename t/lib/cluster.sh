@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MPL-2.0
+# A private cluster for one test file: sourced first, after test_description is set.
+# Ports are picked by the kernel, everything lives in the test's own trash directory, and
+# nothing is left running whatever happens.
+
+: "${builddir:=$(cd "$(dirname "$0")/../build" 2>/dev/null && pwd)}"
+: "${srcdir:=$(cd "$(dirname "$0")/.." && pwd)}"
+PATH=$builddir/client:$builddir/broker:$builddir/worker:$PATH
+export PATH
+# Trash directories stand beside the build, not beside the source.
+SHARNESS_TEST_DIRECTORY=${TMPDIR:-/tmp}/dfs-t-$$
+mkdir -p "$SHARNESS_TEST_DIRECTORY"
+export SHARNESS_TEST_DIRECTORY
+: "${SHARNESS:=/usr/share/sharness/sharness.sh}"
+. "$SHARNESS"
+
+# Whatever was started is ended by its pid from the ready files, also when a test fails.
+cluster_kill_all () {
+    for cluster_ready in "$SHARNESS_TRASH_DIRECTORY"/*/run/*.ready; do
+        test -f "$cluster_ready" || continue
+        cluster_pid=$(sed -n 's/^pid //p' "$cluster_ready")
+        case $(cat "/proc/$cluster_pid/comm" 2>/dev/null) in
+        dfs-*) kill -KILL "$cluster_pid" ;;
+        esac
+    done
+}
+cluster_cleanup () {
+    cluster_status=$?
+    cluster_kill_all
+    # A failed test keeps its files' logs in the output, not on the disk.
+    if test "${test_failure:-0}" -gt 0; then
+        for cluster_log in "$SHARNESS_TRASH_DIRECTORY"/*/logs/*.log; do
+            test -f "$cluster_log" && echo "# $cluster_log" &&
+                tail -n 15 "$cluster_log" | sed 's/^/#   /'
+        done
+    fi
+    cd / && rm -rf "$SHARNESS_TEST_DIRECTORY"
+    return $cluster_status
+}
+cleanup cluster_cleanup
+
+# cluster_up NAME [init options]: makes and starts ./NAME and points DFS_CONFIG at it.
+cluster_up () {
+    cluster_name=$1
+    shift
+    dfs-cluster init "$PWD/$cluster_name" --base-port 0 "$@" &&
+        dfs-cluster start "$PWD/$cluster_name" &&
+        DFS_CONFIG=$PWD/$cluster_name/cluster.cfg &&
+        export DFS_CONFIG
+}
+
+# cluster_down NAME: stops it; every daemon must have ended by itself, with nothing for a
+# sanitizer to complain about in any log.
+cluster_down () {
+    dfs-cluster stop "$PWD/$1" && cluster_clean "$1"
+}
+cluster_clean () {
+    for cluster_log in "$PWD/$1"/logs/*.log; do
+        if grep -E 'Sanitizer|runtime error:|Assertion' "$cluster_log"; then
+            echo "$cluster_log: see above" >&2
+            return 1
+        fi
+    done
+}
+
+# cluster_pid NAME NODE: its process id.
+cluster_pid () {
+    sed -n 's/^pid //p' "$PWD/$1/run/$2.ready"
+}
+
+# wait_until SECONDS COMMAND…: until it succeeds; fails when it never does.
+wait_until () {
+    wait_left=$(($1 * 20))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        wait_left=$((wait_left - 1))
+        test $wait_left -gt 0 || {
+            echo "never became true: $*" >&2
+            return 1
+        }
+        sleep 0.05
+    done
+}
+
+# json FILTER FILE: a value of a JSON file, by a path of keys and numbers such as
+# workers.0.state.
+json () {
+    perl -MJSON::PP -e '
+        my ($path, $file) = @ARGV;
+        open my $f, "<", $file or die "$file: $!\n";
+        local $/; my $v = JSON::PP->new->utf8->decode(<$f>);
+        for my $k (split /\./, $path) {
+            $v = ref $v eq "ARRAY" ? $v->[$k] : ref $v eq "HASH" ? $v->{$k} : die "no $k\n";
+        }
+        die "no $path\n" unless defined $v;
+        print ref $v ? JSON::PP->new->canonical->encode($v) : $v, "\n";' "$1" "$2"
+}
+
+# worker_state NODE: as status says.
+worker_state () {
+    dfs-client status --json >status.json 2>/dev/null &&
+        perl -MJSON::PP -e '
+            local $/; my $s = JSON::PP->new->utf8->decode(<STDIN>);
+            for (@{$s->{workers}}) { print "$_->{state}\n" if $_->{name} eq $ARGV[0] }' \
+            "$1" <status.json
+}
+worker_is () {
+    test "$(worker_state "$1")" = "$2"
+}
+
+# random_file PATH BYTES SEED: the same bytes for the same seed, quickly.
+random_file () {
+    openssl enc -aes-128-ctr -nosalt -pass "pass:$3" -pbkdf2 -iter 1 -in /dev/zero 2>/dev/null |
+        head -c "$2" >"$1"
+}
