@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The replicated log: propose entries, hear which are committed. With one broker it is a
- * cluster of one voter on the same write-ahead log. The journal runs threads of its own;
- * journal_… may be called from any one thread at a time, callbacks run on the journal's
- * thread and must only hand over (no blocking, no call back into the journal). */
+/* The replicated log: propose entries, hear which are committed. With one broker it is
+ * a cluster of one voter on the same write-ahead log. The journal runs threads of its
+ * own; journal_… may be called from any one thread at a time, callbacks run on the
+ * journal's thread and must only hand over (no blocking, no call back into the
+ * journal). */
 #ifndef BROKER_JOURNAL_JOURNAL_H
 #define BROKER_JOURNAL_JOURNAL_H
 
@@ -40,8 +41,8 @@ typedef struct journal_events {
 } journal_events_t;
 
 typedef struct journal_config {
-    const char *dir;        /* marked data directory; the log is in DIR/journal */
-    uint64_t applied;       /* durable applied index of the namespace: replay starts behind */
+    const char *dir;  /* marked data directory; the log is in DIR/journal */
+    uint64_t applied; /* durable applied index of the namespace: replay starts behind */
     uint64_t segment_size;  /* 0: 64 MiB */
     uint64_t trailing;      /* entries kept behind the trim point; 0: 16384 */
     bool memory_durability; /* no fsync: only when asked for */
@@ -49,8 +50,8 @@ typedef struct journal_config {
 } journal_config_t;
 
 /* Opens the log (recovers a torn tail; refuses damage in the middle with DFS_EDAMAGED
- * naming segment and offset) and starts. Committed entries behind `applied` are delivered
- * before the role becomes leader. */
+ * naming segment and offset) and starts. Committed entries behind `applied` are
+ * delivered before the role becomes leader. */
 journal_t *journal_open (const journal_config_t *config, dfs_error_t *err);
 /* Writes what was proposed, then stops. */
 void journal_close (journal_t **self_p);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Writes are never overlapped: each ends with a sync before the next begins, and each
+ * record says up to where its segment was durable when its own write began. So a record
+ * that cannot be read is a write cut short by a crash exactly when nothing that was
+ * written later can be found. A later one is a valid record behind it whose mark lies
+ * beyond it, or any in a later segment. */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "common/log.h"
+
+#include "recover.h"
+
+#define WINDOW (4 * 1024 * 1024)
+#define PAGE   4096
+
+static const uint8_t zeros[PAGE];
+
+/* The part of a segment that is in memory. */
+typedef struct window {
+    const segment_t *segment;
+    uint64_t base;
+    size_t len;
+    uint8_t *bytes; /* WINDOW of them */
+} window_t;
+
+typedef struct recovery {
+    const recover_config_t *config;
+    window_t window;
+} recovery_t;
+
+static uint64_t size_of (const recovery_t *self, size_t i)
+{
+    return self->config->segments[i]->header.size;
+}
+
+/* LEN bytes at OFFSET of segment I, borrowed until the next call; NULL on error. The
+ * range lies within the segment. */
+static const uint8_t *look (recovery_t *self, size_t i, uint64_t offset, size_t len,
+                            dfs_error_t *err)
+{
+    window_t *w = &self->window;
+    const segment_t *segment = self->config->segments[i];
+    if (w->segment != segment || offset < w->base || offset + len > w->base + w->len) {
+        uint64_t left = segment->header.size - offset;
+        w->segment = segment;
+        w->base = offset;
+        w->len = left < WINDOW ? (size_t)left : WINDOW;
+        if (io_pread (segment->fd, w->bytes, w->len, offset, err)) {
+            w->segment = NULL;
+            wrap (err, "read journal segment %016" PRIx64 " at %" PRIu64,
+                  segment->header.seq, offset);
+            return NULL;
+        }
+    }
+    return w->bytes + (offset - w->base);
+}
+
+/* The record at OFFSET of segment I into *RECORD and its state into *STATE. */
+static int read_record (recovery_t *self, size_t i, uint64_t offset, record_t *record,
+                        enum record_state *state, dfs_error_t *err)
+{
+    uint64_t size = size_of (self, i);
+    uint32_t salt = self->config->segments[i]->header.salt;
+    *state = RECORD_NONE;
+    if (size - offset < RECORD_HEADER)
+        return DFS_OK;
+    const uint8_t *p = look (self, i, offset, RECORD_HEADER, err);
+    if (!p)
+        return err->code;
+    *state = record_peek (p, offset, size, salt, record);
+    if (*state != RECORD_VALID)
+        return DFS_OK;
+    p = look (self, i, offset, record_size (record->len), err);
+    if (!p)
+        return err->code;
+    if (!record_check (p, salt, record))
+        *state = RECORD_BAD;
+    return DFS_OK;
+}
+
+/* Looks behind OFFSET of segment I for a record whose write began after that of what
+ * should be at OFFSET (ANY: for any synced one). *AT is 0 when there is none. */
+static int find_later (recovery_t *self, size_t i, uint64_t offset, bool any,
+                       uint64_t *at, dfs_error_t *err)
+{
+    *at = 0;
+    uint64_t size = size_of (self, i);
+    uint32_t salt = self->config->segments[i]->header.salt;
+    uint64_t pos = any ? offset : offset + 8;
+    while (size - pos >= RECORD_HEADER && pos < size) {
+        size_t n = size - pos < PAGE ? (size_t)(size - pos) : PAGE;
+        const uint8_t *p = look (self, i, pos, n, err);
+        if (!p)
+            return err->code;
+        if (memcmp (p, zeros, n) == 0) {
+            /* The last bytes may belong to a header that goes on behind. */
+            pos += n < PAGE ? n : PAGE - RECORD_HEADER + 8;
+            continue;
+        }
+        for (uint64_t stop = pos + n; pos < stop && size - pos >= RECORD_HEADER;
+             pos += 8) {
+            record_t record;
+            p = look (self, i, pos, RECORD_HEADER, err);
+            if (!p)
+                return err->code;
+            if (record_peek (p, pos, size, salt, &record) != RECORD_VALID ||
+                (record.flags & RECORD_UNSYNCED) || !(any || record.durable > offset))
+                continue;
+            p = look (self, i, pos, record_size (record.len), err);
+            if (!p)
+                return err->code;
+            if (record_check (p, salt, &record)) {
+                *at = pos;
+                return DFS_OK;
+            }
+        }
+        if (size - pos < RECORD_HEADER)
+            break;
+    }
+    return DFS_OK;
+}
+
+static int damaged (const recovery_t *self, size_t i, uint64_t offset, const char *why,
+                    dfs_error_t *err)
+{
+    char path[PATH_MAX];
+    segment_path (self->config->dir, self->config->segments[i]->header.seq, path,
+                  sizeof path);
+    return fail (err, DFS_EDAMAGED,
+                 "journal segment %s is damaged at offset %" PRIu64 ": %s", path,
+                 offset, why);
+}
+
+/* Refuses when something that was written after (I, OFFSET) can be found. */
+static int refuse_damage (recovery_t *self, size_t i, uint64_t offset, dfs_error_t *err)
+{
+    uint64_t at;
+    int rc = find_later (self, i, offset, false, &at, err);
+    for (size_t k = i + 1; rc == DFS_OK && !at && k < self->config->n; k++)
+        rc = find_later (self, k, SEGMENT_HEADER, true, &at, err);
+    if (rc != DFS_OK)
+        return rc;
+    if (at)
+        return damaged (self, i, offset,
+                        "this record was durable (later ones are intact)", err);
+    return DFS_OK;
+}
+
+/* Writes zeros over what is not zero behind OFFSET of segment I. */
+static int clear (recovery_t *self, size_t i, uint64_t offset, dfs_error_t *err)
+{
+    uint64_t size = size_of (self, i);
+    uint64_t first = 0, last = 0;
+    int fd = self->config->segments[i]->fd;
+    for (uint64_t pos = offset; pos < size;) {
+        size_t n = size - pos < PAGE ? (size_t)(size - pos) : PAGE;
+        const uint8_t *p = look (self, i, pos, n, err);
+        if (!p)
+            return err->code;
+        if (memcmp (p, zeros, n) != 0) {
+            if (!first)
+                first = pos;
+            last = pos + n;
+            int rc = io_pwrite (fd, zeros, n, pos, err);
+            if (rc != DFS_OK)
+                return rc;
+        }
+        pos += n;
+    }
+    if (!first)
+        return DFS_OK;
+    self->window.segment = NULL;
+    log_warn ("journal_torn_tail",
+              "segment=%016" PRIx64 " offset=%" PRIu64 " bytes=%" PRIu64,
+              self->config->segments[i]->header.seq, offset, last - offset);
+    return io_fdatasync (fd, err);
+}
+
+/* Hands over the records of segment I; *OFFSET is where they end and how. */
+static int scan (recovery_t *self, size_t i, uint64_t *offset, enum record_state *state,
+                 dfs_error_t *err)
+{
+    uint64_t seq = self->config->segments[i]->header.seq;
+    *offset = SEGMENT_HEADER;
+    for (;;) {
+        record_t record;
+        int rc = read_record (self, i, *offset, &record, state, err);
+        if (rc != DFS_OK)
+            return rc;
+        if (*state != RECORD_VALID)
+            return DFS_OK;
+        dfs_error_t why;
+        rc = self->config->record (seq, *offset, &record, self->config->arg, &why);
+        if (rc != DFS_OK) {
+            /* Without syncs a hole before a valid record is what a crash leaves. */
+            if (!(record.flags & RECORD_UNSYNCED))
+                return damaged (self, i, *offset, why.text, err);
+            *state = RECORD_BAD;
+            return DFS_OK;
+        }
+        *offset += record_size (record.len);
+    }
+}
+
+int recover_run (const recover_config_t *config, recover_end_t *end, dfs_error_t *err)
+{
+    dfs_error_t local;
+    err = err ? err : &local;
+    recovery_t self = {.config = config};
+    self.window.bytes = malloc (WINDOW);
+    if (!self.window.bytes)
+        abort ();
+    int rc = DFS_OK;
+    for (size_t i = 0; i < config->n; i++) {
+        uint64_t offset;
+        enum record_state state;
+        rc = scan (&self, i, &offset, &state, err);
+        if (rc != DFS_OK)
+            break;
+        *end = (recover_end_t){i, offset};
+        if (state == RECORD_NONE && i + 1 < config->n) {
+            /* The writer may have gone on in the next segment, after this one was
+             * durable: then its first record is there, or the write of it was cut. */
+            record_t first;
+            uint64_t later;
+            rc = find_later (&self, i, offset, false, &later, err);
+            if (rc == DFS_OK && later)
+                rc = refuse_damage (&self, i, offset, err);
+            if (rc == DFS_OK)
+                rc = read_record (&self, i + 1, SEGMENT_HEADER, &first, &state, err);
+            if (rc == DFS_OK && state == RECORD_VALID)
+                continue;
+            if (rc == DFS_OK)
+                rc = refuse_damage (&self, i + 1, SEGMENT_HEADER, err);
+        } else {
+            rc = refuse_damage (&self, i, offset, err);
+        }
+        break;
+    }
+    if (rc == DFS_OK && config->n)
+        rc = clear (&self, end->segment, end->offset, err);
+    for (size_t i = end->segment + 1; rc == DFS_OK && i < config->n; i++)
+        rc = clear (&self, i, SEGMENT_HEADER, err);
+    free (self.window.bytes);
+    return rc;
+}

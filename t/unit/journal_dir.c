@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <assert.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "journal_dir.h"
+
+char *dir_make (void)
+{
+    const char *base = getenv ("TMPDIR");
+    char path[PATH_MAX];
+    snprintf (path, sizeof path, "%s/dfs-journal-XXXXXX", base ? base : "/tmp");
+    char *made = mkdtemp (path);
+    assert (made);
+    return strdup (path);
+}
+
+static int remove_one (const char *path, const struct stat *st, int flag,
+                       struct FTW *ftw)
+{
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove (path);
+}
+
+void dir_remove (char *path)
+{
+    nftw (path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free (path);
+}
+
+static void copy_file (const char *from, const char *to)
+{
+    static char buf[256 * 1024];
+    int in = open (from, O_RDONLY | O_CLOEXEC);
+    int out = open (to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert (in >= 0 && out >= 0);
+    ssize_t n;
+    while ((n = read (in, buf, sizeof buf)) > 0) {
+        ssize_t written = write (out, buf, (size_t)n);
+        assert (written == n);
+    }
+    close (in);
+    close (out);
+}
+
+void dir_copy (const char *from, const char *to)
+{
+    char a[PATH_MAX], b[PATH_MAX];
+    struct dirent *e;
+    DIR *d = opendir (to);
+    assert (d);
+    while ((e = readdir (d))) {
+        snprintf (b, sizeof b, "%s/%s", to, e->d_name);
+        if (e->d_name[0] != '.')
+            unlink (b);
+    }
+    closedir (d);
+    d = opendir (from);
+    assert (d);
+    while ((e = readdir (d))) {
+        snprintf (a, sizeof a, "%s/%s", from, e->d_name);
+        snprintf (b, sizeof b, "%s/%s", to, e->d_name);
+        if (e->d_name[0] != '.')
+            copy_file (a, b);
+    }
+    closedir (d);
+}
+
+size_t dir_count (const char *dir, const char *suffix)
+{
+    size_t n = 0;
+    DIR *d = opendir (dir);
+    assert (d);
+    struct dirent *e;
+    while ((e = readdir (d))) {
+        size_t len = strlen (e->d_name), tail = strlen (suffix);
+        n += len >= tail && strcmp (e->d_name + len - tail, suffix) == 0;
+    }
+    closedir (d);
+    return n;
+}
+
+static int open_segment (const char *dir, uint64_t seq)
+{
+    char path[PATH_MAX];
+    snprintf (path, sizeof path, "%s/%016" PRIx64 ".wal", dir, seq);
+    int fd = open (path, O_RDWR | O_CLOEXEC);
+    assert (fd >= 0);
+    return fd;
+}
+
+void segment_get (const char *dir, uint64_t seq, uint64_t offset, void *buf, size_t len)
+{
+    int fd = open_segment (dir, seq);
+    ssize_t n = pread (fd, buf, len, (off_t)offset);
+    assert (n == (ssize_t)len);
+    close (fd);
+}
+
+void segment_put (const char *dir, uint64_t seq, uint64_t offset, const void *buf,
+                  size_t len)
+{
+    int fd = open_segment (dir, seq);
+    ssize_t n = pwrite (fd, buf, len, (off_t)offset);
+    assert (n == (ssize_t)len);
+    close (fd);
+}
+
+static int before (enum io_op op, int fd, const char *path, const char *path2,
+                   uint64_t offset, uint64_t len, const struct iovec *iov, int iovcnt,
+                   void *arg)
+{
+    (void)fd;
+    (void)path2;
+    (void)offset;
+    (void)len;
+    (void)iov;
+    (void)iovcnt;
+    faults_t *self = arg;
+    self->count[op]++;
+    if (op != self->op || (self->only && path && !strstr (path, self->only)))
+        return 0;
+    int64_t left = self->countdown;
+    if (left == 0 || (left < 0 && !self->stays))
+        return 0;
+    if (left > 1) {
+        self->countdown--;
+        return 0;
+    }
+    self->countdown = -1;
+    return self->errnum;
+}
+
+void faults_install (faults_t *self)
+{
+    io_set_hook (&(io_hook_t){.before = before, .arg = self});
+}
+
+void faults_remove (void)
+{
+    io_set_hook (NULL);
+}

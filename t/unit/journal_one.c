@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The journal with one voter, as the broker sees it. */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "broker/journal/journal.h"
+#include "broker/journal/vote.h"
+#include "common/log.h"
+
+#include "journal_dir.h"
+
+#include <cmocka.h> /* last: it has a macro fail */
+
+#define SEGMENT (64 * 1024)
+#define MOST    200000
+
+/* What the callbacks said. */
+typedef struct heard {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t expected; /* next index */
+    bool wrong;        /* an index out of order, a content that is not its cookie's */
+    bool leader;
+    bool early; /* a cookie before the role, or replay after it */
+    uint64_t cookies[MOST];
+    size_t n_cookies;
+    size_t n_replayed;
+    size_t n_dropped;
+    int dropped_code;
+    int failed_code;
+    uint64_t read_index;
+    int read_code;
+    size_t n_reads;
+    long block_us; /* in committed, to make a group form behind it */
+} heard_t;
+
+static heard_t heard;
+
+static void committed (const journal_entry_t *entries, size_t n, void *arg)
+{
+    heard_t *h = arg;
+    if (h->block_us)
+        usleep ((useconds_t)h->block_us);
+    pthread_mutex_lock (&h->lock);
+    for (size_t i = 0; i < n; i++) {
+        h->wrong |= entries[i].index != h->expected++;
+        uint64_t cookie = 0;
+        if (entries[i].len >= 8)
+            memcpy (&cookie, entries[i].data, 8);
+        if (entries[i].cookie) {
+            h->wrong |= cookie != entries[i].cookie;
+            h->early |= !h->leader;
+            if (h->n_cookies < MOST)
+                h->cookies[h->n_cookies++] = cookie;
+        } else {
+            h->early |= h->leader;
+            h->n_replayed++;
+        }
+    }
+    pthread_cond_broadcast (&h->changed);
+    pthread_mutex_unlock (&h->lock);
+}
+
+static void dropped (const uint64_t *cookies, size_t n, int code, void *arg)
+{
+    (void)cookies;
+    heard_t *h = arg;
+    pthread_mutex_lock (&h->lock);
+    h->n_dropped += n;
+    h->dropped_code = code;
+    pthread_cond_broadcast (&h->changed);
+    pthread_mutex_unlock (&h->lock);
+}
+
+static void role (enum journal_role new_role, uint64_t term, const char *leader,
+                  void *arg)
+{
+    (void)leader;
+    heard_t *h = arg;
+    pthread_mutex_lock (&h->lock);
+    h->leader = new_role == JOURNAL_LEADER && term == 1;
+    pthread_cond_broadcast (&h->changed);
+    pthread_mutex_unlock (&h->lock);
+}
+
+static void read_point (uint64_t cookie, int code, uint64_t index, void *arg)
+{
+    (void)cookie;
+    heard_t *h = arg;
+    pthread_mutex_lock (&h->lock);
+    h->read_index = index;
+    h->read_code = code;
+    h->n_reads++;
+    pthread_cond_broadcast (&h->changed);
+    pthread_mutex_unlock (&h->lock);
+}
+
+static void failed (const dfs_error_t *err, void *arg)
+{
+    heard_t *h = arg;
+    pthread_mutex_lock (&h->lock);
+    h->failed_code = err->code;
+    pthread_cond_broadcast (&h->changed);
+    pthread_mutex_unlock (&h->lock);
+}
+
+#define WAIT(condition)                                                                \
+    do {                                                                               \
+        struct timespec until;                                                         \
+        clock_gettime (CLOCK_REALTIME, &until);                                        \
+        until.tv_sec += 20;                                                            \
+        int late = 0;                                                                  \
+        pthread_mutex_lock (&heard.lock);                                              \
+        while (!(condition) && !late)                                                  \
+            late = pthread_cond_timedwait (&heard.changed, &heard.lock, &until);       \
+        pthread_mutex_unlock (&heard.lock);                                            \
+        assert_true (condition);                                                       \
+    } while (0)
+
+static journal_t *start (const char *dir, uint64_t applied, uint64_t segment,
+                         uint64_t trailing, dfs_error_t *err)
+{
+    memset (&heard, 0, sizeof heard);
+    pthread_mutex_init (&heard.lock, NULL);
+    pthread_cond_init (&heard.changed, NULL);
+    heard.expected = applied + 1;
+    return journal_open (&(journal_config_t){.dir = dir,
+                                             .applied = applied,
+                                             .segment_size = segment,
+                                             .trailing = trailing,
+                                             .events = {committed, dropped, role,
+                                                        read_point, failed, &heard}},
+                         err);
+}
+
+static int propose (journal_t *journal, uint64_t cookie, size_t len, dfs_error_t *err)
+{
+    uint8_t *data = calloc (1, len < 8 ? 8 : len);
+    memcpy (data, &cookie, 8);
+    int rc = journal_propose (
+        journal, &(journal_proposal_t){data, len < 8 ? 8 : len, cookie}, 1, err);
+    free (data);
+    return rc;
+}
+
+static void test_commit_and_replay (void **state)
+{
+    journal_t *journal = start (*state, 0, SEGMENT, 0, NULL);
+    assert_non_null (journal);
+    WAIT (heard.leader);
+    for (uint64_t i = 1; i <= 1000; i++)
+        assert_int_equal (propose (journal, i, 100, NULL), DFS_OK);
+    WAIT (heard.n_cookies == 1000);
+    journal_stats_t stats;
+    journal_stats (journal, &stats);
+    assert_int_equal (stats.committed, 1000);
+    assert_int_equal (stats.term, 1);
+    assert_int_equal (stats.role, JOURNAL_LEADER);
+    journal_read_point (journal, 7);
+    WAIT (heard.n_reads == 1);
+    assert_int_equal (heard.read_code, DFS_OK);
+    assert_int_equal (heard.read_index, 1000);
+    /* What was proposed is written before it stops. */
+    for (uint64_t i = 1001; i <= 1100; i++)
+        assert_int_equal (propose (journal, i, 100, NULL), DFS_OK);
+    journal_close (&journal);
+    assert_null (journal);
+    assert_int_equal (heard.n_cookies, 1100);
+    assert_false (heard.wrong);
+    assert_false (heard.early);
+    for (uint64_t i = 0; i < 1100; i++)
+        assert_int_equal (heard.cookies[i], i + 1);
+
+    journal = start (*state, 400, SEGMENT, 0, NULL);
+    WAIT (heard.leader);
+    assert_int_equal (heard.n_replayed, 700);
+    assert_int_equal (propose (journal, 9, 10, NULL), DFS_OK);
+    WAIT (heard.n_cookies == 1);
+    assert_int_equal (heard.expected, 1102);
+    assert_false (heard.wrong);
+    assert_false (heard.early);
+    journal_close (&journal);
+}
+
+static void test_group_commit (void **state)
+{
+    faults_t faults = {0};
+    journal_t *journal = start (*state, 0, 1024 * 1024, 0, NULL);
+    WAIT (heard.leader);
+    assert_int_equal (propose (journal, 1, 8, NULL), DFS_OK);
+    WAIT (heard.n_cookies == 1);
+    usleep (100000); /* the spare segment's own writes are over */
+    heard.block_us = 2000;
+    faults_install (&faults);
+    for (uint64_t i = 2; i <= 2001; i++)
+        assert_int_equal (propose (journal, i, 8, NULL), DFS_OK);
+    WAIT (heard.n_cookies == 2001);
+    faults_remove ();
+    assert_in_range (faults.count[IO_FDATASYNC], 1, 200);
+    assert_int_equal (faults.count[IO_PWRITE], faults.count[IO_FDATASYNC]);
+    journal_close (&journal);
+
+    /* Alone, each commit is one write and one sync. */
+    journal = start (*state, 2001, 1024 * 1024, 0, NULL);
+    WAIT (heard.leader);
+    faults = (faults_t){0};
+    faults_install (&faults);
+    for (uint64_t i = 1; i <= 20; i++) {
+        assert_int_equal (propose (journal, i, 8, NULL), DFS_OK);
+        WAIT (heard.n_cookies == i);
+    }
+    assert_int_equal (faults.count[IO_FDATASYNC], 20);
+    assert_int_equal (faults.count[IO_PWRITE], 20);
+    faults_remove ();
+    journal_close (&journal);
+}
+
+static void test_memory_is_bounded (void **state)
+{
+    journal_t *journal = start (*state, 0, 8 * 1024 * 1024, 0, NULL);
+    WAIT (heard.leader);
+    heard.block_us = 300000; /* the first group is held up in its callback */
+    dfs_error_t err;
+    assert_int_equal (propose (journal, 1, 1024 * 1024 + 1, &err), DFS_ETOOBIG);
+    uint64_t n = 0;
+    int rc = DFS_OK;
+    while (rc == DFS_OK && n < 1000) {
+        rc = propose (journal, n + 1, 1024 * 1024 - 64, &err);
+        n += rc == DFS_OK;
+    }
+    assert_int_equal (rc, DFS_EAGAIN);
+    assert_in_range (n, 63, 80);
+    heard.block_us = 0;
+    WAIT (heard.n_cookies == n);
+    assert_int_equal (propose (journal, n + 1, 10, &err), DFS_OK);
+    WAIT (heard.n_cookies == n + 1);
+    assert_false (heard.wrong);
+    journal_close (&journal);
+}
+
+static void test_trim (void **state)
+{
+    char path[4096];
+    snprintf (path, sizeof path, "%s/journal", (char *)*state);
+    journal_t *journal = start (*state, 0, SEGMENT, 100, NULL);
+    WAIT (heard.leader);
+    for (uint64_t i = 1; i <= 3000; i++)
+        assert_int_equal (propose (journal, i, 300, NULL), DFS_OK);
+    WAIT (heard.n_cookies == 3000);
+    journal_applied (journal, 2500);
+    journal_stats_t stats = {0};
+    for (int i = 0; i < 500 && stats.first_index < 2401; i++) {
+        usleep (10000);
+        journal_stats (journal, &stats);
+    }
+    assert_int_equal (stats.first_index, 2401);
+    journal_close (&journal);
+    assert_in_range (dir_count (path, ".wal"), 2, 6);
+    journal = start (*state, 2500, SEGMENT, 100, NULL);
+    WAIT (heard.leader);
+    assert_int_equal (heard.n_replayed, 500);
+    journal_close (&journal);
+    /* A namespace that lacks what was trimmed is not served. */
+    dfs_error_t err;
+    assert_null (start (*state, 1000, SEGMENT, 100, &err));
+    assert_int_equal (err.code, DFS_EDAMAGED);
+    /* Nor one that knows entries which the log lost. */
+    assert_null (start (*state, 3001, SEGMENT, 100, &err));
+    assert_int_equal (err.code, DFS_EDAMAGED);
+}
+
+static void test_fail_stop (void **state)
+{
+    const enum io_op ops[] = {IO_PWRITE, IO_FDATASYNC};
+    uint64_t applied = 0;
+    for (int i = 0; i < 2; i++) {
+        journal_t *journal = start (*state, applied, SEGMENT, 0, NULL);
+        WAIT (heard.leader);
+        assert_int_equal (propose (journal, 1, 8, NULL), DFS_OK);
+        WAIT (heard.n_cookies == 1);
+        usleep (50000);
+        faults_t faults = {.op = ops[i], .countdown = 1, .errnum = EIO};
+        faults_install (&faults);
+        assert_int_equal (propose (journal, 2, 8, NULL), DFS_OK);
+        WAIT (heard.failed_code == DFS_EIO);
+        dfs_error_t err;
+        assert_int_equal (propose (journal, 3, 8, &err), DFS_EIO);
+        uint64_t syncs = faults.count[IO_FDATASYNC], writes = faults.count[IO_PWRITE];
+        journal_read_point (journal, 1);
+        WAIT (heard.n_reads == 1);
+        assert_int_equal (heard.read_code, DFS_EIO);
+        journal_close (&journal);
+        /* Never tried again. */
+        assert_int_equal (faults.count[IO_FDATASYNC], syncs);
+        assert_int_equal (faults.count[IO_PWRITE], writes);
+        faults_remove ();
+        assert_int_equal (heard.n_cookies, 1);
+        assert_int_equal (heard.n_dropped, 0);
+        journal = start (*state, 0, SEGMENT, 0, NULL);
+        WAIT (heard.leader);
+        assert_in_range (heard.n_replayed, applied + 1, applied + 2);
+        applied = heard.n_replayed;
+        journal_close (&journal);
+    }
+}
+
+static void test_full_disk (void **state)
+{
+    faults_t faults = {
+        .op = IO_FALLOCATE, .countdown = 1, .errnum = ENOSPC, .stays = 1};
+    journal_t *journal = start (*state, 0, SEGMENT, 0, NULL);
+    WAIT (heard.leader);
+    usleep (100000); /* one spare exists */
+    faults_install (&faults);
+    dfs_error_t err;
+    uint64_t n = 0;
+    int rc = DFS_OK;
+    while (rc == DFS_OK && n < 1000) {
+        rc = propose (journal, n + 1, 1000, &err);
+        n += rc == DFS_OK;
+        usleep (100);
+    }
+    assert_int_equal (rc, DFS_ENOSPC);
+    WAIT (heard.n_cookies + heard.n_dropped == n);
+    assert_true (heard.n_dropped > 0);
+    assert_in_range (heard.n_cookies, 60, 240);
+    assert_int_equal (heard.dropped_code, DFS_ENOSPC);
+    assert_int_equal (heard.failed_code, 0);
+    size_t before = heard.n_cookies;
+    faults.stays = 0;
+    rc = DFS_ENOSPC;
+    for (int i = 0; i < 300 && rc != DFS_OK; i++) {
+        rc = propose (journal, n + 1, 1000, &err);
+        usleep (10000);
+    }
+    assert_int_equal (rc, DFS_OK);
+    WAIT (heard.n_cookies == before + 1);
+    assert_false (heard.wrong);
+    faults_remove ();
+    journal_close (&journal);
+    journal = start (*state, 0, SEGMENT, 0, NULL);
+    WAIT (heard.leader);
+    assert_int_equal (heard.n_replayed, before + 1);
+    assert_false (heard.wrong);
+    journal_close (&journal);
+}
+
+static void test_vote (void **state)
+{
+    dfs_error_t err;
+    vote_t vote;
+    assert_int_equal (vote_load (*state, &vote, &err), 0);
+    assert_int_equal (vote_save (*state, &(vote_t){77, 3}, &err), DFS_OK);
+    assert_int_equal (vote_load (*state, &vote, &err), 1);
+    assert_int_equal (vote.term, 77);
+    assert_int_equal (vote.voted_for, 3);
+    char path[4096];
+    snprintf (path, sizeof path, "%s/vote", (char *)*state);
+    for (int i = 0; i < 32; i++) {
+        FILE *f = fopen (path, "r+");
+        assert_non_null (f);
+        fseek (f, i, SEEK_SET);
+        int byte = fgetc (f);
+        fseek (f, i, SEEK_SET);
+        fputc (byte ^ 4, f);
+        fclose (f);
+        assert_true (vote_load (*state, &vote, &err) < 0);
+        f = fopen (path, "r+");
+        fseek (f, i, SEEK_SET);
+        fputc (byte, f);
+        fclose (f);
+    }
+    assert_int_equal (vote_load (*state, &vote, &err), 1);
+}
+
+/* A log without its vote, or a vote without its log, is not started as if it were new.
+ */
+static void test_parts_missing (void **state)
+{
+    journal_t *journal = start (*state, 0, SEGMENT, 0, NULL);
+    WAIT (heard.leader);
+    assert_int_equal (propose (journal, 1, 8, NULL), DFS_OK);
+    journal_close (&journal);
+    char vote[4096], moved[4096], segment[4096];
+    snprintf (vote, sizeof vote, "%s/journal/vote", (char *)*state);
+    snprintf (moved, sizeof moved, "%s/vote", (char *)*state);
+    assert_int_equal (rename (vote, moved), 0);
+    dfs_error_t err;
+    assert_null (start (*state, 0, SEGMENT, 0, &err));
+    assert_int_equal (err.code, DFS_EDAMAGED);
+    assert_non_null (strstr (err.text, "vote is missing"));
+    assert_int_equal (rename (moved, vote), 0);
+    for (int i = 1; i <= 2; i++) {
+        snprintf (segment, sizeof segment, "%s/journal/%016x.wal", (char *)*state, i);
+        assert_int_equal (unlink (segment), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_null (start (*state, 0, SEGMENT, 0, &err));
+        assert_int_equal (err.code, DFS_EDAMAGED);
+    }
+}
+
+static void quiet (enum log_level level, const char *line, void *arg)
+{
+    (void)level;
+    (void)line;
+    (void)arg;
+}
+
+static int setup (void **state)
+{
+    log_set_sink (quiet, NULL);
+    *state = dir_make ();
+    return 0;
+}
+
+static int teardown (void **state)
+{
+    faults_remove ();
+    dir_remove (*state);
+    return 0;
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown (test_commit_and_replay, setup, teardown),
+        cmocka_unit_test_setup_teardown (test_group_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown (test_memory_is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown (test_trim, setup, teardown),
+        cmocka_unit_test_setup_teardown (test_fail_stop, setup, teardown),
+        cmocka_unit_test_setup_teardown (test_full_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown (test_vote, setup, teardown),
+        cmocka_unit_test_setup_teardown (test_parts_missing, setup, teardown),
+    };
+    cmocka_set_message_output (CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name ("journal_one", tests, NULL, NULL);
+}
