@@ -8,4 +8,4 @@ T_LOG_COMPILER = $(SHELL)
 AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; \
 	srcdir='$(abs_top_srcdir)'; export srcdir; \
 	builddir='$(abs_top_builddir)'; export builddir;
-EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh
+EXTRA_DIST += $(SHELL_TESTS)
