@@ -8,4 +8,9 @@ T_LOG_COMPILER = $(SHELL)
 AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; \
 	srcdir='$(abs_top_srcdir)'; export srcdir; \
 	builddir='$(abs_top_builddir)'; export builddir;
-EXTRA_DIST += $(SHELL_TESTS)
+EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh
+
+# Programs that tests drive.
+check_PROGRAMS += t/lib/flood
+t_lib_flood_SOURCES = t/lib/flood.c
+t_lib_flood_LDADD = msgs/libmsgs.la
