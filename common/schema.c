@@ -18,7 +18,8 @@ typedef struct unit {
 static const unit_t size_units[] = {
     {"TiB", 1024 * GIB}, {"GiB", GIB}, {"MiB", MIB}, {"KiB", KIB}, {"", 1}};
 static const unit_t duration_units[] = {
-    {"d", 86400 * SEC}, {"h", 3600 * SEC}, {"m", 60 * SEC}, {"s", SEC}, {"ms", MS}};
+    {"d", 86400 * SEC}, {"h", 3600 * SEC}, {"m", 60 * SEC}, {"s", SEC},
+    {"ms", MS},         {"us", 1000},      {"ns", 1}};
 
 static const char *unit_text (char *buf, size_t cap, uint64_t value,
                               const unit_t *units, size_t n)

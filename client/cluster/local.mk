@@ -1,1 +1,17 @@
-# Sources, programs and tests of this part are listed here.
+noinst_LTLIBRARIES += client/cluster/libcluster.la
+client_cluster_libcluster_la_SOURCES = \
+	client/cluster/add.c \
+	client/cluster/control.c \
+	client/cluster/init.c \
+	client/cluster/lifecycle.h \
+	client/cluster/logs.c \
+	client/cluster/node.c client/cluster/node.h \
+	client/cluster/process.c client/cluster/process.h \
+	client/cluster/program.c client/cluster/program.h \
+	client/cluster/seed.c client/cluster/seed.h \
+	client/cluster/serving.c \
+	client/cluster/start.c \
+	client/cluster/status.c \
+	client/cluster/stop.c \
+	client/cluster/verbs.h
+

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "broker/core/changes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/core/chunks.h"
+#include "broker/core/members.h"
+#include "broker/core/scan.h"
+
+#define GAP_PATIENCE (2 * SEC) /* then the connection starts anew */
+
+struct changes {
+    table_t *pending; /* token -> pending_t */
+};
+
+/* Changes that storage is applying. */
+typedef struct pending {
+    uint64_t token;
+    uint32_t worker;
+    uint64_t conn;
+    uint8_t store[16];
+    uint64_t incarnation;
+    bool inventory_end;
+} pending_t;
+
+static bool match_pending (const void *entry, const void *key)
+{
+    return ((const pending_t *)entry)->token == *(const uint64_t *)key;
+}
+
+changes_t *changes_new (void)
+{
+    changes_t *self = core_zalloc (sizeof *self);
+
+    self->pending = table_new (match_pending);
+    return self;
+}
+
+void changes_destroy (changes_t **self_p)
+{
+    size_t cursor = 0;
+    pending_t *pending;
+
+    if (!*self_p)
+        return;
+    while ((pending = table_next ((*self_p)->pending, &cursor)))
+        free (pending);
+    table_destroy (&(*self_p)->pending);
+    free (*self_p);
+    *self_p = NULL;
+}
+
+static store_state_t *find_store (worker_t *worker, const uint8_t id[16],
+                                  uint64_t incarnation)
+{
+    for (size_t i = 0; i < worker->n_stores; i++) {
+        store_state_t *store = &worker->stores[i];
+
+        if (memcmp (store->store.id, id, sizeof store->store.id) == 0 &&
+            store->store.incarnation == incarnation)
+            return store;
+    }
+    return NULL;
+}
+
+static void acknowledge (core_t *core, const worker_t *worker,
+                         const store_state_t *store)
+{
+    action_t *action = actions_add (core->out, ACTION_CHANGES_ACK);
+    action_ack_t *ack = &action->u.ack;
+
+    ack->worker = worker->member.id;
+    ack->conn = worker->conn;
+    memcpy (ack->mark.id, store->store.id, sizeof ack->mark.id);
+    ack->mark.incarnation = store->store.incarnation;
+    ack->mark.seq = store->mark;
+}
+
+/* A hole before what came: the acknowledgement says from where to send again. */
+static void gap (core_t *core, worker_t *worker, store_state_t *store)
+{
+    action_t *action;
+
+    if (store->gap_since == 0) {
+        store->gap_since = core->now;
+        acknowledge (core, worker, store);
+        core_log (core, LOG_WARN, "changes_gap", "node=%s sent=%llu mark=%llu",
+                  worker->member.name, (unsigned long long)store->sent,
+                  (unsigned long long)store->mark);
+    } else if (core->now > store->gap_since + GAP_PATIENCE) {
+        store->gap_since = core->now;
+        action = actions_add (core->out, ACTION_CLOSE);
+        action->u.close.worker = worker->member.id;
+        action->u.close.conn = worker->conn;
+    }
+}
+
+static void forward (core_t *core, worker_t *worker, store_state_t *store,
+                     const event_changes_t *changes, size_t skip)
+{
+    action_t *action = actions_add (core->out, ACTION_LOCATIONS_APPLY);
+    action_apply_t *apply = &action->u.apply;
+    pending_t *pending = core_zalloc (sizeof *pending);
+
+    pending->token = core_id (core);
+    pending->worker = worker->member.id;
+    pending->conn = worker->conn;
+    memcpy (pending->store, changes->store, sizeof pending->store);
+    pending->incarnation = changes->incarnation;
+    pending->inventory_end = changes->inventory && changes->inventory_end;
+    table_put (core->changes->pending, table_hash (pending->token), pending);
+
+    apply->token = pending->token;
+    apply->worker = worker->member.id;
+    memcpy (apply->store, changes->store, sizeof apply->store);
+    apply->incarnation = changes->incarnation;
+    apply->first_seq = changes->first_seq + skip;
+    apply->inventory = changes->inventory;
+    apply->inventory_end = changes->inventory && changes->inventory_end;
+    if (changes->inventory && !store->inventory) {
+        apply->inventory_begin = true;
+        store->inventory = true;
+    }
+    apply->n = changes->n - skip;
+    apply->items = actions_dup (core->out, changes->items + skip,
+                                apply->n * sizeof *changes->items);
+    if (pending->inventory_end)
+        store->sent = changes->first_seq;
+    else if (!changes->inventory)
+        store->sent = changes->first_seq + changes->n - 1;
+}
+
+void changes_event (core_t *core, const event_changes_t *changes)
+{
+    worker_t *worker = members_find (core, changes->worker);
+    store_state_t *store;
+    uint64_t skip = 0;
+
+    if (!worker || worker->conn != changes->conn || !worker->welcomed)
+        return;
+    store = find_store (worker, changes->store, changes->incarnation);
+    if (!store) {
+        core_log (core, LOG_WARN, "changes_unknown_store", "node=%s",
+                  worker->member.name);
+        return;
+    }
+    if (changes->last_seq > store->store.last_seq)
+        store->store.last_seq = changes->last_seq;
+    /* They are facts about durable copies, whatever their number is. */
+    for (size_t i = 0; i < changes->n; i++)
+        chunks_change (core, worker, &changes->items[i]);
+    if (!changes->inventory) {
+        if (changes->n == 0)
+            return;
+        if (changes->first_seq > store->sent + 1) {
+            gap (core, worker, store);
+            return;
+        }
+        skip = store->sent + 1 - changes->first_seq;
+        if (skip >= changes->n)
+            return;
+    }
+    store->gap_since = 0;
+    forward (core, worker, store, changes, skip);
+}
+
+void changes_applied (core_t *core, const event_applied_t *applied)
+{
+    pending_t *pending = table_remove (core->changes->pending,
+                                       table_hash (applied->token), &applied->token);
+    worker_t *worker;
+    store_state_t *store;
+
+    if (!pending)
+        return;
+    worker = members_find (core, pending->worker);
+    store = worker && worker->conn == pending->conn
+                ? find_store (worker, pending->store, pending->incarnation)
+                : NULL;
+    if (store && applied->code == DFS_OK) {
+        bool caught_up = worker_caught_up (worker);
+
+        store->mark = applied->mark;
+        if (pending->inventory_end)
+            store->inventory = false;
+        if (!store->inventory)
+            acknowledge (core, worker, store);
+        if (pending->inventory_end || (!caught_up && worker_caught_up (worker)))
+            scan_worker_caught_up (core, worker, pending->inventory_end);
+    } else if (store) {
+        store->mark = store->sent = applied->mark;
+        store->inventory = false;
+        gap (core, worker, store);
+    }
+    free (pending);
+}

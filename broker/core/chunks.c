@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "broker/core/chunks.h"
+
+#include <stdlib.h>
+
+#include "broker/core/copier.h"
+#include "broker/core/scan.h"
+#include "broker/core/uploads.h"
+
+struct chunks {
+    table_t *by_key;
+};
+
+static bool match_chunk (const void *entry, const void *key)
+{
+    return copykey_cmp (&((const chunk_t *)entry)->key, key) == 0;
+}
+
+chunks_t *chunks_new (void)
+{
+    chunks_t *self = core_zalloc (sizeof *self);
+
+    self->by_key = table_new (match_chunk);
+    return self;
+}
+
+static void free_chunk (chunk_t *chunk)
+{
+    free (chunk->holders);
+    free (chunk);
+}
+
+void chunks_destroy (chunks_t **self_p)
+{
+    size_t cursor = 0;
+    chunk_t *chunk;
+
+    if (!*self_p)
+        return;
+    while ((chunk = table_next ((*self_p)->by_key, &cursor)))
+        free_chunk (chunk);
+    table_destroy (&(*self_p)->by_key);
+    free (*self_p);
+    *self_p = NULL;
+}
+
+size_t chunks_count (const core_t *core)
+{
+    return table_count (core->chunks->by_key);
+}
+
+chunk_t *chunks_find (const core_t *core, const copykey_t *key)
+{
+    return table_get (core->chunks->by_key, copykey_hash (key), key);
+}
+
+chunk_t *chunks_get (core_t *core, const copykey_t *key, uint64_t length)
+{
+    chunk_t *chunk = chunks_find (core, key);
+
+    if (!chunk) {
+        chunk = core_zalloc (sizeof *chunk);
+        chunk->key = *key;
+        chunk->length = length;
+        list_init (&chunk->pins);
+        table_put (core->chunks->by_key, copykey_hash (key), chunk);
+    }
+    return chunk;
+}
+
+void chunks_release (core_t *core, chunk_t *chunk)
+{
+    if (!list_empty (&chunk->pins) || chunk->job || chunk->held > 0)
+        return;
+    table_remove (core->chunks->by_key, copykey_hash (&chunk->key), &chunk->key);
+    free_chunk (chunk);
+}
+
+static holder_t *find_holder (const chunk_t *chunk, uint32_t worker)
+{
+    for (size_t i = 0; i < chunk->n_holders; i++)
+        if (chunk->holders[i].worker == worker)
+            return &chunk->holders[i];
+    return NULL;
+}
+
+static holder_t *get_holder (chunk_t *chunk, uint32_t worker)
+{
+    holder_t *holder = find_holder (chunk, worker);
+    void *data = chunk->holders;
+
+    if (holder)
+        return holder;
+    core_grow (&data, &chunk->cap_holders, chunk->n_holders, sizeof *chunk->holders);
+    chunk->holders = data;
+    holder = &chunk->holders[chunk->n_holders++];
+    *holder = (holder_t){.worker = worker};
+    return holder;
+}
+
+void chunks_merge (chunk_t *chunk, const core_chunk_t *found)
+{
+    chunk->looked_up = true;
+    chunk->condemned = found->condemned;
+    for (size_t i = 0; i < found->n_copies; i++) {
+        const core_copy_t *copy = &found->copies[i];
+        holder_t *holder;
+
+        /* What the worker itself said meanwhile is younger. */
+        if (find_holder (chunk, copy->worker))
+            continue;
+        holder = get_holder (chunk, copy->worker);
+        holder->state = copy->damaged ? HOLDER_DAMAGED : HOLDER_GOOD;
+        holder->birth = copy->birth;
+    }
+}
+
+void chunks_change (core_t *core, const worker_t *worker, const core_change_t *change)
+{
+    chunk_t *chunk = chunks_find (core, &change->key);
+    holder_t *holder;
+
+    if (!chunk) {
+        if (change->kind == CHANGE_GONE || change->kind == CHANGE_DAMAGED)
+            scan_check (core, &change->key);
+        return;
+    }
+    holder = get_holder (chunk, worker->member.id);
+    switch (change->kind) {
+    case CHANGE_STORED:
+    case CHANGE_RENEWED:
+        holder->state = HOLDER_GOOD;
+        holder->birth = change->birth;
+        break;
+    case CHANGE_DAMAGED:
+        holder->state = HOLDER_DAMAGED;
+        break;
+    default:
+        holder->state = HOLDER_GONE;
+        break;
+    }
+    if (holder->state != HOLDER_GOOD)
+        scan_check (core, &change->key);
+    chunk->held++;
+    copier_chunk_changed (core, chunk, worker->member.id);
+    uploads_chunk_changed (core, chunk);
+    chunk->held--;
+    chunks_release (core, chunk);
+}
+
+static bool counts (const chunk_t *chunk, const holder_t *holder)
+{
+    return holder->state == HOLDER_GOOD &&
+           (chunk->condemned == 0 || holder->birth > chunk->condemned);
+}
+
+uint32_t chunk_live (const core_t *core, const chunk_t *chunk)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < chunk->n_holders; i++) {
+        const worker_t *worker = members_find (core, chunk->holders[i].worker);
+
+        if (worker && worker_live (worker) && counts (chunk, &chunk->holders[i]))
+            n++;
+    }
+    return n;
+}
+
+uint32_t chunk_present (const core_t *core, const chunk_t *chunk)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < chunk->n_holders; i++) {
+        const worker_t *worker = members_find (core, chunk->holders[i].worker);
+
+        if (worker && (worker_live (worker) || worker_unsure (worker)) &&
+            counts (chunk, &chunk->holders[i]))
+            n++;
+    }
+    return n;
+}
+
+bool chunk_on (const chunk_t *chunk, uint32_t worker)
+{
+    const holder_t *holder = find_holder (chunk, worker);
+
+    return holder && counts (chunk, holder);
+}
+
+size_t chunk_workers (const chunk_t *chunk, uint32_t *out, size_t max)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < chunk->n_holders && n < max; i++)
+        if (counts (chunk, &chunk->holders[i]))
+            out[n++] = chunk->holders[i].worker;
+    return n;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The copier makes missing copies, worker to worker: of chunks that an upload waits
+ * for, of chunks that lost copies. Fewest live copies first, then oldest; many at once
+ * over the whole cluster, bounded per worker; tried elsewhere when it fails. */
+#ifndef BROKER_CORE_COPIER_H
+#define BROKER_CORE_COPIER_H
+
+#include "broker/core/chunks.h"
+
+typedef struct copier copier_t;
+
+enum copy_why {
+    COPY_REPAIR, /* the chunk has references */
+    COPY_URGENT, /* somebody waits for it */
+};
+
+copier_t *copier_new (void);
+void copier_destroy (copier_t **self_p);
+
+/* CHUNK shall have WANT copies. */
+void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why);
+/* WORKER reported a change of CHUNK. */
+void copier_chunk_changed (core_t *core, chunk_t *chunk, uint32_t worker);
+/* WORKER refused to take CHUNK. */
+void copier_refused (core_t *core, chunk_t *chunk, uint32_t worker);
+/* True when the order was one of ours. */
+bool copier_result (core_t *core, const event_order_t *event);
+void copier_timer (core_t *core, uint64_t order);
+void copier_wake_timer (core_t *core);
+void copier_worker_changed (core_t *core, worker_t *worker);
+/* Starts what can be started; at the end of each step. */
+void copier_pump (core_t *core);
+/* Only chunks with one live copy until UNTIL (0: no hold). */
+void copier_hold (core_t *core, uint64_t until);
+
+bool copier_full (const core_t *core);
+void copier_status (const core_t *core, core_status_t *out);
+
+#endif

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MPL-2.0
+noinst_LTLIBRARIES += broker/libcore.la
+broker_libcore_la_SOURCES = \
+	broker/core/actions.c broker/core/event.h \
+	broker/core/changes.c broker/core/changes.h \
+	broker/core/chunks.c broker/core/chunks.h \
+	broker/core/commits.c broker/core/commits.h \
+	broker/core/copier.c broker/core/copier.h \
+	broker/core/core.c broker/core/core.h broker/core/state.h \
+	broker/core/credit.c broker/core/credit.h \
+	broker/core/domains.c broker/core/domains.h \
+	broker/core/grants.c broker/core/grants.h \
+	broker/core/list.h \
+	broker/core/members.c broker/core/members.h \
+	broker/core/memory.c broker/core/memory.h \
+	broker/core/place.c broker/core/place.h \
+	broker/core/placement.c broker/core/placement.h \
+	broker/core/policies.c broker/core/policies.h \
+	broker/core/route.c broker/core/route.h \
+	broker/core/scan.c broker/core/scan.h \
+	broker/core/sessions.c broker/core/sessions.h \
+	broker/core/status.c \
+	broker/core/table.c broker/core/table.h \
+	broker/core/uploads.c broker/core/uploads.h \
+	broker/core/verify.c broker/core/verify.h
+broker_libcore_la_LIBADD = msgs/libmsgs.la

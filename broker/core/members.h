@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Workers: who is a member, which state each is in, what it last said of itself. States
+ * change by hellos, heartbeats, silence, closed connections and refused probes; every
+ * change is told to the other modules by core_worker_changed. */
+#ifndef BROKER_CORE_MEMBERS_H
+#define BROKER_CORE_MEMBERS_H
+
+#include "broker/core/domains.h"
+#include "broker/core/state.h"
+
+typedef struct members members_t;
+
+/* One disk of a worker, and how far its changes have come. */
+typedef struct store_state {
+    core_store_t store; /* last_seq: what the worker announced */
+    uint64_t goal;      /* last_seq at the hello: until then not all is known */
+    uint64_t sent;      /* highest sequence handed to storage on this connection */
+    uint64_t mark;      /* applied by storage */
+    uint64_t gap_since; /* a hole was met then and asked for; 0 none */
+    bool inventory;     /* in the middle of a full listing */
+    bool known;         /* storage said how far it is */
+} store_state_t;
+
+typedef struct worker {
+    core_member_t member; /* host, port, location as last said by a hello */
+    domain_path_t path;
+    int state; /* enum worker_state; draining counts as up */
+    int condition;
+    uint64_t conn; /* 0: none */
+    bool welcomed;
+    uint64_t incarnation; /* of its process */
+    uint64_t heard;       /* 0 never */
+    uint64_t since;       /* of its state */
+    uint64_t timer;       /* when its timer runs out, 0 none is set */
+    uint64_t probe;       /* in the air, 0 none */
+    uint64_t probe_next;
+    uint64_t refused_since;
+    uint32_t flaps; /* of late */
+    uint64_t flap_at;
+    uint64_t damped_until;  /* gets nothing new before */
+    event_heartbeat_t beat; /* without stores */
+    bool beaten;
+    store_state_t stores[CORE_STORES];
+    size_t n_stores;
+    bool said_hello;
+    size_t place_pos; /* in the array of those that take new chunks, SIZE_MAX none */
+
+    /* credit: bytes of its ingest window given out */
+    uint64_t granted;
+    /* reading: bytes ordered since its last heartbeat */
+    uint64_t ordered;
+    /* copying */
+    uint32_t copying_from;
+    uint32_t copying_to;
+    uint64_t copying_bytes; /* credit of the orders that it is the target of */
+    list_t slots;           /* of grants that wait for it */
+    list_t orders;          /* replicate orders that it is the target of */
+    list_t sources;         /* replicate orders that it is the source of */
+} worker_t;
+
+members_t *members_new (core_t *core);
+void members_destroy (members_t **self_p);
+
+/* --- events --- */
+
+void members_member (core_t *core, const core_member_t *member);
+void members_hello (core_t *core, const event_hello_t *hello);
+void members_marks (core_t *core, const event_marks_t *marks);
+void members_closed (core_t *core, uint32_t id, uint64_t conn);
+void members_heard (core_t *core, uint32_t id);
+void members_heartbeat (core_t *core, const event_heartbeat_t *beat);
+void members_probe (core_t *core, const event_probe_t *probe);
+void members_timer (core_t *core, uint32_t id);
+void members_announce_timer (core_t *core);
+/* Sends what this step changed of the directory. */
+void members_flush (core_t *core);
+
+/* --- questions --- */
+
+/* Returns borrowed, valid until the worker is removed; NULL when not a member. */
+worker_t *members_find (const core_t *core, uint32_t id);
+/* Serves reads and counts as a live copy. */
+bool worker_live (const worker_t *worker);
+/* Not heard enough of, may be back at any moment. */
+bool worker_unsure (const worker_t *worker);
+/* What it had when it said hello is applied: its copies are known. */
+bool worker_caught_up (const worker_t *worker);
+uint64_t worker_free (const worker_t *worker);
+/* Refused a chunk for its own sake: nothing new until its next heartbeat. */
+void members_condition (core_t *core, worker_t *worker, int condition);
+/* All that are not removed. */
+worker_t *const *members_all (const core_t *core, size_t *n);
+/* Those that take new chunks. */
+worker_t *const *members_placeable (const core_t *core, size_t *n);
+size_t members_in_state (const core_t *core, enum worker_state state);
+size_t members_unsure (const core_t *core);
+/* Failure domains that lost all their workers since SINCE, and all there are. */
+void members_vanished (const core_t *core, uint64_t since, size_t *gone, size_t *all);
+uint64_t members_directory (const core_t *core);
+/* Address for an action, its text in the actions' memory. */
+core_address_t members_address (core_t *core, const worker_t *worker);
+
+/* core.c: WORKER went from state BEFORE to its present one; tells every module. */
+void core_worker_changed (core_t *core, worker_t *worker, int before);
+
+#endif

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "broker/core/place.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/core/grants.h"
+#include "broker/core/placement.h"
+
+#define CHUNK_MAX      (64 * MIB)
+#define RETRY_FAILURES 8   /* sessions in a row that get nothing end a round */
+#define RETRY_MOST     512 /* answers of one round */
+#define RETRY_LATER    (5 * MS)
+
+/* A Place that is not answered whole. */
+typedef struct request {
+    uint64_t token; /* of its look-up */
+    uint64_t session;
+    uint64_t seq;
+    uint64_t upload;
+    size_t waiting;       /* pins without an answer */
+    core_placed_t *ready; /* answers of this step */
+    size_t n_ready;
+    size_t cap_ready;
+    list_t in_session;
+    list_t dirty; /* something to send */
+} request_t;
+
+struct place {
+    table_t *requests; /* by token */
+    list_t dirty;
+    list_t ring; /* sessions with parked pins */
+    size_t parked;
+    size_t active;
+    bool wake;
+    uint64_t timer; /* when a TIMER_RETRY runs out, 0 none */
+};
+
+static bool match_request (const void *entry, const void *key)
+{
+    return ((const request_t *)entry)->token == *(const uint64_t *)key;
+}
+
+place_t *place_new (void)
+{
+    place_t *self = core_zalloc (sizeof *self);
+
+    self->requests = table_new (match_request);
+    list_init (&self->dirty);
+    list_init (&self->ring);
+    return self;
+}
+
+void place_destroy (place_t **self_p)
+{
+    size_t cursor = 0;
+    request_t *request;
+
+    if (!*self_p)
+        return;
+    while ((request = table_next ((*self_p)->requests, &cursor))) {
+        free (request->ready);
+        free (request);
+    }
+    table_destroy (&(*self_p)->requests);
+    free (*self_p);
+    *self_p = NULL;
+}
+
+size_t place_active (const core_t *core)
+{
+    return core->place->active;
+}
+
+size_t place_parked (const core_t *core)
+{
+    return core->place->parked;
+}
+
+void place_wake (core_t *core)
+{
+    core->place->wake = true;
+}
+
+void place_busy (core_t *core, session_t *session)
+{
+    bool busy = session->n_parked > 0 || session->n_grants > 0;
+
+    if (busy != session->busy)
+        core->place->active += busy ? 1 : (size_t)-1;
+    session->busy = busy;
+}
+
+static void set_timer (core_t *core, uint64_t when)
+{
+    place_t *self = core->place;
+
+    if (self->timer > core->now && self->timer <= when)
+        return;
+    self->timer = when;
+    core_timer (core, when, TIMER_RETRY, 0);
+}
+
+/* ---- answers ------------------------------------------------------------------------
+ */
+
+static void free_request (core_t *core, request_t *request)
+{
+    table_remove (core->place->requests, table_hash (request->token), &request->token);
+    list_remove (&request->in_session);
+    list_remove (&request->dirty);
+    free (request->ready);
+    free (request);
+}
+
+static void make_dirty (core_t *core, request_t *request)
+{
+    if (list_empty (&request->dirty))
+        list_push (&core->place->dirty, &request->dirty);
+}
+
+static core_placed_t *add_answer (core_t *core, request_t *request,
+                                  const copykey_t *key)
+{
+    void *data = request->ready;
+    core_placed_t *placed;
+
+    core_grow (&data, &request->cap_ready, request->n_ready, sizeof *request->ready);
+    request->ready = data;
+    placed = &request->ready[request->n_ready++];
+    memset (placed, 0, sizeof *placed);
+    placed->key = *key;
+    placed->index = core->log_index;
+    make_dirty (core, request);
+    return placed;
+}
+
+static void unpark (core_t *core, pin_t *pin)
+{
+    session_t *session = sessions_find (core, pin->upload->session);
+
+    if (pin->state != PIN_PARKED)
+        return;
+    list_remove (&pin->queue);
+    pin->state = PIN_LOOKUP;
+    core->place->parked--;
+    if (session) {
+        session->n_parked--;
+        if (session->n_parked == 0)
+            list_remove (&session->ring);
+        place_busy (core, session);
+    }
+}
+
+static void park (core_t *core, pin_t *pin, session_t *session)
+{
+    enum lane lane = credit_lane (core, pin->chunk->length);
+
+    if (pin->state == PIN_PARKED)
+        return;
+    pin->state = PIN_PARKED;
+    list_push (&session->parked[lane], &pin->queue);
+    core->place->parked++;
+    if (session->n_parked++ == 0)
+        list_push (&core->place->ring, &session->ring);
+    place_busy (core, session);
+}
+
+/* The answer for PIN, which waits no longer. */
+static core_placed_t *answer (core_t *core, pin_t *pin)
+{
+    request_t *request = pin->request;
+
+    unpark (core, pin);
+    pin->request = NULL;
+    request->waiting--;
+    return add_answer (core, request, &pin->chunk->key);
+}
+
+void place_forget (core_t *core, pin_t *pin)
+{
+    unpark (core, pin);
+    if (pin->request) {
+        pin->request->waiting--;
+        make_dirty (core, pin->request);
+        pin->request = NULL;
+    }
+}
+
+static void refuse (core_t *core, pin_t *pin, int code)
+{
+    answer (core, pin)->code = code;
+    uploads_unpin (core, pin);
+}
+
+static void flush_request (core_t *core, request_t *request)
+{
+    action_t *action = actions_add (core->out, ACTION_PLACED);
+    action_placed_t *placed = &action->u.placed;
+    core_address_t *workers;
+    size_t n = 0, cap = 0;
+
+    for (size_t i = 0; i < request->n_ready; i++)
+        cap += request->ready[i].grant.n_targets;
+    workers = actions_alloc (core->out, cap * sizeof *workers);
+    for (size_t i = 0; i < request->n_ready; i++) {
+        const grant_t *grant = &request->ready[i].grant;
+
+        for (uint32_t k = 0; k < grant->n_targets; k++) {
+            const worker_t *worker = members_find (core, grant->targets[k]);
+            size_t at = 0;
+
+            while (at < n && workers[at].id != grant->targets[k])
+                at++;
+            if (at == n && worker)
+                workers[n++] = members_address (core, worker);
+        }
+    }
+    placed->session = request->session;
+    placed->seq = request->seq;
+    placed->upload = request->upload;
+    placed->items = actions_dup (core->out, request->ready,
+                                 request->n_ready * sizeof *request->ready);
+    placed->n = request->n_ready;
+    placed->workers = workers;
+    placed->n_workers = n;
+    placed->last = request->waiting == 0;
+    request->n_ready = 0;
+}
+
+void place_flush (core_t *core)
+{
+    list_t *dirty = &core->place->dirty;
+
+    while (!list_empty (dirty)) {
+        request_t *request = LIST_OF (dirty->next, request_t, dirty);
+
+        list_remove (&request->dirty);
+        if (request->n_ready > 0 || request->waiting == 0)
+            flush_request (core, request);
+        if (request->waiting == 0)
+            free_request (core, request);
+    }
+}
+
+/* ---- deciding -----------------------------------------------------------------------
+ */
+
+/* Somebody who is missing now may take chunks soon. */
+static bool may_come_back (const core_t *core)
+{
+    size_t n;
+    worker_t *const *all = members_all (core, &n);
+
+    if (members_unsure (core) > 0)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (all[i]->state == WORKER_UP && all[i]->damped_until > core->now)
+            return true;
+    return false;
+}
+
+/* How long an item waits for workers before it is told that there are not enough. */
+static uint64_t workers_wait (const core_t *core)
+{
+    return 2 * core->config.heartbeat_timeout_ns + core->config.heartbeat_ns;
+}
+
+static void have (core_t *core, pin_t *pin, uint32_t copies)
+{
+    core_placed_t *placed = answer (core, pin);
+
+    placed->have = true;
+    placed->copies = copies;
+    pin->promise = copies;
+    uploads_pin_durable (core, pin);
+}
+
+/* The target nearest to the client comes first: the long way is gone once. */
+static void order_targets (const session_t *session, placement_t *ask)
+{
+    size_t best = 0;
+
+    for (size_t i = 1; i < ask->n_chosen; i++)
+        if (domains_common (&session->path, &ask->chosen[i]->path) >
+            domains_common (&session->path, &ask->chosen[best]->path))
+            best = i;
+    if (best > 0) {
+        worker_t *first = ask->chosen[best];
+
+        ask->chosen[best] = ask->chosen[0];
+        ask->chosen[0] = first;
+    }
+}
+
+/* Answers PIN if that is possible now: true; else it is parked: false. */
+static bool try (core_t *core, pin_t *pin, session_t *session)
+{
+    const core_policy_t *policy = uploads_policy (core, pin);
+    chunk_t *chunk = pin->chunk;
+    uint32_t live = chunk_live (core, chunk);
+    uint32_t want = policy->replicas;
+    uint32_t taken[CORE_COPIES];
+    size_t active = core->place->active + (session->busy ? 0 : 1);
+    placement_t ask = {
+        .length = chunk->length,
+        .credit = credit_share (core, chunk->length, active),
+        .lane = credit_lane (core, chunk->length),
+        .taken = taken,
+        .n_taken = chunk_workers (chunk, taken, CORE_COPIES),
+        .avoid = pin->avoid,
+        .n_avoid = pin->n_avoid,
+    };
+
+    if (live >= want) {
+        have (core, pin, live);
+        return true;
+    }
+    if (session->n_grants > 0 &&
+        session->outstanding + ask.credit > credit_session_cap (core, active)) {
+        park (core, pin, session);
+        return false;
+    }
+    ask.n = want - live;
+    placement_choose (core, &ask);
+    if (ask.starved) {
+        park (core, pin, session);
+        return false;
+    }
+    if (live + ask.n_chosen < want) {
+        uint32_t total = live + (uint32_t)ask.n_chosen;
+
+        if (may_come_back (core) && core->now < pin->since + workers_wait (core)) {
+            set_timer (core, pin->since + workers_wait (core));
+            park (core, pin, session);
+            return false;
+        }
+        if (!policy_enough (core, policy, total)) {
+            refuse (core, pin, ask.full ? DFS_ENOSPC : DFS_ENOREPLICAS);
+            return true;
+        }
+        if (ask.n_chosen == 0) {
+            have (core, pin, live);
+            return true;
+        }
+        want = total;
+    }
+    order_targets (session, &ask);
+    pin->promise = want;
+    grants_give (core, pin, session, &ask, answer (core, pin));
+    return true;
+}
+
+static void try_or_park (core_t *core, pin_t *pin)
+{
+    session_t *session = sessions_find (core, pin->upload->session);
+
+    if (!session)
+        return;
+    if (core->place->parked >= core->config.max_parked) {
+        refuse (core, pin, DFS_EAGAIN);
+        return;
+    }
+    /* Those of the same session that came before go first. */
+    if (!list_empty (&session->parked[credit_lane (core, pin->chunk->length)]))
+        park (core, pin, session);
+    else
+        try (core, pin, session);
+}
+
+/* ---- rounds over parked pins --------------------------------------------------------
+ */
+
+/* One of each lane of SESSION; true when something was answered. */
+static bool try_session (core_t *core, session_t *session)
+{
+    bool any = false;
+
+    for (int lane = LANE_SMALL; lane <= LANE_LARGE; lane++) {
+        list_t *parked = &session->parked[lane];
+
+        if (!list_empty (parked) &&
+            try (core, LIST_OF (parked->next, pin_t, queue), session))
+            any = true;
+    }
+    return any;
+}
+
+void place_retry (core_t *core)
+{
+    place_t *self = core->place;
+    size_t failures = 0, answers = 0, sessions = 0;
+
+    if (!self->wake)
+        return;
+    self->wake = false;
+    for (list_t *node = self->ring.next;
+         node != &self->ring && sessions <= RETRY_FAILURES; node = node->next)
+        sessions++;
+    while (!list_empty (&self->ring)) {
+        session_t *session = LIST_OF (self->ring.next, session_t, ring);
+
+        list_remove (&session->ring);
+        list_push (&self->ring, &session->ring);
+        if (try_session (core, session)) {
+            failures = 0;
+            answers++;
+        } else {
+            failures++;
+        }
+        /* A whole round without success: credit that comes back will wake them. */
+        if (failures >= sessions)
+            return;
+        if (failures >= RETRY_FAILURES || answers >= RETRY_MOST) {
+            set_timer (core, core->now + (answers >= RETRY_MOST ? 1 : RETRY_LATER));
+            return;
+        }
+    }
+}
+
+void place_timer (core_t *core)
+{
+    place_t *self = core->place;
+
+    if (self->timer > core->now)
+        return;
+    self->timer = 0;
+    self->wake = true;
+}
+
+/* ---- events -------------------------------------------------------------------------
+ */
+
+static void refuse_all (core_t *core, const event_place_t *event, int code)
+{
+    action_t *action = actions_add (core->out, ACTION_PLACED);
+    core_placed_t *items = actions_alloc (core->out, event->n * sizeof *items);
+
+    for (size_t i = 0; i < event->n; i++) {
+        items[i].key = event->items[i].key;
+        items[i].index = core->log_index;
+        items[i].code = code;
+    }
+    action->u.placed.session = event->session;
+    action->u.placed.seq = event->seq;
+    action->u.placed.upload = event->upload;
+    action->u.placed.items = items;
+    action->u.placed.n = event->n;
+    action->u.placed.last = true;
+}
+
+static void set_avoid (pin_t *pin, const event_place_item_t *item)
+{
+    free (pin->avoid);
+    pin->avoid = NULL;
+    pin->n_avoid = (uint32_t)(item->n_avoid < CORE_AVOID ? item->n_avoid : CORE_AVOID);
+    if (pin->n_avoid == 0)
+        return;
+    pin->avoid = core_zalloc (pin->n_avoid * sizeof *pin->avoid);
+    memcpy (pin->avoid, item->avoid, pin->n_avoid * sizeof *pin->avoid);
+}
+
+/* The pin of ITEM, ready to be looked up; NULL when it is answered already. */
+static pin_t *start_item (core_t *core, request_t *request, upload_t *upload,
+                          const event_place_item_t *item)
+{
+    const chunk_t *chunk = chunks_find (core, &item->key);
+    pin_t *pin = uploads_pin (core, upload, &item->key);
+
+    if (item->length == 0 || item->length > CHUNK_MAX ||
+        (chunk && chunk->length != item->length)) {
+        add_answer (core, request, &item->key)->code = DFS_EINVAL;
+        return NULL;
+    }
+    if (pin && pin->request == request)
+        return NULL; /* named twice: one answer */
+    if (!pin)
+        pin = uploads_pin_new (core, upload, &item->key, item->length);
+    if (!pin) {
+        add_answer (core, request, &item->key)->code = DFS_EAGAIN;
+        return NULL;
+    }
+    /* Asked for again: whatever it was waiting for is void. */
+    place_forget (core, pin);
+    grants_end (core, pin);
+    list_remove (&pin->queue);
+    pin->state = PIN_LOOKUP;
+    pin->since = core->now;
+    set_avoid (pin, item);
+    pin->request = request;
+    request->waiting++;
+    return pin;
+}
+
+void place_event (core_t *core, const event_place_t *event)
+{
+    place_t *self = core->place;
+    session_t *session = sessions_find (core, event->session);
+    action_t *action;
+    request_t *request;
+    upload_t *upload;
+    copykey_t *keys;
+    size_t n = 0;
+
+    if (!session || !policies_find (core, event->policy) || !core->leader ||
+        event->n > CORE_PLACE_ITEMS ||
+        table_count (self->requests) >= core->config.max_requests) {
+        refuse_all (core, event,
+                    !core->leader                          ? DFS_ENOTLEADER
+                    : !session                             ? DFS_ESTALE
+                    : event->n > CORE_PLACE_ITEMS          ? DFS_ETOOBIG
+                    : !policies_find (core, event->policy) ? DFS_EINVAL
+                                                           : DFS_EAGAIN);
+        return;
+    }
+    request = core_zalloc (sizeof *request);
+    request->token = core_id (core);
+    request->session = event->session;
+    request->seq = event->seq;
+    request->upload = event->upload;
+    list_init (&request->in_session);
+    list_init (&request->dirty);
+    list_push (&session->requests, &request->in_session);
+    table_put (self->requests, table_hash (request->token), request);
+
+    upload = uploads_get (core, event->session, event->upload, event->policy);
+    keys = actions_alloc (core->out, event->n * sizeof *keys);
+    for (size_t i = 0; i < event->n; i++)
+        if (start_item (core, request, upload, &event->items[i]))
+            keys[n++] = event->items[i].key;
+    if (n == 0) {
+        make_dirty (core, request);
+        return;
+    }
+    action = actions_add (core->out, ACTION_LOOKUP_CHUNKS);
+    action->u.chunks.token = request->token;
+    action->u.chunks.keys = keys;
+    action->u.chunks.n = n;
+}
+
+bool place_found (core_t *core, const event_chunks_t *found)
+{
+    request_t *request =
+        table_get (core->place->requests, table_hash (found->token), &found->token);
+
+    if (!request)
+        return false;
+    for (size_t i = 0; i < found->n; i++) {
+        const core_chunk_t *facts = &found->chunks[i];
+        upload_t *upload = uploads_find (core, request->session, request->upload);
+        pin_t *pin = upload ? uploads_pin (core, upload, &facts->key) : NULL;
+
+        if (!pin || pin->request != request || pin->state != PIN_LOOKUP)
+            continue;
+        chunks_merge (pin->chunk, facts);
+        if (facts->refs > 0 && facts->length != pin->chunk->length)
+            refuse (core, pin, DFS_EINVAL);
+        else
+            try_or_park (core, pin);
+    }
+    /* Not found at all: storage could not answer. */
+    if (found->code != DFS_OK) {
+        upload_t *upload = uploads_find (core, request->session, request->upload);
+        list_t *node = upload ? upload->pins.next : NULL;
+        bool last = !upload || list_empty (&upload->pins);
+
+        while (!last) {
+            pin_t *pin = LIST_OF (node, pin_t, in_upload);
+
+            node = node->next;
+            last = node == &upload->pins;
+            if (pin->request == request && pin->state == PIN_LOOKUP)
+                refuse (core, pin, DFS_EUNAVAIL);
+        }
+    }
+    return true;
+}
+
+void place_session_gone (core_t *core, session_t *session)
+{
+    while (!list_empty (&session->requests))
+        free_request (core, LIST_OF (session->requests.next, request_t, in_session));
+    list_remove (&session->ring);
+    if (session->busy)
+        core->place->active--;
+}

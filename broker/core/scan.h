@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Finds chunks that have too few copies: those of a worker that died, page by page; all
+ * of them once after the start and when a listing shows that copies went missing;
+ * single ones that a worker reports as gone or damaged. What it finds goes to the
+ * copier. */
+#ifndef BROKER_CORE_SCAN_H
+#define BROKER_CORE_SCAN_H
+
+#include "broker/core/members.h"
+
+typedef struct scan scan_t;
+
+scan_t *scan_new (void);
+void scan_destroy (scan_t **self_p);
+
+void scan_worker_changed (core_t *core, const worker_t *worker, int before);
+/* WORKER's copies are known up to its hello; LISTED: it sent a full listing. */
+void scan_worker_caught_up (core_t *core, const worker_t *worker, bool listed);
+/* Every chunk with references, when enough is known. */
+void scan_all (core_t *core);
+/* This one, in a batch at the end of the step. */
+void scan_check (core_t *core, const copykey_t *key);
+/* True when the token was one of ours. */
+bool scan_found (core_t *core, const event_chunks_t *found);
+void scan_scanned (core_t *core, const event_scanned_t *scanned);
+/* Ends a hold of repair and lets no new one begin for the workers that are dead now. */
+void scan_resume (core_t *core);
+/* Asks for what is wanted next; at the end of each step. */
+void scan_flush (core_t *core);
+
+#endif

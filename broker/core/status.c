@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What status shows of the core. */
+#include <string.h>
+
+#include "broker/core/copier.h"
+#include "broker/core/grants.h"
+#include "broker/core/members.h"
+#include "broker/core/place.h"
+
+const char *core_health_name (int health)
+{
+    switch (health) {
+    case HEALTH_OK:
+        return "ok";
+    case HEALTH_DEGRADED:
+        return "degraded";
+    default:
+        return "critical";
+    }
+}
+
+void core_status (const core_t *core, core_status_t *out)
+{
+    size_t n;
+    worker_t *const *all = members_all (core, &n);
+
+    memset (out, 0, sizeof *out);
+    out->sessions = sessions_count (core);
+    uploads_count (core, &out->uploads, &out->pins);
+    out->parked = place_parked (core);
+    out->grants = grants_count (core);
+    out->directory_version = members_directory (core);
+    copier_status (core, out);
+    out->health = HEALTH_OK;
+    for (size_t i = 0; i < n; i++)
+        if (!worker_live (all[i]) || all[i]->condition != CONDITION_OK)
+            out->health = HEALTH_DEGRADED;
+    if (out->under_replicated > 0)
+        out->health = HEALTH_DEGRADED;
+    if (out->lost > 0)
+        out->health = HEALTH_CRITICAL;
+}
+
+size_t core_workers (const core_t *core, core_worker_status_t *out, size_t max)
+{
+    size_t n;
+    worker_t *const *all = members_all (core, &n);
+
+    if (n > max)
+        n = max;
+    for (size_t i = 0; i < n; i++) {
+        const worker_t *worker = all[i];
+        const core_member_t *member = &worker->member;
+        core_worker_status_t *to = &out[i];
+
+        memset (to, 0, sizeof *to);
+        to->id = member->id;
+        memcpy (to->name, member->name, sizeof to->name);
+        memcpy (to->host, member->host, sizeof to->host);
+        memcpy (to->location, member->location, sizeof to->location);
+        to->port = member->port;
+        to->state = worker->state;
+        to->condition = worker->condition;
+        to->capacity = worker->beat.capacity;
+        to->used = worker->beat.used;
+        to->chunks = worker->beat.chunks;
+        to->cpu_permille = worker->beat.cpu_permille;
+        to->disk_permille = worker->beat.disk_permille;
+        to->memory = worker->beat.memory;
+        to->bytes_in = worker->beat.bytes_in;
+        to->bytes_out = worker->beat.bytes_out;
+        to->cache_hits = worker->beat.cache_hits;
+        to->cache_misses = worker->beat.cache_misses;
+        to->streams = worker->beat.streams;
+        to->heard = worker->heard;
+        to->caught_up = worker_caught_up (worker);
+        to->granted = worker->granted;
+    }
+    return n;
+}
+
+int core_worker_state (const core_t *core, uint32_t id, const char **name)
+{
+    const worker_t *worker = members_find (core, id);
+
+    if (name)
+        *name = worker ? worker->member.name : NULL;
+    return worker ? worker->state : WORKER_REMOVED;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "broker/core/verify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WAITING 1 /* no DFS_E code is positive */
+
+/* One request; its orders are numbered id * 1, they hold a row of its results each. */
+typedef struct verification {
+    uint64_t id; /* of its timer */
+    uint64_t session;
+    uint64_t seq;
+    uint32_t chunks;
+    size_t waiting; /* results */
+    core_verified_t *results;
+    size_t n;
+    size_t cap;
+} verification_t;
+
+typedef struct part {
+    uint64_t order;
+    uint32_t worker;
+    verification_t *whole;
+} part_t;
+
+struct verify {
+    table_t *parts;  /* by order */
+    table_t *wholes; /* by id */
+};
+
+static bool match_part (const void *entry, const void *key)
+{
+    return ((const part_t *)entry)->order == *(const uint64_t *)key;
+}
+
+static bool match_whole (const void *entry, const void *key)
+{
+    return ((const verification_t *)entry)->id == *(const uint64_t *)key;
+}
+
+verify_t *verify_new (void)
+{
+    verify_t *self = core_zalloc (sizeof *self);
+
+    self->parts = table_new (match_part);
+    self->wholes = table_new (match_whole);
+    return self;
+}
+
+static void free_whole (verification_t *whole)
+{
+    free (whole->results);
+    free (whole);
+}
+
+void verify_destroy (verify_t **self_p)
+{
+    size_t cursor;
+    part_t *part;
+    verification_t *whole;
+
+    if (!*self_p)
+        return;
+    for (cursor = 0; (part = table_next ((*self_p)->parts, &cursor));)
+        free (part);
+    for (cursor = 0; (whole = table_next ((*self_p)->wholes, &cursor));)
+        free_whole (whole);
+    table_destroy (&(*self_p)->parts);
+    table_destroy (&(*self_p)->wholes);
+    free (*self_p);
+    *self_p = NULL;
+}
+
+static void reply (core_t *core, const verification_t *whole, int code)
+{
+    action_t *action = actions_add (core->out, ACTION_VERIFY_REPLY);
+    action_verify_reply_t *out = &action->u.verify_reply;
+
+    out->session = whole->session;
+    out->seq = whole->seq;
+    out->code = code;
+    out->chunks = whole->chunks;
+    out->n = whole->n;
+    out->replicas =
+        actions_dup (core->out, whole->results, whole->n * sizeof *whole->results);
+}
+
+static void finish (core_t *core, verification_t *whole)
+{
+    reply (core, whole, DFS_OK);
+    table_remove (core->verify->wholes, table_hash (whole->id), &whole->id);
+    free_whole (whole);
+}
+
+static void remove_part (core_t *core, part_t *part)
+{
+    table_remove (core->verify->parts, table_hash (part->order), &part->order);
+    free (part);
+}
+
+/* Every result of WORKER (0: of all) that is still missing becomes CODE. */
+static void settle (verification_t *whole, uint32_t worker, int code)
+{
+    for (size_t i = 0; i < whole->n; i++)
+        if (whole->results[i].code == WAITING &&
+            (worker == 0 || whole->results[i].worker == worker)) {
+            whole->results[i].code = code;
+            whole->waiting--;
+        }
+}
+
+static void add_result (verification_t *whole, const copykey_t *key, uint32_t worker,
+                        int code)
+{
+    void *data = whole->results;
+
+    core_grow (&data, &whole->cap, whole->n, sizeof *whole->results);
+    whole->results = data;
+    whole->results[whole->n++] =
+        (core_verified_t){.key = *key, .worker = worker, .code = code};
+    whole->waiting += code == WAITING;
+}
+
+static void send_order (core_t *core, verification_t *whole, uint32_t worker)
+{
+    action_t *action = actions_add (core->out, ACTION_VERIFY_ORDER);
+    copykey_t *keys = actions_alloc (core->out, CORE_VERIFY_KEYS * sizeof *keys);
+    part_t *part = core_zalloc (sizeof *part);
+    size_t n = 0;
+
+    part->order = core_id (core);
+    part->worker = worker;
+    part->whole = whole;
+    table_put (core->verify->parts, table_hash (part->order), part);
+    for (size_t i = 0; i < whole->n && n < CORE_VERIFY_KEYS; i++)
+        if (whole->results[i].worker == worker && whole->results[i].code == WAITING)
+            keys[n++] = whole->results[i].key;
+    action->u.verify_order.order = part->order;
+    action->u.verify_order.worker = worker;
+    action->u.verify_order.keys = keys;
+    action->u.verify_order.n = n;
+}
+
+/* A row of results for each copy; one order per worker that can answer. */
+void verify_event (core_t *core, const event_verify_t *event)
+{
+    verify_t *self = core->verify;
+    verification_t *whole = core_zalloc (sizeof *whole);
+
+    whole->session = event->session;
+    whole->seq = event->seq;
+    whole->chunks = (uint32_t)event->n;
+    if (event->n > CORE_VERIFY_KEYS ||
+        table_count (self->wholes) >= core->config.max_requests) {
+        reply (core, whole, event->n > CORE_VERIFY_KEYS ? DFS_ETOOBIG : DFS_EAGAIN);
+        free_whole (whole);
+        return;
+    }
+    whole->id = core_id (core);
+    table_put (self->wholes, table_hash (whole->id), whole);
+    for (size_t i = 0; i < event->n; i++) {
+        const core_chunk_t *chunk = &event->chunks[i];
+
+        for (uint32_t k = 0; k < chunk->n_copies && k < CORE_COPIES; k++) {
+            uint32_t id = chunk->copies[k].worker;
+            const worker_t *worker = members_find (core, id);
+
+            add_result (whole, &chunk->key, id,
+                        worker && worker_live (worker) ? WAITING : DFS_EUNAVAIL);
+        }
+        if (chunk->n_copies == 0)
+            add_result (whole, &chunk->key, 0, DFS_ELOST);
+    }
+    for (size_t i = 0; i < whole->n; i++) {
+        size_t before = 0;
+
+        if (whole->results[i].code != WAITING)
+            continue;
+        while (before < i &&
+               (whole->results[before].worker != whole->results[i].worker ||
+                whole->results[before].code != WAITING))
+            before++;
+        if (before == i)
+            send_order (core, whole, whole->results[i].worker);
+    }
+    if (whole->waiting == 0)
+        finish (core, whole);
+    else
+        core_timer (core, core->now + core->config.verify_wait_ns, TIMER_VERIFY,
+                    whole->id);
+}
+
+bool verify_result (core_t *core, const event_order_t *event)
+{
+    part_t *part =
+        table_get (core->verify->parts, table_hash (event->order), &event->order);
+    verification_t *whole;
+    bool more = false;
+
+    if (!part)
+        return false;
+    if (part->worker != event->worker)
+        return true;
+    whole = part->whole;
+    for (size_t i = 0; i < event->n; i++)
+        for (size_t k = 0; k < whole->n; k++) {
+            core_verified_t *result = &whole->results[k];
+
+            if (result->code != WAITING || result->worker != event->worker ||
+                copykey_cmp (&result->key, &event->verified[i].key) != 0)
+                continue;
+            result->code =
+                event->verified[i].code <= 0 ? event->verified[i].code : DFS_EPROTO;
+            result->bytes = event->verified[i].bytes;
+            whole->waiting--;
+        }
+    if (event->code != DFS_OK)
+        settle (whole, event->worker, event->code < 0 ? event->code : DFS_EPROTO);
+    for (size_t k = 0; k < whole->n; k++)
+        if (whole->results[k].code == WAITING &&
+            whole->results[k].worker == event->worker)
+            more = true;
+    if (!more)
+        remove_part (core, part);
+    if (whole->waiting == 0)
+        finish (core, whole);
+    return true;
+}
+
+/* Ends every part of WHOLE (NULL: of any) that waits for WORKER (0: for any). */
+static void end_parts (core_t *core, const verification_t *whole, uint32_t worker,
+                       int code)
+{
+    for (;;) {
+        size_t cursor = 0;
+        part_t *part;
+        verification_t *its;
+
+        while ((part = table_next (core->verify->parts, &cursor)))
+            if ((!whole || part->whole == whole) &&
+                (worker == 0 || part->worker == worker))
+                break;
+        if (!part)
+            return;
+        its = part->whole;
+        settle (its, part->worker, code);
+        remove_part (core, part);
+        if (its->waiting == 0) {
+            finish (core, its);
+            if (its == whole)
+                return;
+        }
+    }
+}
+
+void verify_timer (core_t *core, uint64_t id)
+{
+    verification_t *whole = table_get (core->verify->wholes, table_hash (id), &id);
+
+    if (whole)
+        end_parts (core, whole, 0, DFS_ETIMEOUT);
+}
+
+void verify_worker_down (core_t *core, const worker_t *worker)
+{
+    if (table_count (core->verify->parts) > 0)
+        end_parts (core, NULL, worker->member.id, DFS_EUNAVAIL);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Verify: asks every worker that has a copy of some chunks to re-hash it, and collects
+ * what they find. Damage itself is reported by the workers' change sequences. */
+#ifndef BROKER_CORE_VERIFY_H
+#define BROKER_CORE_VERIFY_H
+
+#include "broker/core/members.h"
+
+typedef struct verify verify_t;
+
+verify_t *verify_new (void);
+void verify_destroy (verify_t **self_p);
+void verify_event (core_t *core, const event_verify_t *event);
+/* True when the order was one of ours. */
+bool verify_result (core_t *core, const event_order_t *event);
+void verify_timer (core_t *core, uint64_t id);
+void verify_worker_down (core_t *core, const worker_t *worker);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/units.h"
+#include "output.h"
+#include "table.h"
+
+static void brokers_text (const dfs_status_t *s)
+{
+    table_t *table = table_new ("lllrrr", stdout);
+    table_row (table, "BROKER", "ROLE", "ENDPOINT", "LOG", "APPLIED", "MEMORY", NULL);
+    for (size_t i = 0; i < s->n_brokers; i++) {
+        const dfs_broker_info_t *b = &s->brokers[i];
+        char memory[32];
+        table_row (table, b->name, b->role, b->endpoint, NULL);
+        table_add (table, "%" PRIu64, b->log_index);
+        table_add (table, "%" PRIu64, b->applied);
+        table_add (table, "%s", units_format_size (memory, sizeof memory, b->memory));
+    }
+    table_destroy (&table);
+}
+
+static void workers_text (const dfs_status_t *s)
+{
+    table_t *table = table_new ("lllllrrrrr", stdout);
+    table_row (table, "WORKER", "STATE", "DISK", "ENDPOINT", "LOCATION", "CHUNKS",
+               "USED", "FREE", "CPU", "HEARD", NULL);
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const dfs_worker_info_t *w = &s->workers[i];
+        char used[32], left[32], heard[32];
+        table_row (table, w->name, w->state, w->condition, w->endpoint, w->location,
+                   NULL);
+        table_add (table, "%" PRIu64, w->chunks);
+        table_add (table, "%s", units_format_size (used, sizeof used, w->bytes_used));
+        table_add (table, "%s", units_format_size (left, sizeof left, w->bytes_free));
+        table_add (table, "%u%%", w->cpu_permille / 10);
+        table_add (table, "%s",
+                   units_format_duration (heard, sizeof heard, w->heard_ago_ns));
+    }
+    table_destroy (&table);
+}
+
+void out_status (const dfs_status_t *s)
+{
+    char a[32], b[32], c[32], d[32];
+    printf ("cluster %s: %s\n", s->cluster, s->health);
+    printf ("  up %s, epoch %s, security %s, %u copies (at least %u), chunks of %s\n",
+            units_format_duration (a, sizeof a, s->uptime_ns), s->epoch, s->security,
+            s->replicas, s->min_replicas,
+            units_format_size (b, sizeof b, s->chunk_size));
+    printf ("  %" PRIu64 " files, %" PRIu64 " directories, %" PRIu64 " chunks; "
+            "%s of files, %s unique, %s stored, %s inline\n\n",
+            s->files, s->directories, s->chunks,
+            units_format_size (a, sizeof a, s->bytes_logical),
+            units_format_size (b, sizeof b, s->bytes_unique),
+            units_format_size (c, sizeof c, s->bytes_stored),
+            units_format_size (d, sizeof d, s->inline_bytes));
+    brokers_text (s);
+    putchar ('\n');
+    workers_text (s);
+    printf ("\nchunks: %" PRIu64 " short of copies, %" PRIu64 " lost, %" PRIu64
+            " with too many\n",
+            s->chunks_under_replicated, s->chunks_lost, s->chunks_surplus);
+    if (s->repair_queued || s->repair_active)
+        printf ("repair: %" PRIu64 " queued, %" PRIu64 " active, %s/s, %s to go\n",
+                s->repair_queued, s->repair_active,
+                units_format_size (a, sizeof a, s->repair_bytes_per_second),
+                units_format_duration (b, sizeof b, s->repair_eta_seconds * SEC));
+    for (size_t i = 0; i < s->n_notes; i++)
+        printf ("note: %s\n", s->notes[i]);
+}
+
+static json_t *brokers_json (const dfs_status_t *s)
+{
+    json_t *array = json_array ();
+    for (size_t i = 0; i < s->n_brokers; i++) {
+        const dfs_broker_info_t *b = &s->brokers[i];
+        json_t *o = json_object ();
+        json_object_set_new (o, "name", out_text (b->name));
+        json_object_set_new (o, "endpoint", out_text (b->endpoint));
+        json_object_set_new (o, "role", out_text (b->role));
+        json_object_set_new (o, "log_index", out_number (b->log_index));
+        json_object_set_new (o, "applied", out_number (b->applied));
+        json_object_set_new (o, "memory", out_number (b->memory));
+        json_array_append_new (array, o);
+    }
+    return array;
+}
+
+static json_t *workers_json (const dfs_status_t *s)
+{
+    json_t *array = json_array ();
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const dfs_worker_info_t *w = &s->workers[i];
+        json_t *o = json_object ();
+        json_object_set_new (o, "name", out_text (w->name));
+        json_object_set_new (o, "endpoint", out_text (w->endpoint));
+        json_object_set_new (o, "state", out_text (w->state));
+        json_object_set_new (o, "condition", out_text (w->condition));
+        json_object_set_new (o, "location", out_text (w->location));
+        json_object_set_new (o, "chunks", out_number (w->chunks));
+        json_object_set_new (o, "bytes_used", out_number (w->bytes_used));
+        json_object_set_new (o, "bytes_free", out_number (w->bytes_free));
+        json_object_set_new (o, "memory", out_number (w->memory));
+        json_object_set_new (o, "cpu_permille", out_number (w->cpu_permille));
+        json_object_set_new (o, "disk_permille", out_number (w->disk_permille));
+        json_object_set_new (o, "streams", out_number (w->streams));
+        json_object_set_new (o, "bytes_in", out_number (w->bytes_in));
+        json_object_set_new (o, "bytes_out", out_number (w->bytes_out));
+        json_object_set_new (o, "cache_hits", out_number (w->cache_hits));
+        json_object_set_new (o, "cache_misses", out_number (w->cache_misses));
+        json_object_set_new (o, "heard_ago_ms", out_number (w->heard_ago_ns / MS));
+        json_array_append_new (array, o);
+    }
+    return array;
+}
+
+json_t *out_status_json (const dfs_status_t *s)
+{
+    json_t *o = json_object ();
+    json_object_set_new (o, "cluster", out_text (s->cluster));
+    json_object_set_new (o, "health", out_text (s->health));
+    json_object_set_new (o, "epoch", out_text (s->epoch));
+    json_object_set_new (o, "security", out_text (s->security));
+    json_object_set_new (o, "brokers", brokers_json (s));
+    json_object_set_new (o, "workers", workers_json (s));
+    json_object_set_new (o, "files", out_number (s->files));
+    json_object_set_new (o, "directories", out_number (s->directories));
+    json_object_set_new (o, "chunks", out_number (s->chunks));
+    json_object_set_new (o, "bytes_logical", out_number (s->bytes_logical));
+    json_object_set_new (o, "bytes_unique", out_number (s->bytes_unique));
+    json_object_set_new (o, "bytes_stored", out_number (s->bytes_stored));
+    json_object_set_new (o, "bytes_inline", out_number (s->inline_bytes));
+    json_object_set_new (o, "chunks_under_replicated",
+                         out_number (s->chunks_under_replicated));
+    json_object_set_new (o, "chunks_lost", out_number (s->chunks_lost));
+    json_object_set_new (o, "chunks_surplus", out_number (s->chunks_surplus));
+    json_t *repair = json_object ();
+    json_object_set_new (repair, "queued", out_number (s->repair_queued));
+    json_object_set_new (repair, "active", out_number (s->repair_active));
+    json_object_set_new (repair, "bytes_per_second",
+                         out_number (s->repair_bytes_per_second));
+    json_object_set_new (repair, "eta_seconds", out_number (s->repair_eta_seconds));
+    json_object_set_new (o, "repair", repair);
+    json_object_set_new (o, "replicas", out_number (s->replicas));
+    json_object_set_new (o, "min_replicas", out_number (s->min_replicas));
+    json_object_set_new (o, "chunk_size", out_number (s->chunk_size));
+    json_object_set_new (o, "uptime_seconds", out_number (s->uptime_ns / SEC));
+    json_object_set_new (o, "sessions", out_number (s->sessions));
+    json_t *notes = json_array ();
+    for (size_t i = 0; i < s->n_notes; i++)
+        json_array_append_new (notes, out_text (s->notes[i]));
+    json_object_set_new (o, "notes", notes);
+    return o;
+}

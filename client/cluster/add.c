@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* add-worker: the text of cluster.cfg stays as it is but for the new lines, a running
+ * cluster takes the worker in by SIGHUP to its brokers. */
+#include <assert.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/cli/tool.h"
+#include "common/io.h"
+#include "common/zpl.h"
+#include "lifecycle.h"
+#include "node.h"
+#include "process.h"
+#include "seed.h"
+#include "verbs.h"
+
+#define START_MS 60000
+
+enum { KEY_HOST = 256, KEY_PORT, KEY_DATA, KEY_LOCATION };
+
+const tool_option_t add_options[] = {
+    {KEY_HOST, "host", "HOST", "where it runs (default: 127.0.0.1)"},
+    {KEY_PORT, "port", "P", "its port (default: the next after the others'); 0: any"},
+    {KEY_DATA, "data", "DIR", "its data directory (default: data/NAME)"},
+    {KEY_LOCATION, "location", "PLACE", "its place (default: local/NAME)"},
+    {0, NULL, NULL, NULL},
+};
+
+typedef struct plan {
+    const char *dir, *name, *host, *data, *location;
+    int port; /* -1: choose */
+} plan_t;
+
+/* The port after all those that workers on HOST use; 0 when they let the kernel pick.
+ */
+static unsigned next_port (const cluster_t *cluster, const char *host)
+{
+    unsigned port = 0;
+    for (size_t i = 0; i < cluster->n_workers; i++) {
+        const cluster_node_t *worker = &cluster->workers[i];
+        if (strcmp (worker->host, host))
+            continue;
+        if (worker->port > port)
+            port = worker->port;
+        if (worker->port && worker->stream_hi > port)
+            port = worker->stream_hi;
+    }
+    return port ? port + 1 : 0;
+}
+
+static int last_line (const zpl_node_t *node)
+{
+    int line = node->line;
+    for (const zpl_node_t *c = node->child; c; c = c->next)
+        line = last_line (c);
+    return line;
+}
+
+/* The old text with the new node behind the last line of `workers`. Returns owned. */
+static char *insert (const char *old, int after, const plan_t *plan, unsigned port)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *file = open_memstream (&text, &len);
+    assert (file);
+    const char *p = old;
+    for (int line = 0; line < after && *p; line++) {
+        size_t n = strcspn (p, "\n");
+        fwrite (p, 1, n, file);
+        fputc ('\n', file);
+        p += n + (p[n] == '\n');
+    }
+    seed_node_text (file, plan->name, plan->host, port, plan->data, plan->location);
+    fputs (p, file);
+    fclose (file);
+    return text;
+}
+
+/* The new text, checked; *FRESH is the cluster as it then is. Returns owned. */
+static char *compose (const cluster_t *cluster, const plan_t *plan, cluster_t **fresh,
+                      dfs_error_t *err)
+{
+    void *old = NULL;
+    size_t len = 0;
+    if (io_slurp (cluster->path, ZPL_FILE_MAX, &old, &len, err) < 0)
+        return NULL;
+    zpl_t *zpl = zpl_parse (old, cluster->path, err);
+    char *text = NULL;
+    if (zpl) {
+        unsigned port =
+            plan->port >= 0 ? (unsigned)plan->port : next_port (cluster, plan->host);
+        text =
+            insert (old, last_line (zpl_child (zpl_root (zpl), "workers")), plan, port);
+        *fresh = seed_try (cluster->path, text, err);
+    }
+    if (!*fresh) {
+        free (text);
+        text = NULL;
+    }
+    zpl_destroy (&zpl);
+    free (old);
+    return text;
+}
+
+/* Tells running brokers to read the file again; returns how many there are. */
+static size_t tell_brokers (const nodes_t *nodes, int *status)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < nodes->n; i++) {
+        const node_t *node = &nodes->all[i];
+        process_t p;
+        dfs_error_t err = {0};
+        if (strcmp (node->role, "broker") || !node->local ||
+            !process_find (nodes->cluster, node, &p))
+            continue;
+        if (process_signal (&p, SIGHUP, &err) < 0)
+            tool_worst (status, tool_fail (node->config->name, &err));
+        process_close (&p);
+        n++;
+    }
+    return n;
+}
+
+static int take_in (const plan_t *plan)
+{
+    char *name = strdup (plan->name);
+    assert (name);
+    nodes_t *nodes = nodes_new (plan->dir, &name, 1);
+    int status = 0;
+    const node_t *node = NULL;
+    for (size_t i = 0; i < nodes->n; i++)
+        if (nodes->all[i].chosen)
+            node = &nodes->all[i];
+    assert (node);
+    if (tell_brokers (nodes, &status) == 0)
+        tool_say ("no broker runs here: %s joins when the cluster is started\n", name);
+    else if (!node->local)
+        tool_say (
+            "copy %s and the keys to %s and start it there: dfs-cluster start DIR "
+            "%s\n",
+            nodes->cluster->path, node->config->host, name);
+    else if (status == 0)
+        status = lifecycle_start (nodes, START_MS);
+    nodes_destroy (&nodes);
+    free (name);
+    return status;
+}
+
+static int seed (const cluster_t *fresh, const plan_t *plan, const char *text,
+                 dfs_error_t *err)
+{
+    const cluster_node_t *worker = cluster_worker (fresh, plan->name);
+    assert (worker);
+    int rc = seed_keys (fresh, "worker", plan->name, err);
+    if (rc == 0 && node_is_local (worker->host))
+        rc = seed_marks (fresh, "worker", worker, err);
+    if (rc == 0)
+        rc = seed_commit (fresh->path, text, true, err);
+    return rc;
+}
+
+static int add (const plan_t *plan)
+{
+    cluster_t *cluster = node_cluster (plan->dir), *fresh = NULL;
+    dfs_error_t err = {0};
+    int status = 0, lock = -1;
+    mkdir (cluster->run_dir, 0755);
+    char *lock_path = node_path (cluster->run_dir, "dfs-cluster", ".lock");
+    char *text = NULL;
+    if (cluster_worker (cluster, plan->name) || cluster_broker (cluster, plan->name)) {
+        tool_error (plan->name, "exists already in %s", cluster->path);
+        status = dfs_error_status (DFS_EEXIST);
+    } else if ((lock = io_lock (lock_path, &err)) < 0 ||
+               !(text = compose (cluster, plan, &fresh, &err)) ||
+               seed (fresh, plan, text, &err) < 0)
+        status = tool_fail (plan->name, &err);
+    else
+        tool_say ("added worker %s to %s\n", plan->name, cluster->path);
+    if (lock >= 0)
+        close (lock);
+    free (lock_path);
+    free (text);
+    cluster_destroy (&fresh);
+    cluster_destroy (&cluster);
+    return status;
+}
+
+int verb_add_worker (int argc, char **argv)
+{
+    plan_t plan = {.host = "127.0.0.1", .port = -1};
+    char *data = NULL, *location = NULL;
+    const char *value;
+    int key;
+    while ((key = tool_next (argc, argv, &value)) != -1)
+        switch (key) {
+        case KEY_HOST:
+            plan.host = value;
+            break;
+        case KEY_PORT:
+            plan.port = (int)tool_number ("--port", value, 65535);
+            break;
+        case KEY_DATA:
+            plan.data = value;
+            break;
+        case KEY_LOCATION:
+            plan.location = value;
+            break;
+        default:
+            break;
+        }
+    tool_operands (argc, 2, 2);
+    plan.dir = argv[optind];
+    plan.name = argv[optind + 1];
+    if (!plan.data)
+        plan.data = data = node_path ("data", plan.name, "");
+    if (!plan.location)
+        plan.location = location = node_path ("local", plan.name, "");
+    int status = add (&plan);
+    if (status == 0)
+        status = take_in (&plan);
+    free (data);
+    free (location);
+    return status;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Starting and stopping chosen nodes. Each returns an exit status, having said on
+ * stderr what failed. Main thread. */
+#ifndef CLUSTER_LIFECYCLE_H
+#define CLUSTER_LIFECYCLE_H
+
+#include "node.h"
+
+/* Returns when every chosen node of this machine is serving, or TIMEOUT_MS is over. */
+int lifecycle_start (nodes_t *nodes, unsigned timeout_ms);
+/* SIGTERM, and SIGKILL after TIMEOUT_MS. */
+int lifecycle_stop (nodes_t *nodes, unsigned timeout_ms);
+/* Waits until the brokers count as up every chosen worker that runs; the log of a
+ * started one that ends meanwhile says why. DEADLINE is of the monotonic clock. */
+int serving_wait (nodes_t *nodes, uint64_t deadline);
+/* Checks on a started node: exit status when it has ended (said on stderr), else 0. */
+int lifecycle_check_child (const cluster_t *cluster, node_t *node);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Asks the brokers, through libdfs, whether workers are up. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/cli/tool.h"
+#include "client/lib/dfs.h"
+#include "common/clock.h"
+#include "common/units.h"
+#include "lifecycle.h"
+#include "process.h"
+
+#define POLL_MS 30
+
+static bool broker_runs (const nodes_t *nodes)
+{
+    for (size_t i = 0; i < nodes->n; i++) {
+        process_t p;
+        if (strcmp (nodes->all[i].role, "broker") || !nodes->all[i].local)
+            continue;
+        if (process_find (nodes->cluster, &nodes->all[i], &p)) {
+            process_close (&p);
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *state_of (const dfs_status_t *status, const char *name)
+{
+    for (size_t i = 0; i < status->n_workers; i++)
+        if (strcmp (status->workers[i].name, name) == 0)
+            return status->workers[i].state;
+    return "not known to the broker";
+}
+
+/* A worker that drains, or was removed, is where it should be. */
+static bool is_settled (const char *state)
+{
+    return strcmp (state, "up") == 0 || strcmp (state, "draining") == 0 ||
+           strcmp (state, "removed") == 0;
+}
+
+/* One question. Returns the first started worker that is not up, NULL when all are; its
+ * state goes to STATE. */
+static const node_t *first_missing (dfs_t *dfs, nodes_t *nodes, char *state, size_t cap,
+                                    dfs_error_t *err)
+{
+    dfs_status_t status;
+    const node_t *missing = NULL;
+    memset (&status, 0, sizeof status);
+    int rc = dfs_status (dfs, &status, err);
+    for (size_t i = 0; i < nodes->n && !missing; i++) {
+        const node_t *node = &nodes->all[i];
+        if (!node->child || strcmp (node->role, "worker"))
+            continue;
+        const char *now = rc < 0 ? err->text : state_of (&status, node->config->name);
+        if (rc < 0 || !is_settled (now)) {
+            snprintf (state, cap, "%s", now);
+            missing = node;
+        }
+    }
+    if (rc == 0)
+        dfs_status_clear (&status);
+    return missing;
+}
+
+static uint32_t rest_ms (uint64_t deadline)
+{
+    uint64_t now = clock_mono ();
+    return now >= deadline ? 1 : (uint32_t)((deadline - now) / MS) + 1;
+}
+
+int serving_wait (nodes_t *nodes, uint64_t deadline)
+{
+    size_t started = 0;
+    int status = 0;
+    for (size_t i = 0; i < nodes->n; i++)
+        started += nodes->all[i].child > 0;
+    if (started == 0 || !broker_runs (nodes))
+        return 0;
+    dfs_options_t options = {.config = nodes->cluster->path,
+                             .timeout_ms = rest_ms (deadline)};
+    dfs_error_t err = {0};
+    dfs_t *dfs = dfs_open (&options, &err);
+    if (!dfs)
+        return tool_fail (NULL, &err);
+    for (;;) {
+        char state[512] = "";
+        const node_t *missing = first_missing (dfs, nodes, state, sizeof state, &err);
+        for (size_t i = 0; i < nodes->n; i++)
+            tool_worst (&status,
+                        lifecycle_check_child (nodes->cluster, &nodes->all[i]));
+        if (!missing || status)
+            break;
+        if (clock_mono () > deadline) {
+            tool_error (missing->config->name, "is not up in time: %s", state);
+            status = dfs_error_status (DFS_ETIMEOUT);
+            break;
+        }
+        process_pause (POLL_MS);
+    }
+    dfs_close (&dfs);
+    return status;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "client/cli/tool.h"
+#include "common/clock.h"
+#include "common/units.h"
+#include "lifecycle.h"
+#include "process.h"
+#include "program.h"
+
+#define POLL_MS 10
+
+int lifecycle_check_child (const cluster_t *cluster, node_t *node)
+{
+    int status;
+    if (!node->child || waitpid (node->child, &status, WNOHANG) != node->child)
+        return 0;
+    char *words = program_last_words (cluster, node);
+    if (WIFSIGNALED (status))
+        tool_error (node->config->name, "killed by signal %d (%s)%s%s",
+                    WTERMSIG (status), strsignal (WTERMSIG (status)),
+                    *words ? ": " : "", words);
+    else
+        tool_error (node->config->name, "%s", *words ? words : "ended without a word");
+    free (words);
+    process_forget (cluster, node);
+    node->child = 0;
+    return WIFEXITED (status) && WEXITSTATUS (status) ? WEXITSTATUS (status)
+                                                      : TOOL_EXIT_FAILED;
+}
+
+static bool is_ready (const cluster_t *cluster, const node_t *node)
+{
+    cluster_ready_t ready;
+    return cluster_ready_read (cluster, node->config->name, &ready, NULL) == 0 &&
+           ready.pid == node->child;
+}
+
+/* Waits for the ready files of the nodes of ROLE started. */
+static int wait_ready (nodes_t *nodes, const char *role, uint64_t deadline)
+{
+    int status = 0;
+    for (;;) {
+        const node_t *missing = NULL;
+        for (size_t i = 0; i < nodes->n; i++) {
+            node_t *node = &nodes->all[i];
+            if (!node->child || strcmp (node->role, role) ||
+                is_ready (nodes->cluster, node))
+                continue;
+            int rc = lifecycle_check_child (nodes->cluster, node);
+            tool_worst (&status, rc);
+            if (rc == 0)
+                missing = node;
+        }
+        if (!missing)
+            return status;
+        if (clock_mono () > deadline) {
+            char *words = program_last_words (nodes->cluster, missing);
+            tool_error (missing->config->name, "not serving in time%s%s",
+                        *words ? "; its log ends: " : "", words);
+            free (words);
+            return dfs_error_status (DFS_ETIMEOUT);
+        }
+        process_pause (POLL_MS);
+    }
+}
+
+/* Starts one; *STARTED counts. */
+static int start_node (nodes_t *nodes, node_t *node, size_t *started)
+{
+    dfs_error_t err = {0};
+    process_t p;
+    if (!node->local) {
+        if (!nodes->named)
+            return 0;
+        tool_error (node->config->name, "%s is another machine", node->config->host);
+        return TOOL_EXIT_FAILED;
+    }
+    if (process_find (nodes->cluster, node, &p)) {
+        process_close (&p);
+        if (nodes->named) {
+            tool_error (node->config->name, "is running already (process %d)",
+                        (int)p.pid);
+            return TOOL_EXIT_FAILED;
+        }
+        return 0;
+    }
+    if (program_start (nodes->cluster, node, &err) < 0)
+        return tool_fail (node->config->name, &err);
+    (*started)++;
+    return 0;
+}
+
+static int start_role (nodes_t *nodes, const char *role, uint64_t deadline,
+                       size_t *started)
+{
+    int status = 0;
+    for (size_t i = 0; i < nodes->n; i++)
+        if (nodes->all[i].chosen && strcmp (nodes->all[i].role, role) == 0)
+            tool_worst (&status, start_node (nodes, &nodes->all[i], started));
+    tool_worst (&status, wait_ready (nodes, role, deadline));
+    return status;
+}
+
+static void report (const nodes_t *nodes)
+{
+    for (size_t i = 0; i < nodes->n; i++) {
+        const node_t *node = &nodes->all[i];
+        char endpoint[320];
+        if (node->child)
+            tool_say ("%s %s: serving on %s (process %d)\n", node->role,
+                      node->config->name,
+                      node_endpoint (nodes->cluster, node, endpoint, sizeof endpoint),
+                      (int)node->child);
+        else if (node->chosen && !node->local)
+            tool_say ("%s %s: on %s, not this machine\n", node->role,
+                      node->config->name, node->config->host);
+    }
+}
+
+int lifecycle_start (nodes_t *nodes, unsigned timeout_ms)
+{
+    uint64_t deadline = clock_mono () + timeout_ms * MS;
+    size_t started = 0, local = 0;
+    signal (SIGPIPE, SIG_IGN);
+    int status = start_role (nodes, "broker", deadline, &started);
+    /* Without its brokers a worker could only wait. */
+    if (status == 0)
+        tool_worst (&status, start_role (nodes, "worker", deadline, &started));
+    for (size_t i = 0; i < nodes->n; i++)
+        local += nodes->all[i].chosen && nodes->all[i].local;
+    if (status == 0 && started == 0) {
+        if (local)
+            tool_error (nodes->cluster->path, "every node is running already");
+        else
+            tool_error (nodes->cluster->path, "no node of it is on this machine");
+        return TOOL_EXIT_FAILED;
+    }
+    if (started)
+        tool_worst (&status, serving_wait (nodes, deadline));
+    report (nodes);
+    return status;
+}
