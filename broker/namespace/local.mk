@@ -1,1 +1,48 @@
-# Sources, programs and tests of this part are listed here.
+# SPDX-License-Identifier: MPL-2.0
+noinst_LTLIBRARIES += broker/libnamespace.la
+broker_libnamespace_la_SOURCES = \
+	broker/namespace/apply.c broker/namespace/apply.h \
+	broker/namespace/attr.c \
+	broker/namespace/attributes.c broker/namespace/attributes.h \
+	broker/namespace/catalog.c broker/namespace/catalog.h \
+	broker/namespace/chunk.c broker/namespace/chunk.h \
+	broker/namespace/dentry.c broker/namespace/dentry.h \
+	broker/namespace/dump.c broker/namespace/dump.h \
+	broker/namespace/extent.c broker/namespace/extent.h \
+	broker/namespace/file.c \
+	broker/namespace/fsck.c broker/namespace/fsck.h \
+	broker/namespace/fsck_checks.h \
+	broker/namespace/fsck_compare.c \
+	broker/namespace/fsck_reach.c \
+	broker/namespace/fsck_tally.c \
+	broker/namespace/inode.c broker/namespace/inode.h \
+	broker/namespace/job.c broker/namespace/job.h \
+	broker/namespace/list.c \
+	broker/namespace/locations.c broker/namespace/locations.h \
+	broker/namespace/locations_disks.c broker/namespace/locations_disks.h \
+	broker/namespace/locations_open.c \
+	broker/namespace/lookup.c \
+	broker/namespace/names.c broker/namespace/ops.h \
+	broker/namespace/namespace.c broker/namespace/namespace.h \
+	broker/namespace/page.c broker/namespace/page.h \
+	broker/namespace/past.c broker/namespace/past.h \
+	broker/namespace/prune.c \
+	broker/namespace/readers.c broker/namespace/readers.h \
+	broker/namespace/rename.c \
+	broker/namespace/requests.c broker/namespace/requests.h \
+	broker/namespace/seed.c \
+	broker/namespace/state.h \
+	broker/namespace/state_hash.c broker/namespace/state_hash.h \
+	broker/namespace/tables.c broker/namespace/tables.h \
+	broker/namespace/tally.c broker/namespace/tally.h \
+	broker/namespace/tree.c broker/namespace/tree.h \
+	broker/namespace/upload.c broker/namespace/upload.h \
+	broker/namespace/walk.c
+broker_libnamespace_la_LIBADD = msgs/libmsgs.la common/libcommon.la
+
+ns_fixture = t/unit/ns_fixture.c t/unit/ns_fixture.h
+ns_libs = broker/libnamespace.la $(CMOCKA_LIBS)
+
+UNIT_TESTS += t/unit/ns_names
+t_unit_ns_names_SOURCES = t/unit/ns_names.c $(ns_fixture)
+t_unit_ns_names_LDADD = $(ns_libs)

@@ -23,8 +23,8 @@ typedef struct location {
 
 #define LOCATIONS_MAX 32 /* copies of one chunk that are looked at */
 
-/* Opens DIR/locations; thrown away and made anew when it is damaged, or when the machine
- * was restarted since (commits are not synced; the kernel's boot id tells). */
+/* Opens DIR/locations; thrown away and made anew when it is damaged, or when the
+ * machine was restarted since (commits are not synced; the kernel's boot id tells). */
 locations_t *locations_open (const char *dir, dfs_error_t *err);
 void locations_close (locations_t **self_p);
 
@@ -34,31 +34,34 @@ int locations_mark (locations_t *self, uint32_t worker, const uint8_t store[16],
 /* One change; SEQ must be mark + 1 (DFS_ESTALE otherwise: nothing changes). KIND as in
  * control.proto. A store of another incarnation starts from nothing. */
 int locations_change (locations_t *self, uint32_t worker, const uint8_t store[16],
-                      uint64_t incarnation, uint64_t seq, int kind, const copykey_t *key,
-                      uint64_t birth, uint64_t length, dfs_error_t *err);
+                      uint64_t incarnation, uint64_t seq, int kind,
+                      const copykey_t *key, uint64_t birth, uint64_t length,
+                      dfs_error_t *err);
 /* A full inventory replaces what was known: begin, pages of copies, end with the
  * sequence it stands for. Copies not named are gone. */
 int locations_inventory_begin (locations_t *self, uint32_t worker,
                                const uint8_t store[16], uint64_t incarnation,
                                dfs_error_t *err);
-int locations_inventory_copy (locations_t *self, uint32_t worker, const uint8_t store[16],
-                              const copykey_t *key, uint64_t birth, uint64_t length,
-                              dfs_error_t *err);
-int locations_inventory_end (locations_t *self, uint32_t worker, const uint8_t store[16],
-                             uint64_t incarnation, uint64_t seq, dfs_error_t *err);
+int locations_inventory_copy (locations_t *self, uint32_t worker,
+                              const uint8_t store[16], const copykey_t *key,
+                              uint64_t birth, uint64_t length, dfs_error_t *err);
+int locations_inventory_end (locations_t *self, uint32_t worker,
+                             const uint8_t store[16], uint64_t incarnation,
+                             uint64_t seq, dfs_error_t *err);
 /* Makes changes visible to a later run of the process (no fsync). */
 int locations_commit (locations_t *self, dfs_error_t *err);
 
 /* Copies of KEY into OUT; returns their number (damaged ones included, marked). */
-int locations_find (locations_t *self, const copykey_t *key, location_t out[LOCATIONS_MAX],
-                    dfs_error_t *err);
+int locations_find (locations_t *self, const copykey_t *key,
+                    location_t out[LOCATIONS_MAX], dfs_error_t *err);
 /* Copies on WORKER in key order after AFTER; returns the number. */
 int locations_of_worker (locations_t *self, uint32_t worker, const copykey_t *after,
                          copykey_t *out, size_t max, dfs_error_t *err);
 /* Number and bytes of the copies of a worker. */
 void locations_count (locations_t *self, uint32_t worker, uint64_t *copies,
                       uint64_t *bytes);
-/* Forgets a removed worker, at most MAX copies a call; returns 1 while there are more. */
+/* Forgets a removed worker, at most MAX copies a call; returns 1 while there are more.
+ */
 int locations_forget (locations_t *self, uint32_t worker, size_t max, dfs_error_t *err);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The namespace: a deterministic state machine over LMDB tables. Entries go in by
  * namespace_apply in log order; point look-ups see everything applied so far; listings
- * read a committed snapshot. Plain structs and packed protobuf at the border, no sockets.
+ * read a committed snapshot. Plain structs and packed protobuf at the border, no
+ * sockets.
  *
- * Threads: a namespace_t belongs to one thread (which holds its open write transaction).
- * A namespace_reader_t belongs to another one and sees what namespace_commit made
- * durable or at least visible. */
+ * Threads: a namespace_t belongs to one thread (which holds its open write
+ * transaction). A namespace_reader_t belongs to another one and sees what
+ * namespace_commit made durable or at least visible. */
 #ifndef BROKER_NAMESPACE_NAMESPACE_H
 #define BROKER_NAMESPACE_NAMESPACE_H
 
@@ -31,14 +32,16 @@ uint64_t namespace_applied (const namespace_t *self);
 uint64_t namespace_durable (const namespace_t *self);
 bool namespace_seeded (const namespace_t *self);
 
-/* Applies the entry at INDEX (must be applied + 1); DATA is a packed Dfs__Entry. What the
- * entry asked for may be refused: that is in *RESULT (allocated from ARENA), and the
- * function still returns 0. A negative return means that this broker cannot go on (disk
- * error, entry version it does not know, hash that differs: DFS_EDAMAGED). */
+/* Applies the entry at INDEX (must be applied + 1); DATA is a packed Dfs__Entry. What
+ * the entry asked for may be refused: that is in *RESULT (allocated from ARENA), and
+ * the function still returns 0. A negative return means that this broker cannot go on
+ * (disk error, entry version it does not know, hash that differs: DFS_EDAMAGED). LEN 0
+ * is an entry of the journal's own: it only moves the index. */
 int namespace_apply (namespace_t *self, uint64_t index, uint64_t term, const void *data,
                      size_t len, arena_t *arena, Dfs__OpResult **result,
                      dfs_error_t *err);
-/* Commits the open transaction with full sync. Afterwards namespace_durable = applied. */
+/* Commits the open transaction with full sync. Afterwards namespace_durable = applied.
+ */
 int namespace_commit (namespace_t *self, dfs_error_t *err);
 /* True when there is something to commit. */
 bool namespace_dirty (const namespace_t *self);
@@ -50,6 +53,10 @@ void namespace_hash (const namespace_t *self, uint8_t hash[16]);
 /* PATH as a client sent it (normalised here). Fills ATTR from ARENA. */
 int namespace_stat (namespace_t *self, const void *path, size_t len, bool follow,
                     arena_t *arena, Dfs__Attr **attr, dfs_error_t *err);
+/* As namespace_stat, of names and inodes as they were after log index INDEX: exact as
+ * far back as nothing has been pruned. */
+int namespace_stat_at (namespace_t *self, uint64_t index, const void *path, size_t len,
+                       bool follow, arena_t *arena, Dfs__Attr **attr, dfs_error_t *err);
 /* Extents of INODE at VERSION (current, or still held by the past) from file offset
  * OFFSET on, at most MAX; *MORE when there are others. DFS_ESTALE when that version is
  * gone. */
@@ -61,7 +68,7 @@ int namespace_inline (namespace_t *self, const uint8_t digest[32], const void **
                       size_t *len, dfs_error_t *err);
 
 typedef struct chunk_facts {
-    uint64_t refs;      /* 0: no record */
+    uint64_t refs; /* 0: no record */
     uint64_t length;
     uint32_t replicas;  /* strictest policy that refers to it */
     uint64_t condemned; /* log index, 0: not */
@@ -88,7 +95,7 @@ typedef struct namespace_totals {
     uint64_t bytes_unique;  /* of chunks and inline contents */
     uint64_t inline_bytes;
     uint64_t past_records;
-    uint64_t jobs;          /* open ones */
+    uint64_t jobs; /* open ones */
     uint64_t sessions;
 } namespace_totals_t;
 void namespace_totals (const namespace_t *self, namespace_totals_t *out);
@@ -98,7 +105,8 @@ uint64_t namespace_next_job (namespace_t *self);
 /* Sessions whose last entry is older than TIME_NS, at most MAX. */
 size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *out,
                                 size_t max);
-/* Time at which the oldest past record was overwritten, UINT64_MAX when there is none. */
+/* Time at which the oldest past record was overwritten, UINT64_MAX when there is none.
+ */
 uint64_t namespace_oldest_past (namespace_t *self);
 /* Log time of the last entry. */
 uint64_t namespace_time (const namespace_t *self);
@@ -112,8 +120,9 @@ void namespace_reader_destroy (namespace_reader_t **self_p);
 /* Index that a listing started now would see. */
 uint64_t namespace_reader_index (namespace_reader_t *self);
 /* One page of a listing (control.proto List → Listing), from ARENA, packed size bounded
- * to 900 KiB. Names come in byte order; recursive listings are depth first and give paths
- * relative to the listed directory. A cursor of another index goes on at its name. */
+ * to 900 KiB. Names come in byte order; recursive listings are depth first and give
+ * paths relative to the listed directory. A cursor of another index goes on at its
+ * name. */
 int namespace_list (namespace_reader_t *self, const Dfs__List *asked, arena_t *arena,
                     Dfs__Listing **out, dfs_error_t *err);
 /* Every chunk with references, in key order after AFTER (NULL: from the start): for
@@ -122,7 +131,7 @@ typedef struct chunk_row {
     copykey_t key;
     chunk_facts_t facts;
 } chunk_row_t;
-int namespace_chunks (namespace_reader_t *self, const copykey_t *after, chunk_row_t *out,
-                      size_t max, dfs_error_t *err);
+int namespace_chunks (namespace_reader_t *self, const copykey_t *after,
+                      chunk_row_t *out, size_t max, dfs_error_t *err);
 
 #endif

@@ -19,30 +19,30 @@
 
 enum table {
     T_META,
-    T_INODE,        /* inode */
-    T_DENTRY,       /* parent inode, name */
-    T_PAGE,         /* page id */
-    T_PAGE_REFS,    /* page id */
-    T_REAP,         /* id of a page without references that is still there */
-    T_CHUNK,        /* packed copy key */
-    T_INLINE,       /* digest */
-    T_POLICY,       /* id u32 */
-    T_MEMBER,       /* id u32 */
-    T_USER,         /* id u32 */
-    T_UPLOAD,       /* session, upload */
-    T_STAGED,       /* session, upload, page number u32 */
-    T_SESSION,      /* session */
-    T_REQUEST,      /* session, request */
-    T_JOB,          /* job */
-    T_PAST_INODE,   /* inode, ~index */
-    T_PAST_DENTRY,  /* parent inode, name, 0, ~index */
-    T_PAST_LOG,     /* index, table u8, key of the past record without ~index */
+    T_INODE,       /* inode */
+    T_DENTRY,      /* parent inode, name */
+    T_PAGE,        /* page id */
+    T_PAGE_REFS,   /* page id */
+    T_REAP,        /* id of a page without references that is still there */
+    T_CHUNK,       /* packed copy key */
+    T_INLINE,      /* digest */
+    T_POLICY,      /* id u32 */
+    T_MEMBER,      /* id u32 */
+    T_USER,        /* id u32 */
+    T_UPLOAD,      /* session, upload */
+    T_STAGED,      /* session, upload, page number u32 */
+    T_SESSION,     /* session */
+    T_REQUEST,     /* session, request */
+    T_JOB,         /* job */
+    T_PAST_INODE,  /* inode, ~index */
+    T_PAST_DENTRY, /* parent inode, name, 0, ~index */
+    T_PAST_LOG,    /* index, table u8, key of the past record without ~index */
     T_COUNT,
 };
 extern const char *const table_names[T_COUNT];
 
 enum counter {
-    C_TIME,         /* log time of the last entry */
+    C_TIME, /* log time of the last entry */
     C_NEXT_INODE,
     C_NEXT_PAGE,
     C_NEXT_JOB,
@@ -57,7 +57,7 @@ enum counter {
     C_PAST,
     C_JOBS,
     C_SESSIONS,
-    C_CATALOG,      /* log index of the last change of policies or users */
+    C_CATALOG, /* log index of the last change of policies or users */
     C_PAGES,
     C_UPLOADS,
     C_COUNT,
@@ -65,12 +65,12 @@ enum counter {
 
 enum limits {
     ROOT_INODE = 1,
-    ENTRY_RECORDS = 10000,  /* records an entry may write */
+    ENTRY_RECORDS = 10000, /* records an entry may write */
     PAGE_EXTENTS = 512,
     PAGE_CHILDREN = 64,
     PAGE_LEVELS = 8,
-    COMMIT_EXTENTS = 8192,  /* in one entry; more are staged */
-    REMAKE_EXTENTS = 4096,  /* counted again under another policy by one entry */
+    COMMIT_EXTENTS = 8192, /* in one entry; more are staged */
+    REMAKE_EXTENTS = 4096, /* counted again under another policy by one entry */
     UPLOAD_PAGES = 8000,
     UPLOADS_PER_SESSION = 256,
     UPLOAD_INLINE_PAGES = 1024, /* rows cleared at once; more by a job */
@@ -80,18 +80,18 @@ enum limits {
     TARGET_MAX = 4096,
     SYMLINKS_MAX = 40,
     DEPTH_MAX = 4096,
-    REQUESTS_KEPT = 4096,   /* request numbers of a session whose results are kept */
+    REQUESTS_KEPT = 4096, /* request numbers of a session whose results are kept */
     POLICIES_MAX = 1024,
     MEMBERS_MAX = 4096,
     USERS_MAX = 16384,
     MISSING_MAX = 1024,
     KEY_MAX = 320,
     HASH_RING = 16384,
-    REMOVE_AT_ONCE = 2000,  /* records that rm -r writes before it leaves a job */
+    REMOVE_AT_ONCE = 2000, /* records that rm -r writes before it leaves a job */
 };
-#define SESSION_GUARD_NS   (60ULL * 1000000000) /* an expiry never hits younger ones */
-#define TOMBSTONE_NS       (24ULL * 3600 * 1000000000)
-#define FORMAT_VERSION     1
+#define SESSION_GUARD_NS (60ULL * 1000000000) /* an expiry never hits younger ones */
+#define TOMBSTONE_NS     (24ULL * 3600 * 1000000000)
+#define FORMAT_VERSION   1
 
 /* Policies and users by id, for attributes: few, kept in memory. */
 typedef struct catalog {
@@ -106,8 +106,8 @@ typedef struct catalog {
 typedef struct view {
     kv_t *kv;
     MDB_txn *txn;
-    uint64_t at;   /* 0: now; else names and inodes as they were after that log index */
-    bool broken;   /* a failure that is not the caller's */
+    uint64_t at; /* 0: now; else names and inodes as they were after that log index */
+    bool broken; /* a failure that is not the caller's */
     catalog_t *catalog;
 } view_t;
 
@@ -118,8 +118,9 @@ typedef struct hash_slot {
 
 struct namespace_reader;
 
-struct namespace {
-    view_t view;     /* txn: the open write transaction */
+struct namespace
+{
+    view_t view; /* txn: the open write transaction */
     char *dir;
     uint64_t applied;
     uint64_t term;
@@ -130,11 +131,11 @@ struct namespace {
     uint64_t counters[C_COUNT];
     Dfs__RecSeed *seed; /* from seed_arena */
     arena_t *seed_arena;
-    arena_t *scratch;   /* reset at each entry and look-up */
-    uint8_t *pack;      /* buffer for packing */
+    arena_t *scratch; /* reset at each entry and look-up */
+    uint8_t *pack;    /* buffer for packing */
     size_t pack_cap;
     digest_t *digest;
-    hash_slot_t *ring;  /* hashes after recent entries, by index mod HASH_RING */
+    hash_slot_t *ring; /* hashes after recent entries, by index mod HASH_RING */
     catalog_t catalog;
     pthread_mutex_t lock; /* over readers */
     struct namespace_reader *readers;
@@ -151,21 +152,23 @@ typedef struct op {
     unsigned records; /* written so far */
     unsigned limit;
     arena_t *scratch;
-    arena_t *arena;   /* of the result */
+    arena_t *arena; /* of the result */
     Dfs__OpResult *result;
     Dfs__InlineData **inl; /* contents that came with it */
     size_t n_inl;
 } op_t;
 
+/* Reads the identity that the seed entry left. */
+int state_load_seed (namespace_t *ns, dfs_error_t *err);
 /* Marks the view as broken and returns CODE. */
 int broken (view_t *view, dfs_error_t *err, int code, const char *what, uint64_t id);
 /* Closes without committing: what a crash leaves. For tests. */
 void namespace_abandon (namespace_t **self_p);
 
-#define set_field(msg, field, val)                                                  \
-    do {                                                                            \
-        (msg)->has_##field = 1;                                                     \
-        (msg)->field = (val);                                                       \
+#define set_field(msg, field, val)                                                     \
+    do {                                                                               \
+        (msg)->has_##field = 1;                                                        \
+        (msg)->field = (val);                                                          \
     } while (0)
 
 #endif

@@ -42,7 +42,8 @@ int state_hash_check (const namespace_t *ns, uint64_t index, const uint8_t hash[
     char mine[33], theirs[33];
     digest_hex (slot->hash, 16, mine);
     digest_hex (hash, 16, theirs);
-    return fail (err, DFS_EDAMAGED,
-                 "namespace differs from the leader's after entry %llu: hash %s, not %s",
-                 (unsigned long long)index, mine, theirs);
+    return fail (
+        err, DFS_EDAMAGED,
+        "namespace differs from the leader's after entry %llu: hash %s, not %s",
+        (unsigned long long)index, mine, theirs);
 }

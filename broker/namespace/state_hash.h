@@ -12,7 +12,8 @@ unsigned __int128 state_hash_record (enum table table, const void *key, size_t k
 void state_hash_whole (unsigned __int128 sum, const uint64_t counters[C_COUNT],
                        uint8_t hash[16]);
 /* Remembers the hash after the entry just applied; and compares what a leader says it
- * was after INDEX: 0, or DFS_EDAMAGED. An index no longer remembered is not compared. */
+ * was after INDEX: 0, or DFS_EDAMAGED. An index no longer remembered is not compared.
+ */
 void state_hash_remember (namespace_t *ns);
 int state_hash_check (const namespace_t *ns, uint64_t index, const uint8_t hash[16],
                       dfs_error_t *err);

@@ -7,10 +7,9 @@
 #include "broker/namespace/tables.h"
 
 const char *const table_names[T_COUNT] = {
-    "meta",    "inode",   "dentry",     "page",        "page_refs",
-    "reap",    "chunk",   "inline",     "policy",      "member",
-    "user",    "upload",  "staged",     "session",     "request",
-    "job",     "past_inode", "past_dentry", "past_log",
+    "meta",    "inode",  "dentry",     "page",        "page_refs", "reap",   "chunk",
+    "inline",  "policy", "member",     "user",        "upload",    "staged", "session",
+    "request", "job",    "past_inode", "past_dentry", "past_log",
 };
 
 uint8_t *put32 (uint8_t *p, uint32_t v)
@@ -148,8 +147,8 @@ int table_before (view_t *view, enum table table, const void *key, size_t key_le
         return err ? err->code : DFS_EINTERNAL;
     *found = borrow (key, key_len);
     int rc = mdb_cursor_get (cursor, found, value, MDB_SET_RANGE);
-    rc = mdb_cursor_get (cursor, found, value,
-                         rc == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
+    rc =
+        mdb_cursor_get (cursor, found, value, rc == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
     mdb_cursor_close (cursor);
     if (rc == MDB_NOTFOUND)
         return 0;

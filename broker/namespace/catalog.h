@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Policies, members and users: records in the log, seeded once from cluster.cfg. */
+#ifndef BROKER_NAMESPACE_CATALOG_H
+#define BROKER_NAMESPACE_CATALOG_H
+
+#include "broker/namespace/state.h"
+
+/* Reads policies and users anew through VIEW. */
+int catalog_load (catalog_t *self, view_t *view, uint64_t index, dfs_error_t *err);
+void catalog_clear (catalog_t *self);
+/* Borrowed until the next load, or NULL. */
+const Dfs__Policy *catalog_policy (const catalog_t *self, uint32_t id);
+const Dfs__User *catalog_user (const catalog_t *self, uint32_t id);
+
+/* Values in range; whether they fit the others is for the ops below. */
+int catalog_check_policy (const Dfs__Policy *policy, dfs_error_t *err);
+int catalog_check_member (const Dfs__Member *member, dfs_error_t *err);
+int catalog_check_user (const Dfs__User *user, dfs_error_t *err);
+
+int op_seed (op_t *op, const Dfs__OpSeed *seed, dfs_error_t *err);
+int op_policy_set (op_t *op, const Dfs__Policy *policy, dfs_error_t *err);
+int op_member_set (op_t *op, const Dfs__Member *member, dfs_error_t *err);
+int op_user_set (op_t *op, const Dfs__User *user, dfs_error_t *err);
+/* Every record of TABLE, unpacked into ARENA. */
+int catalog_all (view_t *view, enum table table, const ProtobufCMessageDescriptor *type,
+                 arena_t *arena, size_t max, void ***out, size_t *n, dfs_error_t *err);
+
+#endif
