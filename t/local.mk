@@ -8,7 +8,9 @@ T_LOG_COMPILER = $(SHELL)
 AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; \
 	srcdir='$(abs_top_srcdir)'; export srcdir; \
 	builddir='$(abs_top_builddir)'; export builddir;
-EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh
+SHELL_TESTS += \
+	t/0004-hosts.t
+EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/hosts.sh t/bench/run
 
 # Programs that tests drive.
 check_PROGRAMS += t/lib/flood

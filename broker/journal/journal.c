@@ -278,10 +278,8 @@ static int open_all (journal_t *self, const journal_config_t *config, dfs_error_
     char dir[PATH_MAX];
     snprintf (dir, sizeof dir, "%s/journal", config->dir);
     int rc = io_mkdir (dir, 0700, err);
-    if (rc == DFS_OK)
+    if (rc == DFS_OK || rc == DFS_EEXIST)
         rc = io_sync_dir (config->dir, err);
-    else if (rc == DFS_EEXIST)
-        rc = DFS_OK;
     if (rc != DFS_OK)
         return rc;
     rc = vote_load (dir, &self->vote, err);

@@ -9,13 +9,18 @@ broker_libjournal_la_SOURCES = \
 	broker/journal/segment.c broker/journal/segment.h \
 	broker/journal/spare.c broker/journal/spare.h \
 	broker/journal/vote.c broker/journal/vote.h \
-	broker/journal/wal.c broker/journal/wal.h
+	broker/journal/wal.c broker/journal/wal.h \
+	broker/journal/wal_open.c broker/journal/wal_private.h \
+	broker/journal/wal_read.c
 broker_libjournal_la_LIBADD = common/libcommon.la
 
 journal_test_libs = broker/libjournal.la common/libcommon.la $(CMOCKA_LIBS)
-UNIT_TESTS += t/unit/wal_log t/unit/journal_one
+UNIT_TESTS += t/unit/wal_log t/unit/wal_power t/unit/journal_one
 t_unit_wal_log_SOURCES = t/unit/wal_log.c t/unit/journal_dir.c t/unit/journal_dir.h
 t_unit_wal_log_LDADD = $(journal_test_libs)
+t_unit_wal_power_SOURCES = t/unit/wal_power.c t/unit/journal_dir.c t/unit/journal_dir.h \
+	t/unit/journal_power.c t/unit/journal_power.h
+t_unit_wal_power_LDADD = $(journal_test_libs)
 t_unit_journal_one_SOURCES = t/unit/journal_one.c t/unit/journal_dir.c t/unit/journal_dir.h
 t_unit_journal_one_LDADD = $(journal_test_libs)
 

@@ -18,9 +18,11 @@ typedef struct disk_record {
     uint64_t index;
     uint64_t term;
     uint32_t durable;
+    uint32_t epoch;
     uint8_t type;
     uint8_t flags;
     uint16_t tag; /* low half of the salt */
+    uint32_t zero;
 } disk_record_t;
 _Static_assert(sizeof (disk_record_t) == RECORD_HEADER, "layout of a record");
 
@@ -43,6 +45,7 @@ void record_encode (const record_t *record, uint32_t salt, uint8_t *out)
         .index = htole64 (record->index),
         .term = htole64 (record->term),
         .durable = htole32 (record->durable),
+        .epoch = htole32 (record->epoch),
         .type = (uint8_t)record->type,
         .flags = record->flags,
         .tag = htole16 ((uint16_t)salt),
@@ -70,11 +73,12 @@ enum record_state record_peek (const uint8_t *p, uint64_t offset, uint64_t size,
         .term = le64toh (d.term),
         .len = le32toh (d.len),
         .durable = le32toh (d.durable),
+        .epoch = le32toh (d.epoch),
         .type = (enum record_type)d.type,
         .flags = d.flags,
     };
     if (le16toh (d.tag) != (uint16_t)salt || d.type < RECORD_COMMAND ||
-        d.type > RECORD_MARK || record->len > RECORD_MAX_DATA ||
+        d.type > RECORD_SEALED || record->len > RECORD_MAX_DATA ||
         record->durable < SEGMENT_HEADER || record->durable > offset ||
         record_size (record->len) > size - offset)
         return RECORD_BAD;

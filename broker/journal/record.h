@@ -11,9 +11,10 @@
 
 #include "common/error.h"
 
-#define RECORD_HEADER   32
-#define RECORD_MAX_DATA (1024 * 1024 + 4096) /* an entry, and room for what wraps it   \
-                                              */
+#define RECORD_HEADER 40
+#define RECORD_MAX_DATA                                                                \
+    (1024 * 1024 + 4096) /* an entry, and room for what wraps it                       \
+                          */
 #define SEGMENT_HEADER 4096
 
 enum record_type {
@@ -24,6 +25,8 @@ enum record_type {
     RECORD_TRUNCATE = 4, /* entries from INDEX on are void */
     RECORD_RESET = 5,    /* the log is empty; INDEX, TERM is what a snapshot holds */
     RECORD_MARK = 6,     /* says only what was durable; written at a clean stop */
+    RECORD_OPENED = 7,   /* first of a new epoch, durable before the others of it */
+    RECORD_SEALED = 8,   /* the log goes on in the next segment */
 };
 
 /* The writer did not sync what came before: DURABLE says nothing. */
@@ -34,6 +37,7 @@ typedef struct record {
     uint64_t term;
     uint32_t len;
     uint32_t durable; /* offset in the segment up to which all was durable before */
+    uint32_t epoch;   /* number of the writer: grows with each process */
     enum record_type type;
     uint8_t flags;
     const void *data; /* borrowed */

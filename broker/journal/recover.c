@@ -3,7 +3,11 @@
  * record says up to where its segment was durable when its own write began. So a record
  * that cannot be read is a write cut short by a crash exactly when nothing that was
  * written later can be found. A later one is a valid record behind it whose mark lies
- * beyond it, or any in a later segment. */
+ * beyond it, or any in a later segment.
+ *
+ * Parts of a write that was cut stay where they are. They cannot come back behind what
+ * is written in its place, for that has a higher epoch; no zeros need to be written for
+ * it, whose own loss nobody could see. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -31,6 +35,10 @@ typedef struct window {
 typedef struct recovery {
     const recover_config_t *config;
     window_t window;
+    uint32_t epoch;
+    bool started;   /* there was a record */
+    bool unsynced;  /* there are records whose writer did not sync */
+    uint64_t group; /* where the last write into the segment at hand began */
 } recovery_t;
 
 static uint64_t size_of (const recovery_t *self, size_t i)
@@ -109,7 +117,8 @@ static int find_later (recovery_t *self, size_t i, uint64_t offset, bool any,
             if (!p)
                 return err->code;
             if (record_peek (p, pos, size, salt, &record) != RECORD_VALID ||
-                (record.flags & RECORD_UNSYNCED) || !(any || record.durable > offset))
+                (record.flags & RECORD_UNSYNCED) || record.epoch < self->epoch ||
+                !(any || record.durable > offset))
                 continue;
             p = look (self, i, pos, record_size (record.len), err);
             if (!p)
@@ -151,60 +160,92 @@ static int refuse_damage (recovery_t *self, size_t i, uint64_t offset, dfs_error
     return DFS_OK;
 }
 
-/* Writes zeros over what is not zero behind OFFSET of segment I. */
-static int clear (recovery_t *self, size_t i, uint64_t offset, dfs_error_t *err)
+/* False for what an earlier writer left behind the place where a later one began. */
+static bool follows (const recovery_t *self, const record_t *record)
 {
-    uint64_t size = size_of (self, i);
-    uint64_t first = 0, last = 0;
-    int fd = self->config->segments[i]->fd;
-    for (uint64_t pos = offset; pos < size;) {
-        size_t n = size - pos < PAGE ? (size_t)(size - pos) : PAGE;
-        const uint8_t *p = look (self, i, pos, n, err);
-        if (!p)
-            return err->code;
-        if (memcmp (p, zeros, n) != 0) {
-            if (!first)
-                first = pos;
-            last = pos + n;
-            int rc = io_pwrite (fd, zeros, n, pos, err);
-            if (rc != DFS_OK)
-                return rc;
-        }
-        pos += n;
-    }
-    if (!first)
-        return DFS_OK;
-    self->window.segment = NULL;
-    log_warn ("journal_torn_tail",
-              "segment=%016" PRIx64 " offset=%" PRIu64 " bytes=%" PRIu64,
-              self->config->segments[i]->header.seq, offset, last - offset);
-    return io_fdatasync (fd, err);
+    if (!self->started)
+        return true;
+    if (record->type == RECORD_OPENED)
+        return record->epoch > self->epoch;
+    return record->epoch == self->epoch;
 }
 
-/* Hands over the records of segment I; *OFFSET is where they end and how. */
-static int scan (recovery_t *self, size_t i, uint64_t *offset, enum record_state *state,
+/* Hands over the records of segment I up to *OFFSET; *NEXT: the log goes on in the next
+ * segment (*SEALED: certainly). */
+static int scan (recovery_t *self, size_t i, uint64_t *offset, bool *next, bool *sealed,
                  dfs_error_t *err)
 {
     uint64_t seq = self->config->segments[i]->header.seq;
-    *offset = SEGMENT_HEADER;
+    *offset = self->group = SEGMENT_HEADER;
+    *sealed = false;
     for (;;) {
         record_t record;
-        int rc = read_record (self, i, *offset, &record, state, err);
+        enum record_state state;
+        *next = *sealed || size_of (self, i) - *offset < RECORD_HEADER;
+        if (*next)
+            return DFS_OK;
+        int rc = read_record (self, i, *offset, &record, &state, err);
         if (rc != DFS_OK)
             return rc;
-        if (*state != RECORD_VALID)
+        if (state != RECORD_VALID || !follows (self, &record))
             return DFS_OK;
         dfs_error_t why;
-        rc = self->config->record (seq, *offset, &record, self->config->arg, &why);
-        if (rc != DFS_OK) {
+        if (record.type == RECORD_SEALED)
+            *sealed = true;
+        else if (self->config->record (seq, *offset, &record, self->config->arg,
+                                       &why)) {
             /* Without syncs a hole before a valid record is what a crash leaves. */
-            if (!(record.flags & RECORD_UNSYNCED))
-                return damaged (self, i, *offset, why.text, err);
-            *state = RECORD_BAD;
-            return DFS_OK;
+            if (record.flags & RECORD_UNSYNCED)
+                return DFS_OK;
+            return damaged (self, i, *offset, why.text, err);
         }
+        self->started = true;
+        self->epoch = record.epoch;
+        self->group = record.durable;
+        self->unsynced |= record.flags & RECORD_UNSYNCED;
         *offset += record_size (record.len);
     }
+}
+
+/* What was read may be in the page cache alone: the last writer may have been killed,
+ * or told of a failure, between its write and the end of the sync. Before anybody acts
+ * on it, it is made durable: the last group written again (after a failed sync its
+ * pages count as clean); everything else was synced before that group began. */
+static int make_durable (recovery_t *self, size_t i, uint64_t from, uint64_t to,
+                         dfs_error_t *err)
+{
+    int fd = self->config->segments[i]->fd;
+    while (from < to) {
+        size_t n = to - from < WINDOW ? (size_t)(to - from) : WINDOW;
+        const uint8_t *p = look (self, i, from, n, err);
+        if (!p || io_pwrite (fd, p, n, from, err))
+            return err->code;
+        from += n;
+    }
+    return io_fdatasync (fd, err);
+}
+
+/* The last group is at the end, or, when nothing was written into the last segment yet,
+ * at PREVIOUS, the end of the one before. */
+static int settle (recovery_t *self, const recover_end_t *end,
+                   const recover_end_t *previous, uint64_t previous_group,
+                   dfs_error_t *err)
+{
+    if (self->unsynced) {
+        for (size_t i = 0; i < end->segment; i++) {
+            int rc = make_durable (self, i, SEGMENT_HEADER, size_of (self, i), err);
+            if (rc != DFS_OK)
+                return rc;
+        }
+        return make_durable (self, end->segment, SEGMENT_HEADER, end->offset, err);
+    }
+    if (end->segment > 0 && end->offset == SEGMENT_HEADER) {
+        int rc = make_durable (self, previous->segment, previous_group,
+                               previous->offset, err);
+        if (rc != DFS_OK)
+            return rc;
+    }
+    return make_durable (self, end->segment, self->group, end->offset, err);
 }
 
 int recover_run (const recover_config_t *config, recover_end_t *end, dfs_error_t *err)
@@ -216,36 +257,23 @@ int recover_run (const recover_config_t *config, recover_end_t *end, dfs_error_t
     if (!self.window.bytes)
         abort ();
     int rc = DFS_OK;
-    for (size_t i = 0; i < config->n; i++) {
-        uint64_t offset;
-        enum record_state state;
-        rc = scan (&self, i, &offset, &state, err);
-        if (rc != DFS_OK)
-            break;
-        *end = (recover_end_t){i, offset};
-        if (state == RECORD_NONE && i + 1 < config->n) {
-            /* The writer may have gone on in the next segment, after this one was
-             * durable: then its first record is there, or the write of it was cut. */
-            record_t first;
-            uint64_t later;
-            rc = find_later (&self, i, offset, false, &later, err);
-            if (rc == DFS_OK && later)
-                rc = refuse_damage (&self, i, offset, err);
-            if (rc == DFS_OK)
-                rc = read_record (&self, i + 1, SEGMENT_HEADER, &first, &state, err);
-            if (rc == DFS_OK && state == RECORD_VALID)
-                continue;
-            if (rc == DFS_OK)
-                rc = refuse_damage (&self, i + 1, SEGMENT_HEADER, err);
-        } else {
-            rc = refuse_damage (&self, i, offset, err);
-        }
-        break;
+    bool next = true, sealed = false;
+    recover_end_t previous = {0};
+    uint64_t previous_group = 0;
+    for (size_t i = 0; rc == DFS_OK && next && i < config->n; i++) {
+        previous = *end;
+        previous_group = self.group;
+        end->segment = i;
+        rc = scan (&self, i, &end->offset, &next, &sealed, err);
+        if (rc == DFS_OK && !next)
+            rc = refuse_damage (&self, i, end->offset, err);
     }
-    if (rc == DFS_OK && config->n)
-        rc = clear (&self, end->segment, end->offset, err);
-    for (size_t i = end->segment + 1; rc == DFS_OK && i < config->n; i++)
-        rc = clear (&self, i, SEGMENT_HEADER, err);
+    if (rc == DFS_OK && next && sealed)
+        rc = damaged (&self, end->segment, end->offset,
+                      "the segment behind it is missing", err);
+    if (rc == DFS_OK)
+        rc = settle (&self, end, &previous, previous_group, err);
+    end->epoch = self.epoch;
     free (self.window.bytes);
     return rc;
 }

@@ -18,8 +18,10 @@ typedef struct recover_config {
 } recover_config_t;
 
 typedef struct recover_end {
-    size_t segment; /* position in `segments`; those behind it are clear */
+    size_t
+        segment; /* position in `segments`; those behind it hold nothing that counts */
     uint64_t offset;
+    uint32_t epoch; /* of the last writer */
 } recover_end_t;
 
 /* DFS_EDAMAGED names segment and offset. */

@@ -1,4 +1,4 @@
-# What dfs-client and dfs-cluster share, and dfs-client's verbs.
+# What dfs-client and dfs-cluster share.
 noinst_LTLIBRARIES += client/cli/libcli.la
 client_cli_libcli_la_SOURCES = \
 	client/cli/output.c client/cli/output.h \
@@ -6,3 +6,22 @@ client_cli_libcli_la_SOURCES = \
 	client/cli/progress.c client/cli/progress.h \
 	client/cli/table.c client/cli/table.h \
 	client/cli/tool.c client/cli/tool.h
+
+# dfs-client's verbs.
+noinst_LTLIBRARIES += client/cli/libverbs.la
+client_cli_libverbs_la_SOURCES = \
+	client/cli/copy.c \
+	client/cli/get.c \
+	client/cli/get_batch.c client/cli/get_batch.h \
+	client/cli/get_tree.c client/cli/get_tree.h \
+	client/cli/health.c \
+	client/cli/list.c \
+	client/cli/names.c \
+	client/cli/paths.c client/cli/paths.h \
+	client/cli/put.c \
+	client/cli/put_batch.c client/cli/put_batch.h \
+	client/cli/put_tree.c client/cli/put_tree.h \
+	client/cli/stat.c \
+	client/cli/verbs.h \
+	client/cli/verify.c \
+	client/cli/walk.c client/cli/walk.h

@@ -1,1 +1,40 @@
-# Sources, programs and tests of this part are listed here.
+libdfs_sources = \
+	client/lib/attr.h \
+	client/lib/change.c client/lib/change.h \
+	client/lib/client.c client/lib/client.h \
+	client/lib/conn.c client/lib/conn.h \
+	client/lib/dfs.c \
+	client/lib/extents.c client/lib/extents.h \
+	client/lib/file.c \
+	client/lib/get.c client/lib/get.h \
+	client/lib/get_cut.c \
+	client/lib/get_fetch.c \
+	client/lib/get_frames.c \
+	client/lib/get_open.c \
+	client/lib/health.c \
+	client/lib/leader.c client/lib/leader.h \
+	client/lib/list.c \
+	client/lib/locate.c \
+	client/lib/names.c \
+	client/lib/pool.c client/lib/pool.h \
+	client/lib/put.c client/lib/put.h \
+	client/lib/put_chunk.c \
+	client/lib/put_commit.c \
+	client/lib/put_place.c \
+	client/lib/put_send.c \
+	client/lib/request.c client/lib/request.h \
+	client/lib/slice.c client/lib/slice.h \
+	client/lib/split.c client/lib/split.h \
+	client/lib/streams.c client/lib/streams.h \
+	client/lib/uplink.c client/lib/uplink.h \
+	client/lib/verify_write.c client/lib/verify_write.h
+# Everything, for tests; the library itself shows only dfs_….
+noinst_LTLIBRARIES += client/libdfs-internal.la
+client_libdfs_internal_la_SOURCES = $(libdfs_sources)
+client_libdfs_internal_la_LIBADD = msgs/libmsgs.la
+lib_LTLIBRARIES += client/libdfs.la
+client_libdfs_la_SOURCES =
+client_libdfs_la_LIBADD = client/libdfs-internal.la
+client_libdfs_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
+	-export-symbols-regex '^dfs_[a-z]'
+include_HEADERS += client/lib/dfs.h

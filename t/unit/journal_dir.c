@@ -5,6 +5,7 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,37 +116,64 @@ void segment_put (const char *dir, uint64_t seq, uint64_t offset, const void *bu
     close (fd);
 }
 
+static struct {
+    atomic_uint_fast64_t count[IO_SYNC_DIR + 1];
+    atomic_int op;
+    atomic_int_fast64_t left;
+    atomic_int errnum;
+    atomic_int held_op;
+    atomic_int held_errnum;
+} faults;
+
 static int before (enum io_op op, int fd, const char *path, const char *path2,
                    uint64_t offset, uint64_t len, const struct iovec *iov, int iovcnt,
                    void *arg)
 {
     (void)fd;
+    (void)path;
     (void)path2;
     (void)offset;
     (void)len;
     (void)iov;
     (void)iovcnt;
-    faults_t *self = arg;
-    self->count[op]++;
-    if (op != self->op || (self->only && path && !strstr (path, self->only)))
-        return 0;
-    int64_t left = self->countdown;
-    if (left == 0 || (left < 0 && !self->stays))
-        return 0;
-    if (left > 1) {
-        self->countdown--;
-        return 0;
-    }
-    self->countdown = -1;
-    return self->errnum;
+    (void)arg;
+    faults.count[op]++;
+    if (faults.held_errnum && (int)op == faults.held_op)
+        return faults.held_errnum;
+    if ((int)op == faults.op && faults.left > 0 && --faults.left == 0)
+        return faults.errnum;
+    return 0;
 }
 
-void faults_install (faults_t *self)
+void faults_start (void)
 {
-    io_set_hook (&(io_hook_t){.before = before, .arg = self});
+    faults_arm (IO_OPEN, 0, 0);
+    faults_hold (IO_OPEN, 0);
+    io_set_hook (&(io_hook_t){.before = before});
 }
 
-void faults_remove (void)
+void faults_stop (void)
 {
     io_set_hook (NULL);
+}
+
+void faults_arm (enum io_op op, int64_t k, int errnum)
+{
+    faults.left = 0;
+    for (int i = 0; i <= IO_SYNC_DIR; i++)
+        faults.count[i] = 0;
+    faults.op = (int)op;
+    faults.errnum = errnum;
+    faults.left = k;
+}
+
+void faults_hold (enum io_op op, int errnum)
+{
+    faults.held_op = (int)op;
+    faults.held_errnum = errnum;
+}
+
+uint64_t faults_count (enum io_op op)
+{
+    return faults.count[op];
 }

@@ -23,17 +23,15 @@ void segment_get (const char *dir, uint64_t seq, uint64_t offset, void *buf,
 void segment_put (const char *dir, uint64_t seq, uint64_t offset, const void *buf,
                   size_t len);
 
-/* Counts operations, and fails the COUNTDOWN-th of kind OP with ERRNUM (and all later
- * ones of that kind, when STAYS). */
-typedef struct faults {
-    _Atomic uint64_t count[IO_SYNC_DIR + 1];
-    enum io_op op;
-    _Atomic int64_t countdown; /* 0: never */
-    int errnum;
-    _Atomic int stays;
-    const char *only; /* of opens: paths that contain this */
-} faults_t;
-void faults_install (faults_t *self);
-void faults_remove (void);
+/* Counts operations and makes some fail. Started before any thread does I/O; armed at
+ * any time. */
+void faults_start (void);
+void faults_stop (void);
+/* Counts from 0 again; the K-th operation OP from now on fails with ERRNUM (0: none).
+ */
+void faults_arm (enum io_op op, int64_t k, int errnum);
+/* Every OP fails with ERRNUM until ERRNUM 0. */
+void faults_hold (enum io_op op, int errnum);
+uint64_t faults_count (enum io_op op);
 
 #endif

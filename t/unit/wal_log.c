@@ -20,6 +20,7 @@
 #include <cmocka.h> /* last: it has a macro fail */
 
 #define SEGMENT (64 * 1024)
+#define FIRST   (SEGMENT_HEADER + RECORD_HEADER) /* a writer says that it has begun */
 
 static void quiet (enum log_level level, const char *line, void *arg)
 {
@@ -146,7 +147,7 @@ static void test_torn_tail (void **state)
     wal_t *wal = open_wal (dir, false);
     assert_int_equal (add (wal, 5, 1, 40, NULL), DFS_OK);
     assert_int_equal (add (wal, 1, 1, 61, NULL), DFS_OK);
-    uint64_t at = SEGMENT_HEADER + 5 * record_size (40);
+    uint64_t at = FIRST + 5 * record_size (40);
     size_t size = record_size (61);
     uint8_t whole[256], zero[256] = {0};
     segment_get (dir, 1, at, whole, size);
@@ -163,8 +164,6 @@ static void test_torn_tail (void **state)
             wal_t *torn = open_wal (copy, false);
             assert_non_null (torn);
             assert_int_equal (wal_last (torn), same ? 6 : 5);
-            segment_get (copy, 1, at, now, size);
-            assert_memory_equal (now, same ? whole : zero, size);
             if (k % 16 == 0) {
                 assert_int_equal (add (torn, 3, 2, 33, NULL), DFS_OK);
                 wal_close (&torn);
@@ -189,7 +188,7 @@ static void test_no_ghosts (void **state)
     assert_int_equal (add (wal, 4, 1, 40, NULL), DFS_OK);
     uint8_t zero[8] = {0};
     dir_copy (dir, copy);
-    segment_put (copy, 1, SEGMENT_HEADER + 2 * record_size (40), zero, 8);
+    segment_put (copy, 1, FIRST + 2 * record_size (40), zero, 8);
     wal_t *torn = open_wal (copy, false);
     assert_int_equal (wal_last (torn), 2);
     assert_int_equal (add (torn, 1, 1, 40, NULL), DFS_OK);
@@ -228,7 +227,7 @@ static void test_damage (void **state)
     for (int i = 0; i < 3; i++)
         assert_int_equal (add (wal, 2, 1, 40, NULL), DFS_OK);
     size_t size = record_size (40);
-    uint64_t at = SEGMENT_HEADER + 3 * size; /* second of the second group */
+    uint64_t at = FIRST + 3 * size; /* second of the second group */
     for (size_t k = 0; k < size; k++) {
         uint8_t byte;
         dir_copy (dir, copy);
@@ -244,15 +243,15 @@ static void test_damage (void **state)
     segment_put (copy, 1, at, zero, size);
     refused (copy, 1, at);
     dir_copy (dir, copy);
-    segment_put (copy, 1, SEGMENT_HEADER, zero, 3 * size);
-    refused (copy, 1, SEGMENT_HEADER);
+    segment_put (copy, 1, FIRST, zero, 3 * size);
+    refused (copy, 1, FIRST);
     free (zero);
     wal_close (&wal);
     /* After a clean stop the last group is covered by the mark. */
     dir_copy (dir, copy);
     uint8_t bad = 0xff;
-    segment_put (copy, 1, SEGMENT_HEADER + 5 * size + 20, &bad, 1);
-    refused (copy, 1, SEGMENT_HEADER + 5 * size);
+    segment_put (copy, 1, FIRST + 5 * size + 20, &bad, 1);
+    refused (copy, 1, FIRST + 5 * size);
     dir_remove (copy);
 }
 
@@ -260,19 +259,22 @@ static void test_damage_across_segments (void **state)
 {
     char *dir = *state, *copy = dir_make ();
     wal_t *wal = open_wal (dir, false);
-    size_t per = (SEGMENT - SEGMENT_HEADER) / record_size (1000);
+    size_t per = (SEGMENT - FIRST) / record_size (1000);
     for (size_t i = 0; i < 3 * per; i++)
         assert_int_equal (add (wal, 1, 1, 1000, NULL), DFS_OK);
     size_t size = record_size (1000);
     uint64_t last = SEGMENT_HEADER + (per - 1) * size;
-    uint8_t *zero = calloc (1, size), bad = 0x5a;
+    uint64_t last_of_first = last + RECORD_HEADER;
+    uint8_t *zero = calloc (1, 4 * size), bad = 0x5a;
     /* The last record of a segment, damaged or gone. */
     dir_copy (dir, copy);
-    segment_put (copy, 1, last + 100, &bad, 1);
-    refused (copy, 1, last);
+    segment_put (copy, 1, last_of_first + 100, &bad, 1);
+    refused (copy, 1, last_of_first);
     dir_copy (dir, copy);
     segment_put (copy, 2, last, zero, size);
-    refused (copy, 3, SEGMENT_HEADER);
+    refused (copy, 2, last);
+    segment_put (copy, 2, last, zero, SEGMENT - last);
+    refused (copy, 2, last);
     /* The first one. */
     dir_copy (dir, copy);
     segment_put (copy, 2, SEGMENT_HEADER, zero, size);
@@ -303,7 +305,7 @@ static void test_damage_across_segments (void **state)
     expect (torn, 1, 2 * per + 2, 1);
     wal_close (&torn);
     /* Damage while it runs is found by whoever reads. */
-    segment_put (dir, 1, last + 50, &bad, 1);
+    segment_put (dir, 1, last_of_first + 50, &bad, 1);
     wal_entries_t read;
     assert_int_equal (wal_read (wal, per, per, 1, &read, &err), DFS_EDAMAGED);
     wal_close (&wal);
@@ -389,16 +391,17 @@ static void test_reset (void **state)
 static void test_unsynced (void **state)
 {
     char *dir = *state, *copy = dir_make ();
-    faults_t faults = {0};
     wal_t *wal = open_wal (dir, true);
-    faults_install (&faults);
+    assert_true (wal_hopeful (wal));
+    usleep (50000); /* the helper has made its spare segment */
+    faults_arm (IO_OPEN, 0, 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal (add (wal, 1, 1, 40, NULL), DFS_OK);
-    assert_int_equal (faults.count[IO_FDATASYNC], 0);
-    faults_remove ();
+    /* That the writer has begun is synced all the same. */
+    assert_int_equal (faults_count (IO_FDATASYNC), 1);
     uint8_t zero[8] = {0};
     dir_copy (dir, copy);
-    segment_put (copy, 1, SEGMENT_HEADER + record_size (40), zero, 8);
+    segment_put (copy, 1, FIRST + record_size (40), zero, 8);
     wal_t *torn = open_wal (copy, true);
     assert_int_equal (wal_last (torn), 1);
     wal_close (&torn);
@@ -416,8 +419,7 @@ static void fail_each (const char *dir, enum io_op op)
         char *copy = dir_make ();
         dir_copy (dir, copy);
         wal_t *wal = open_wal (copy, false);
-        faults_t faults = {.op = op, .countdown = k, .errnum = EIO};
-        faults_install (&faults);
+        faults_arm (op, k, EIO);
         uint64_t good = 0;
         int rc = DFS_OK;
         for (int i = 0; rc == DFS_OK && i < 8; i++) {
@@ -426,7 +428,6 @@ static void fail_each (const char *dir, enum io_op op)
                 good = wal_last (wal);
         }
         reached = rc != DFS_OK;
-        uint64_t writes = faults.count[IO_PWRITE];
         if (reached) {
             assert_int_equal (rc, DFS_EIO);
             size_t done;
@@ -435,9 +436,7 @@ static void fail_each (const char *dir, enum io_op op)
             assert_int_equal (wal_truncate (wal, 1, &err), DFS_EIO);
         }
         wal_close (&wal);
-        if (reached && op == IO_FDATASYNC && k == 1)
-            assert_in_range (faults.count[IO_PWRITE], writes, writes + 2);
-        faults_remove ();
+        faults_arm (op, 0, 0);
         wal = open_wal (copy, false);
         assert_non_null (wal);
         assert_true (wal_last (wal) >= good);
@@ -461,9 +460,7 @@ static void test_no_space (void **state)
 {
     wal_t *wal = open_wal (*state, false);
     assert_int_equal (add (wal, 1, 1, 1000, NULL), DFS_OK);
-    faults_t faults = {
-        .op = IO_FALLOCATE, .countdown = 1, .errnum = ENOSPC, .stays = 1};
-    faults_install (&faults);
+    faults_hold (IO_FALLOCATE, ENOSPC);
     dfs_error_t err;
     int rc = DFS_OK;
     while (rc == DFS_OK)
@@ -473,11 +470,10 @@ static void test_no_space (void **state)
     uint64_t last = wal_last (wal);
     assert_int_equal (add (wal, 1, 1, 1000, &err), DFS_ENOSPC);
     assert_int_equal (wal_last (wal), last);
-    faults.stays = 0;
+    faults_hold (IO_FALLOCATE, 0);
     for (int i = 0; i < 200 && !wal_hopeful (wal); i++)
         usleep (10000);
     assert_int_equal (add (wal, 200, 1, 1000, &err), DFS_OK);
-    faults_remove ();
     wal_close (&wal);
     wal = open_wal (*state, false);
     expect (wal, 1, last + 200, 1);
@@ -487,13 +483,14 @@ static void test_no_space (void **state)
 static int setup (void **state)
 {
     log_set_sink (quiet, NULL);
+    faults_start ();
     *state = dir_make ();
     return 0;
 }
 
 static int teardown (void **state)
 {
-    faults_remove ();
+    faults_stop ();
     dir_remove (*state);
     return 0;
 }

@@ -1,1 +1,26 @@
-# Sources, programs and tests of this part are listed here.
+noinst_LTLIBRARIES += worker/store/libstore.la
+worker_store_libstore_la_SOURCES = \
+	worker/store/append.c \
+	worker/store/batch.c worker/store/batch.h \
+	worker/store/changes.c worker/store/changes.h \
+	worker/store/commit.c \
+	worker/store/disk.c worker/store/disk.h \
+	worker/store/entry.c worker/store/entry.h \
+	worker/store/fold.c \
+	worker/store/index.c worker/store/index.h \
+	worker/store/keeper.c \
+	worker/store/le.h \
+	worker/store/reader.c \
+	worker/store/record.c worker/store/record.h \
+	worker/store/recover.c \
+	worker/store/scan.c worker/store/scan.h \
+	worker/store/store.c worker/store/store.h worker/store/store_private.h \
+	worker/store/volume.c
+worker_store_libstore_la_LIBADD = msgs/libmsgs.la
+
+store_test_common = t/lib/storetest.c t/lib/storetest.h
+UNIT_TESTS += t/unit/store_record t/unit/store_basic
+t_unit_store_record_SOURCES = t/unit/store_record.c
+t_unit_store_record_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+t_unit_store_basic_SOURCES = t/unit/store_basic.c $(store_test_common)
+t_unit_store_basic_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The chunk store of one worker: append-only volumes of records on one or more disks, an
- * index, group commit, a durable sequence of changes per disk. A chunk is there once its
- * store_done_f said DFS_OK: it is fsynced and its change has a number.
+/* The chunk store of one worker: append-only volumes of records on one or more disks,
+ * an index, group commit, a durable sequence of changes per disk. A chunk is there once
+ * its store_done_f said DFS_OK: it is fsynced and its change has a number.
  *
  * Threads: store_begin … store_abort of one append from one thread at a time (different
- * appends from different threads are fine); store_open_chunk, store_read, store_stat and
- * the queries from any thread; store_drop, store_open, store_close from the owner. The
- * callbacks run on the store's commit thread: they may not block and may not call back. */
+ * appends from different threads are fine); store_open_chunk, store_read, store_stat
+ * and the queries from any thread; store_drop, store_open, store_close from the owner.
+ * The callbacks run on the store's commit thread: they may not block and may not call
+ * back. */
 #ifndef WORKER_STORE_STORE_H
 #define WORKER_STORE_STORE_H
 
@@ -39,7 +40,7 @@ typedef void (store_changed_f) (uint32_t disk, const store_change_t *changes, si
 typedef void (store_done_f) (uint64_t cookie, int code, void *arg);
 
 typedef struct store_config {
-    const char *const *dirs; /* marked data directories (msgs/mark.h) */
+    const char *const *dirs;  /* marked data directories (msgs/mark.h) */
     const uint64_t *capacity; /* per directory, bytes; 0: the file system's */
     size_t n_dirs;
     uint8_t cluster_id[16];
@@ -101,25 +102,27 @@ typedef struct store_info {
     uint64_t verified_at; /* wall clock ns of the last whole check, 0 never */
     uint8_t encoding;
     uint32_t disk;
-    uint64_t seq;         /* of its stored change */
+    uint64_t seq; /* of its stored change */
 } store_info_t;
 
 /* 1 and *INFO, 0 not here, negative. */
-int store_find (store_t *self, const copykey_t *key, store_info_t *info, dfs_error_t *err);
-/* Opens a chunk for reading: it stays readable until closed, whatever compaction or drop
- * does meanwhile. NULL with DFS_ENOENT, DFS_EDAMAGED (quarantined), DFS_EIO. */
+int store_find (store_t *self, const copykey_t *key, store_info_t *info,
+                dfs_error_t *err);
+/* Opens a chunk for reading: it stays readable until closed, whatever compaction or
+ * drop does meanwhile. NULL with DFS_ENOENT, DFS_EDAMAGED (quarantined), DFS_EIO. */
 store_chunk_t *store_open_chunk (store_t *self, const copykey_t *key, dfs_error_t *err);
 void store_close_chunk (store_chunk_t **chunk_p);
 const store_info_t *store_chunk_info (const store_chunk_t *chunk);
 /* Reads bytes [offset, offset + len) of the stored form; OFFSET is a multiple of 64 KiB
- * and LEN too, except at the end. Fills CRCS (one per block) with the stored values and,
- * when CHECK, compares them: DFS_EDAMAGED, and the chunk is quarantined and reported by a
- * change. */
+ * and LEN too, except at the end. Fills CRCS (one per block) with the stored values
+ * and, when CHECK, compares them: DFS_EDAMAGED, and the chunk is quarantined and
+ * reported by a change. */
 int store_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
                 uint32_t *crcs, bool check, dfs_error_t *err);
-/* Re-hashes the whole copy with SHA-256 from disk: DFS_OK, DFS_ENOENT, DFS_EDAMAGED (then
- * quarantined and reported), DFS_EIO. *BYTES read. */
-int store_verify (store_t *self, const copykey_t *key, uint64_t *bytes, dfs_error_t *err);
+/* Re-hashes the whole copy with SHA-256 from disk: DFS_OK, DFS_ENOENT, DFS_EDAMAGED
+ * (then quarantined and reported), DFS_EIO. *BYTES read. */
+int store_verify (store_t *self, const copykey_t *key, uint64_t *bytes,
+                  dfs_error_t *err);
 
 /* --- removing --- */
 

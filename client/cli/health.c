@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* status, df and analyze. */
+#include <assert.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/units.h"
+#include "output.h"
+#include "paths.h"
+#include "table.h"
+#include "verbs.h"
+
+const tool_option_t analyze_options[] = {
+    {'n', "files", "N", "show the N largest files (default: 20; JSON has all)"},
+    {0, NULL, NULL, NULL},
+};
+
+/* Asks; ends the program with a message when there is no answer. */
+static dfs_t *ask (dfs_status_t *status)
+{
+    dfs_error_t err = {0};
+    memset (status, 0, sizeof *status);
+    dfs_t *dfs = tool_open ();
+    if (dfs_status (dfs, status, &err) < 0)
+        exit (tool_fail (NULL, &err));
+    return dfs;
+}
+
+int verb_status (int argc, char **argv)
+{
+    dfs_status_t status;
+    while (tool_next (argc, argv, NULL) != -1)
+        continue;
+    tool_operands (argc, 0, 0);
+    dfs_t *dfs = ask (&status);
+    if (tool_common.json)
+        out_json (out_status_json (&status));
+    else
+        out_status (&status);
+    dfs_status_clear (&status);
+    dfs_close (&dfs);
+    return 0;
+}
+
+/* --- df --- */
+
+static void df_row (table_t *table, const char *name, const char *state, uint64_t used,
+                    uint64_t left)
+{
+    char a[32], b[32], c[32];
+    uint64_t size = used + left;
+    table_row (table, name, state, units_format_size (a, sizeof a, size),
+               units_format_size (b, sizeof b, used),
+               units_format_size (c, sizeof c, left), NULL);
+    table_add (table, "%u%%", size ? (unsigned)((double)used / (double)size * 100) : 0);
+}
+
+static void df_json (const dfs_status_t *s, uint64_t used, uint64_t left)
+{
+    json_t *o = json_object (), *array = json_array ();
+    uint32_t copies = s->replicas ? s->replicas : 1;
+    json_object_set_new (o, "bytes_total", out_number (used + left));
+    json_object_set_new (o, "bytes_used", out_number (used));
+    json_object_set_new (o, "bytes_free", out_number (left));
+    json_object_set_new (o, "bytes_available", out_number (left / copies));
+    json_object_set_new (o, "bytes_logical", out_number (s->bytes_logical));
+    json_object_set_new (o, "bytes_stored", out_number (s->bytes_stored));
+    json_object_set_new (o, "replicas", out_number (copies));
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const dfs_worker_info_t *w = &s->workers[i];
+        json_t *row = json_object ();
+        json_object_set_new (row, "name", out_text (w->name));
+        json_object_set_new (row, "state", out_text (w->state));
+        json_object_set_new (row, "bytes_total",
+                             out_number (w->bytes_used + w->bytes_free));
+        json_object_set_new (row, "bytes_used", out_number (w->bytes_used));
+        json_object_set_new (row, "bytes_free", out_number (w->bytes_free));
+        json_array_append_new (array, row);
+    }
+    json_object_set_new (o, "workers", array);
+    out_json (o);
+}
+
+int verb_df (int argc, char **argv)
+{
+    dfs_status_t s;
+    uint64_t used = 0, left = 0;
+    char text[32];
+    while (tool_next (argc, argv, NULL) != -1)
+        continue;
+    tool_operands (argc, 0, 0);
+    dfs_t *dfs = ask (&s);
+    for (size_t i = 0; i < s.n_workers; i++)
+        if (strcmp (s.workers[i].state, "up") == 0) {
+            used += s.workers[i].bytes_used;
+            left += s.workers[i].bytes_free;
+        }
+    if (tool_common.json)
+        df_json (&s, used, left);
+    else {
+        table_t *table = table_new ("llrrrr", stdout);
+        table_row (table, "WORKER", "STATE", "SIZE", "USED", "FREE", "USE", NULL);
+        for (size_t i = 0; i < s.n_workers; i++)
+            df_row (table, s.workers[i].name, s.workers[i].state,
+                    s.workers[i].bytes_used, s.workers[i].bytes_free);
+        df_row (table, "all", "up", used, left);
+        table_destroy (&table);
+        printf (
+            "room for about %s more in %u cop%s\n",
+            units_format_size (text, sizeof text, left / (s.replicas ? s.replicas : 1)),
+            s.replicas, s.replicas == 1 ? "y" : "ies");
+    }
+    dfs_status_clear (&s);
+    dfs_close (&dfs);
+    return 0;
+}
+
+/* --- analyze --- */
+
+typedef struct file_row {
+    char *path;
+    uint64_t size, chunks;
+    uint32_t replicas;
+} file_row_t;
+
+typedef struct survey {
+    const char *top;
+    uint64_t files, directories, symlinks, chunks, bytes;
+    bool json;
+    out_array_t array;
+    file_row_t *largest; /* a heap is not worth it: MAX is small */
+    size_t n, max;
+} survey_t;
+
+static void keep_largest (survey_t *s, const char *path, const dfs_stat_t *st)
+{
+    size_t at = s->n;
+    while (at > 0 && s->largest[at - 1].size < st->size)
+        at--;
+    if (at >= s->max)
+        return;
+    if (s->n == s->max)
+        free (s->largest[--s->n].path);
+    memmove (&s->largest[at + 1], &s->largest[at], (s->n - at) * sizeof *s->largest);
+    s->largest[at] = (file_row_t){strdup (path), st->size, st->chunks, st->replicas};
+    assert (s->largest[at].path);
+    s->n++;
+}
+
+static int survey_entry (const char *rel, const dfs_stat_t *st, void *arg)
+{
+    survey_t *s = arg;
+    s->directories += st->type == DFS_DIRECTORY;
+    s->symlinks += st->type == DFS_SYMLINK;
+    if (st->type != DFS_FILE)
+        return 0;
+    s->files++;
+    s->chunks += st->chunks;
+    s->bytes += st->size;
+    char *path = path_join (s->top, rel);
+    if (s->json) {
+        json_t *o = json_object ();
+        json_object_set_new (o, "path", out_text (path));
+        json_object_set_new (o, "size", out_number (st->size));
+        json_object_set_new (o, "chunks", out_number (st->chunks));
+        json_object_set_new (o, "replicas", out_number (st->replicas));
+        out_array_add (&s->array, o);
+    } else
+        keep_largest (s, path, st);
+    free (path);
+    return 0;
+}
+
+static double ratio (uint64_t a, uint64_t b)
+{
+    return b ? (double)a / (double)b : 1.0;
+}
+
+static uint64_t copies_of (const dfs_status_t *status)
+{
+    uint64_t copies = 0;
+    for (size_t i = 0; i < status->n_workers; i++)
+        copies += status->workers[i].chunks;
+    return copies;
+}
+
+/* Copies for each unique chunk; inline content has none on workers. */
+static double replication (const dfs_status_t *s)
+{
+    uint64_t copies = copies_of (s);
+    return s->chunks && copies ? (double)copies / (double)s->chunks : 0;
+}
+
+static void analyze_json (const dfs_status_t *status, const survey_t *s)
+{
+    json_t *workers = json_array ();
+    for (size_t i = 0; i < status->n_workers; i++) {
+        const dfs_worker_info_t *w = &status->workers[i];
+        json_t *o = json_object ();
+        json_object_set_new (o, "name", out_text (w->name));
+        json_object_set_new (o, "endpoint", out_text (w->endpoint));
+        json_object_set_new (o, "state", out_text (w->state));
+        json_object_set_new (o, "location", out_text (w->location));
+        json_object_set_new (o, "chunks", out_number (w->chunks));
+        json_object_set_new (o, "bytes_used", out_number (w->bytes_used));
+        json_object_set_new (o, "bytes_free", out_number (w->bytes_free));
+        json_array_append_new (workers, o);
+    }
+    json_t *o = json_pack (
+        "{s:{s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I},s:{s:I,s:I},s:f,s:f,s:o}", "totals",
+        "files", (json_int_t)s->files, "directories", (json_int_t)s->directories,
+        "symlinks", (json_int_t)s->symlinks, "chunks", (json_int_t)s->chunks, "bytes",
+        (json_int_t)s->bytes, "unique", "chunks", (json_int_t)status->chunks, "bytes",
+        (json_int_t)status->bytes_unique, "stored", "chunks",
+        (json_int_t)copies_of (status), "bytes", (json_int_t)status->bytes_stored,
+        "replication_factor", replication (status), "dedup_ratio",
+        ratio (status->bytes_logical, status->bytes_unique), "workers", workers);
+    assert (o);
+    /* The array of files stands open: the rest of the object follows it. */
+    char *text = json_dumps (o, JSON_PRESERVE_ORDER);
+    assert (text);
+    printf (",\n%s\n", text + 1);
+    free (text);
+    json_decref (o);
+}
+
+static void analyze_text (const dfs_status_t *status, const survey_t *s)
+{
+    char a[32], b[32];
+    printf ("cluster %s: %s\n\n", status->cluster, status->health);
+    table_t *table = table_new ("lrrr", stdout);
+    table_row (table, "", "FILES", "CHUNKS", "SIZE", NULL);
+    table_row (table, "all files", NULL);
+    table_add (table, "%" PRIu64, s->files);
+    table_add (table, "%" PRIu64, s->chunks);
+    table_row (table, units_format_size (a, sizeof a, s->bytes), "unique", "", NULL);
+    table_add (table, "%" PRIu64, status->chunks);
+    table_row (table, units_format_size (a, sizeof a, status->bytes_unique),
+               "stored copies", "", NULL);
+    table_add (table, "%" PRIu64, copies_of (status));
+    table_row (table, units_format_size (a, sizeof a, status->bytes_stored), NULL);
+    table_destroy (&table);
+    printf ("\ndeduplication %.2f to 1, replication %.2f (policy %u)\n\n",
+            ratio (status->bytes_logical, status->bytes_unique), replication (status),
+            status->replicas);
+    table = table_new ("lllrrr", stdout);
+    table_row (table, "WORKER", "STATE", "LOCATION", "CHUNKS", "USED", "FREE", NULL);
+    for (size_t i = 0; i < status->n_workers; i++) {
+        const dfs_worker_info_t *w = &status->workers[i];
+        table_row (table, w->name, w->state, w->location, NULL);
+        table_add (table, "%" PRIu64, w->chunks);
+        table_row (table, units_format_size (a, sizeof a, w->bytes_used),
+                   units_format_size (b, sizeof b, w->bytes_free), NULL);
+    }
+    table_destroy (&table);
+    if (s->n == 0)
+        return;
+    putchar ('\n');
+    table = table_new ("rrrl", stdout);
+    table_row (table, "SIZE", "CHUNKS", "COPIES", "FILE", NULL);
+    for (size_t i = 0; i < s->n; i++) {
+        char *shown = tool_shown (s->largest[i].path);
+        table_add (table, "%s", units_format_size (a, sizeof a, s->largest[i].size));
+        table_add (table, "%" PRIu64, s->largest[i].chunks);
+        table_add (table, "%u", s->largest[i].replicas);
+        table_add (table, "%s", shown);
+        free (shown);
+    }
+    table_destroy (&table);
+    if (s->files > s->n)
+        printf ("… and %" PRIu64 " more\n", s->files - s->n);
+}
+
+int verb_analyze (int argc, char **argv)
+{
+    survey_t s = {.max = 20};
+    dfs_list_options_t options = {.recursive = true};
+    dfs_error_t err = {0};
+    const char *value;
+    while (tool_next (argc, argv, &value) != -1)
+        s.max = (size_t)tool_number ("--files", value, 100000);
+    tool_operands (argc, 0, 1);
+    char *top = path_remote (optind < argc ? argv[optind] : "/");
+    dfs_status_t status;
+    dfs_t *dfs = ask (&status);
+    s.top = top;
+    s.json = tool_common.json;
+    s.largest = calloc (s.max + 1, sizeof *s.largest);
+    assert (s.largest);
+    if (s.json) {
+        json_t *name = out_text (status.cluster);
+        fputs ("{\"cluster\": ", stdout);
+        json_dumpf (name, stdout, JSON_ENCODE_ANY);
+        fputs (", \"files\": ", stdout);
+        json_decref (name);
+    }
+    int rc = dfs_list (dfs, top, &options, survey_entry, &s, &err), result = 0;
+    if (s.json) {
+        fputs (s.array.begun ? "\n]" : "[]", stdout);
+        analyze_json (&status, &s);
+    } else
+        analyze_text (&status, &s);
+    if (rc < 0)
+        result = tool_fail (top, &err);
+    for (size_t i = 0; i < s.n; i++)
+        free (s.largest[i].path);
+    free (s.largest);
+    free (top);
+    dfs_status_clear (&status);
+    dfs_close (&dfs);
+    return result;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The verbs of dfs-client: each parses its own options and returns an exit status. */
+#ifndef CLI_VERBS_H
+#define CLI_VERBS_H
+
+#include "tool.h"
+
+extern const tool_option_t put_options[], update_options[], get_options[], ls_options[],
+    stat_options[], rm_options[], move_options[], cp_options[], mkdir_options[],
+    analyze_options[];
+
+int verb_put (int argc, char **argv);
+int verb_update (int argc, char **argv);
+int verb_append (int argc, char **argv);
+int verb_get (int argc, char **argv);
+int verb_cat (int argc, char **argv);
+int verb_ls (int argc, char **argv);
+int verb_stat (int argc, char **argv);
+int verb_find (int argc, char **argv);
+int verb_du (int argc, char **argv);
+int verb_df (int argc, char **argv);
+int verb_rm (int argc, char **argv);
+int verb_mv (int argc, char **argv);
+int verb_cp (int argc, char **argv);
+int verb_mkdir (int argc, char **argv);
+int verb_rmdir (int argc, char **argv);
+int verb_status (int argc, char **argv);
+int verb_analyze (int argc, char **argv);
+int verb_verify (int argc, char **argv);
+int verb_explain (int argc, char **argv);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "client/lib/dfs.h"
+
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/lib/client.h"
+#include "common/clock.h"
+#include "common/units.h"
+#include "msgs/keys.h"
+
+#define TIMEOUT_DEFAULT (30 * SEC)
+#define ARENA_BUDGET    (16 * MIB)
+
+const char *dfs_version (void)
+{
+    return PACKAGE_VERSION;
+}
+
+static int load (dfs_t *self, const dfs_options_t *options, dfs_error_t *err)
+{
+    const char *user = options->user;
+    char *path = cluster_find (options->config, err);
+
+    if (!path)
+        return err->code;
+    self->cluster = cluster_load (path, err);
+    free (path);
+    if (!self->cluster)
+        return err->code;
+    if (!user || !user[0])
+        user = getenv ("DFS_USER");
+    self->user = strdup (user && user[0] ? user : "admin");
+    assert (self->user);
+    if (strlen (self->user) > 63)
+        return fail (err, DFS_EUSAGE, "user name is too long");
+    self->id.secure = self->cluster->secure;
+    if (self->id.secure)
+        return keys_load_secret (self->cluster->keys_dir, "user", self->user,
+                                 &self->id.keys, err);
+    return 0;
+}
+
+static int start (dfs_t *self, dfs_error_t *err)
+{
+    self->ctx = zmq_ctx_new ();
+    if (!self->ctx || zmq_ctx_set (self->ctx, ZMQ_MAX_SOCKETS, 4096) != 0)
+        return fail (err, DFS_ESYS, "make a ZeroMQ context: %s", zmq_strerror (errno));
+    self->arena = arena_new (ARENA_BUDGET);
+    self->conn = conn_new (self->ctx, self->cluster, &self->id, self->user);
+    self->requests = requests_new (self->conn);
+    self->changes = changes_new (self->conn, self->requests);
+    self->streams = streams_new (self->ctx, &self->id);
+    self->uplinks = uplinks_new (self->ctx, &self->id);
+    return 0;
+}
+
+static int connect_first (dfs_t *self, dfs_error_t *err)
+{
+    self->progress_at = clock_mono ();
+    while (!conn_up (self->conn)) {
+        int rc = client_step (self, UINT64_MAX, err);
+        if (rc == 0 && !conn_up (self->conn))
+            rc = client_stalled (self, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err)
+{
+    static const dfs_options_t none = {0};
+    dfs_error_t local;
+    dfs_t *self = calloc (1, sizeof *self);
+
+    assert (self);
+    if (!options)
+        options = &none;
+    if (!err)
+        err = &local;
+    memset (err, 0, sizeof *err);
+    self->pid = getpid ();
+    self->log = options->log;
+    self->log_arg = options->log_arg;
+    self->timeout_ns = options->timeout_ms ? options->timeout_ms * MS : TIMEOUT_DEFAULT;
+    if (load (self, options, err) < 0 || start (self, err) < 0 ||
+        connect_first (self, err) < 0) {
+        dfs_close (&self);
+        return NULL;
+    }
+    return self;
+}
+
+void dfs_close (dfs_t **dfs_p)
+{
+    dfs_t *self = dfs_p ? *dfs_p : NULL;
+
+    if (!self)
+        return;
+    *dfs_p = NULL;
+    if (self->pid != getpid ())
+        return; /* a fork's copy: threads and sockets are the parent's */
+    pool_destroy (&self->pool);
+    requests_destroy (&self->requests);
+    changes_destroy (&self->changes);
+    streams_destroy (&self->streams);
+    uplinks_destroy (&self->uplinks);
+    conn_destroy (&self->conn);
+    if (self->ctx)
+        zmq_ctx_term (self->ctx);
+    slice_pool_destroy (&self->slices); /* the context held some until now */
+    arena_destroy (&self->arena);
+    cluster_destroy (&self->cluster);
+    memset (&self->id, 0, sizeof self->id);
+    free (self->user);
+    free (self);
+}

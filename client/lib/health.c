@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* dfs_status: the cluster's health as the broker sees it. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/lib/client.h"
+
+#define COPY(to, from) snprintf (to, sizeof to, "%s", (from) ? (from) : "")
+
+static void take_brokers (dfs_status_t *status, const Dfs__ClusterStatusReply *reply)
+{
+    status->brokers = calloc (reply->n_brokers + 1, sizeof *status->brokers);
+    assert (status->brokers);
+    status->n_brokers = reply->n_brokers;
+    for (size_t i = 0; i < reply->n_brokers; i++) {
+        const Dfs__BrokerStatus *from = reply->brokers[i];
+        dfs_broker_info_t *to = &status->brokers[i];
+        COPY (to->name, from->name);
+        COPY (to->endpoint, from->endpoint);
+        COPY (to->role, from->role);
+        to->log_index = from->log_index;
+        to->applied = from->applied;
+        to->memory = from->memory;
+    }
+}
+
+static void take_workers (dfs_status_t *status, const Dfs__ClusterStatusReply *reply)
+{
+    status->workers = calloc (reply->n_workers + 1, sizeof *status->workers);
+    assert (status->workers);
+    status->n_workers = reply->n_workers;
+    for (size_t i = 0; i < reply->n_workers; i++) {
+        const Dfs__WorkerStatus *from = reply->workers[i];
+        dfs_worker_info_t *to = &status->workers[i];
+        to->id = from->id;
+        COPY (to->name, from->name);
+        COPY (to->endpoint, from->endpoint);
+        COPY (to->state, from->state);
+        COPY (to->condition, from->condition);
+        COPY (to->location, from->location);
+        to->chunks = from->chunks;
+        to->bytes_used = from->bytes_used;
+        to->bytes_free = from->bytes_free;
+        to->memory = from->memory;
+        to->bytes_in = from->bytes_in;
+        to->bytes_out = from->bytes_out;
+        to->cache_hits = from->cache_hits;
+        to->cache_misses = from->cache_misses;
+        to->heard_ago_ns = from->heard_ago_ns;
+        to->cpu_permille = from->cpu_permille;
+        to->disk_permille = from->disk_permille;
+        to->streams = from->streams;
+    }
+}
+
+static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
+{
+    dfs_status_t *status = arg;
+    const Dfs__ClusterStatusReply *reply = env->cluster_status_reply;
+
+    if (env->body_case != DFS__ENVELOPE__BODY_CLUSTER_STATUS_REPLY)
+        return fail (err, DFS_EPROTO, "broker answered another question");
+    COPY (status->cluster, reply->cluster);
+    COPY (status->health, reply->health);
+    COPY (status->security, reply->security);
+    snprintf (status->epoch, sizeof status->epoch, "%" PRIu32 ".%" PRIu64,
+              reply->epoch->incarnation, reply->epoch->term);
+    take_brokers (status, reply);
+    take_workers (status, reply);
+    status->notes = calloc (reply->n_notes + 1, sizeof *status->notes);
+    assert (status->notes);
+    for (size_t i = 0; i < reply->n_notes; i++) {
+        status->notes[i] = strdup (reply->notes[i]);
+        assert (status->notes[i]);
+        status->n_notes++;
+    }
+    status->files = reply->files;
+    status->directories = reply->directories;
+    status->chunks = reply->chunks;
+    status->bytes_logical = reply->bytes_logical;
+    status->bytes_unique = reply->bytes_unique;
+    status->bytes_stored = reply->bytes_stored;
+    status->chunks_under_replicated = reply->chunks_under_replicated;
+    status->chunks_lost = reply->chunks_lost;
+    status->chunks_surplus = reply->chunks_surplus;
+    status->repair_queued = reply->repair_queued;
+    status->repair_active = reply->repair_active;
+    status->repair_bytes_per_second = reply->repair_bytes_per_second;
+    status->repair_eta_seconds = reply->repair_eta_seconds;
+    status->uptime_ns = reply->uptime_ns;
+    status->sessions = reply->sessions;
+    status->inline_bytes = reply->inline_bytes;
+    if (reply->policy) {
+        status->replicas = reply->policy->replicas;
+        status->min_replicas = reply->policy->min_replicas;
+        status->chunk_size = reply->policy->chunk_size;
+    }
+    return 0;
+}
+
+int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err)
+{
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    Dfs__ClusterStatus body = DFS__CLUSTER_STATUS__INIT;
+    int rc = client_enter (dfs, err);
+
+    if (rc < 0)
+        return rc;
+    memset (status, 0, sizeof *status);
+    body.has_detail = true;
+    body.detail = true;
+    env.body_case = DFS__ENVELOPE__BODY_CLUSTER_STATUS;
+    env.cluster_status = &body;
+    rc = client_ask (dfs, &env, 0, take_status, status, err);
+    client_leave (dfs);
+    return rc;
+}
+
+void dfs_status_clear (dfs_status_t *status)
+{
+    if (!status)
+        return;
+    for (size_t i = 0; i < status->n_notes; i++)
+        free (status->notes[i]);
+    free (status->notes);
+    free (status->brokers);
+    free (status->workers);
+    memset (status, 0, sizeof *status);
+}

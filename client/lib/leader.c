@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "client/lib/leader.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/resolve.h"
+#include "msgs/keys.h"
+
+#define RESOLVE_MS 2000
+
+struct leader {
+    const cluster_t *cluster;
+    size_t current;
+};
+
+leader_t *leader_new (const cluster_t *cluster)
+{
+    leader_t *self = calloc (1, sizeof *self);
+    assert (self);
+    self->cluster = cluster;
+    return self;
+}
+
+void leader_destroy (leader_t **self_p)
+{
+    free (*self_p);
+    *self_p = NULL;
+}
+
+int leader_pick (leader_t *self, leader_address_t *address, dfs_error_t *err)
+{
+    const cluster_node_t *broker;
+
+    if (self->cluster->n_brokers == 0)
+        return fail (err, DFS_ECONFIG, "%s names no broker", self->cluster->path);
+    broker = &self->cluster->brokers[self->current % self->cluster->n_brokers];
+    address->name = broker->name;
+    int rc = cluster_broker_port (self->cluster, broker, 0, &address->port, err);
+    if (rc < 0)
+        return wrap (err, "broker %s", broker->name);
+    rc = resolve_host (broker->host, address->host, sizeof address->host, RESOLVE_MS,
+                       err);
+    if (rc < 0)
+        return wrap (err, "broker %s", broker->name);
+    memset (address->key, 0, sizeof address->key);
+    if (self->cluster->secure) {
+        keypair_t pair;
+        rc = keys_load_public (self->cluster->keys_dir, "broker", broker->name, &pair,
+                               err);
+        if (rc < 0)
+            return rc;
+        memcpy (address->key, pair.public_key, sizeof address->key);
+    }
+    return 0;
+}
+
+void leader_failed (leader_t *self)
+{
+    self->current = (self->current + 1) % self->cluster->n_brokers;
+}
+
+int leader_hint (leader_t *self, const char *name)
+{
+    for (size_t i = 0; i < self->cluster->n_brokers; i++)
+        if (strcmp (self->cluster->brokers[i].name, name) == 0 && i != self->current) {
+            self->current = i;
+            return 1;
+        }
+    return 0;
+}

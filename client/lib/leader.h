@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Which broker to talk to: goes round the brokers of cluster.cfg, prefers the one that
+ * was named leader, and finds its address, port and key. One thread. */
+#ifndef CLIENT_LIB_LEADER_H
+#define CLIENT_LIB_LEADER_H
+
+#include <stdint.h>
+
+#include "common/error.h"
+#include "msgs/cluster.h"
+
+typedef struct leader leader_t;
+
+typedef struct leader_address {
+    const char *name; /* borrowed from the cluster */
+    char host[128];   /* numeric */
+    uint16_t port;
+    uint8_t key[32]; /* with security */
+} leader_address_t;
+
+/* Borrows CLUSTER. */
+leader_t *leader_new (const cluster_t *cluster);
+void leader_destroy (leader_t **self_p);
+/* The broker to try now. Resolves its name (at most 2 s) and reads its port again,
+ * since a restarted broker may have another. */
+int leader_pick (leader_t *self, leader_address_t *address, dfs_error_t *err);
+/* The one picked last did not answer. */
+void leader_failed (leader_t *self);
+/* NAME leads. Returns 1 when that is another one than was picked last, else 0. */
+int leader_hint (leader_t *self, const char *name);
+
+#endif

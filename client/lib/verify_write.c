@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "client/lib/verify_write.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/rng.h"
+
+#define NAME_LEN 255
+#define TRIES    8
+
+int target_init (target_t *self, const char *path, int fd, dfs_error_t *err)
+{
+    struct stat st;
+
+    memset (self, 0, sizeof *self);
+    self->path = path;
+    self->fd = -1;
+    self->kind = TARGET_FILE;
+    if (!path) {
+        self->kind = TARGET_STREAM;
+        self->fd = fd;
+        return 0;
+    }
+    if (stat (path, &st) != 0 || S_ISREG (st.st_mode))
+        return 0;
+    if (S_ISDIR (st.st_mode))
+        return fail (err, DFS_EISDIR, "%s: is a directory", path);
+    /* a device, a pipe: must never be replaced by a file */
+    self->kind = TARGET_STREAM;
+    self->own = true;
+    self->fd = open (path, O_WRONLY | O_CLOEXEC);
+    return self->fd < 0 ? fail_errno (err, "%s", path) : 0;
+}
+
+int target_open (target_t *self, dfs_error_t *err)
+{
+    const char *slash = strrchr (self->path, '/');
+    const char *name = slash ? slash + 1 : self->path;
+    size_t dir = (size_t)(name - self->path), len = strlen (name);
+    size_t size = dir + len + 32;
+
+    /* ".", ".dfs-" and 8 digits must fit beside the name */
+    if (len > NAME_LEN - 14)
+        len = NAME_LEN - 14;
+    self->temp = malloc (size);
+    assert (self->temp);
+    for (int i = 0; i < TRIES && self->fd < 0; i++) {
+        snprintf (self->temp, size, "%.*s.%.*s.dfs-%08x", (int)dir, self->path,
+                  (int)len, name, (unsigned)rng_secret_u64 ());
+        self->fd = open (self->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (self->fd < 0 && errno != EEXIST)
+            break;
+    }
+    if (self->fd >= 0) {
+        self->own = true;
+        return 0;
+    }
+    int rc = fail_errno (err, "%s", self->path);
+    free (self->temp);
+    self->temp = NULL;
+    return rc;
+}
+
+static int write_stream (int fd, const uint8_t *data, size_t len, dfs_error_t *err)
+{
+    while (len > 0) {
+        ssize_t n = write (fd, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno (err, "write");
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int target_write (target_t *self, const void *data, size_t len, uint64_t offset,
+                  dfs_error_t *err)
+{
+    const uint8_t *from = data;
+
+    if (self->kind == TARGET_STREAM)
+        return write_stream (self->fd, data, len, err);
+    if (self->kind == TARGET_MEMORY) {
+        memcpy (self->memory + offset, data, len);
+        return 0;
+    }
+    while (len > 0) {
+        ssize_t n = pwrite (self->fd, from, len, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno (err, "write %s", self->path);
+        from += n;
+        len -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
+int target_zeros (target_t *self, uint64_t len, uint64_t offset, dfs_error_t *err)
+{
+    static const uint8_t zeros[64 * 1024];
+    int rc = 0;
+
+    if (self->kind == TARGET_MEMORY)
+        memset (self->memory + offset, 0, len);
+    while (self->kind == TARGET_STREAM && len > 0 && rc == 0) {
+        size_t n = len < sizeof zeros ? len : sizeof zeros;
+        rc = write_stream (self->fd, zeros, n, err);
+        len -= n;
+    }
+    return rc;
+}
+
+static int set_attributes (target_t *self, uint64_t size, uint32_t mode,
+                           uint64_t mtime_ns, dfs_error_t *err)
+{
+    struct stat st;
+
+    if (fstat (self->fd, &st) != 0 ||
+        ((uint64_t)st.st_size != size && ftruncate (self->fd, (off_t)size) != 0))
+        return fail_errno (err, "%s", self->path);
+    if (mode != UINT32_MAX && fchmod (self->fd, mode & 07777) != 0)
+        return fail_errno (err, "set the mode of %s", self->path);
+    if (mtime_ns != UINT64_MAX) {
+        struct timespec times[2] = {
+            {.tv_nsec = UTIME_OMIT},
+            {.tv_sec = (time_t)(mtime_ns / 1000000000ULL),
+             .tv_nsec = (long)(mtime_ns % 1000000000ULL)},
+        };
+        if (futimens (self->fd, times) != 0)
+            return fail_errno (err, "set the time of %s", self->path);
+    }
+    return 0;
+}
+
+int target_finish (target_t *self, uint64_t size, uint32_t mode, uint64_t mtime_ns,
+                   bool sync, dfs_error_t *err)
+{
+    int rc = 0;
+
+    if (self->kind == TARGET_FILE) {
+        rc = set_attributes (self, size, mode, mtime_ns, err);
+        if (rc == 0 && sync && fsync (self->fd) != 0)
+            rc = fail_errno (err, "fsync %s", self->path);
+    }
+    if (self->own && self->fd >= 0) {
+        if (close (self->fd) != 0 && rc == 0 && errno != EINTR)
+            rc = fail_errno (err, "close %s", self->path);
+        self->fd = -1;
+    }
+    if (rc == 0 && self->kind == TARGET_FILE) {
+        if (rename (self->temp, self->path) != 0)
+            rc = fail_errno (err, "%s", self->path);
+        else {
+            free (self->temp);
+            self->temp = NULL;
+        }
+    }
+    return rc;
+}
+
+void target_drop (target_t *self)
+{
+    if (self->own && self->fd >= 0)
+        close (self->fd);
+    self->fd = -1;
+    if (self->temp)
+        unlink (self->temp);
+    free (self->temp);
+    self->temp = NULL;
+}

@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
+test_description="What every program answers to a wrong word"
+. "${srcdir:-.}/t/lib/cluster.sh"
+
+for p in dfs-broker dfs-worker dfs-client dfs-cluster; do
+    test_expect_success "$p --help and --version" '
+        '$p' --help >out && grep -qi usage out &&
+        '$p' --version >out && grep -q "[0-9]\.[0-9]" out
+    '
+    test_expect_success "$p: a wrong option is exit 2 with the usage" '
+        test_expect_code 2 '$p' --no-such-option 2>err &&
+        grep -qi usage err
+    '
+done
+
+test_expect_success 'an unknown verb is exit 2' '
+    test_expect_code 2 dfs-client frobnicate /x 2>err && grep -q frobnicate err &&
+    test_expect_code 2 dfs-cluster frobnicate /x 2>err
+'
+
+test_expect_success 'no configuration: the places that were tried are named' '
+    (unset DFS_CONFIG && HOME=$PWD && export HOME &&
+     test_expect_code 2 dfs-client ls / 2>err) &&
+    grep -q cluster.cfg err
+'
+
+test_expect_success 'a typo in the configuration names file and line, everywhere' '
+    dfs-cluster init "$PWD/c" --base-port 0 --workers 2 &&
+    sed "s/replicas/replicsa/" c/cluster.cfg >c/bad.cfg &&
+    line=$(grep -n replicsa c/bad.cfg | cut -d: -f1) &&
+    test_expect_code 2 dfs-broker --config c/bad.cfg --node b1 --check 2>err &&
+    grep -q "bad.cfg:$line: .*replicsa" err &&
+    test_expect_code 2 dfs-worker --config c/bad.cfg --node w1 --check 2>err &&
+    grep -q "bad.cfg:$line:" err &&
+    test_expect_code 2 env DFS_CONFIG=c/bad.cfg dfs-client ls / 2>err &&
+    grep -q "bad.cfg:$line:" err
+'
+
+test_expect_success '--check of a good configuration is silent, --dump-config can be read back' '
+    dfs-broker --config c/cluster.cfg --node b1 --check &&
+    dfs-worker --config c/cluster.cfg --node w1 --check &&
+    dfs-broker --config c/cluster.cfg --node b1 --dump-config >c/dump.cfg &&
+    dfs-broker --config c/dump.cfg --node b1 --check &&
+    dfs-broker --config c/dump.cfg --node b1 --dump-config >c/dump2.cfg &&
+    test_cmp c/dump.cfg c/dump2.cfg
+'
+
+test_expect_success 'a node that the configuration does not have' '
+    test_must_fail dfs-broker --config c/cluster.cfg --node b9 --check 2>err && grep -q b9 err &&
+    test_must_fail dfs-worker --config c/cluster.cfg --node w9 --check 2>err && grep -q w9 err
+'
+
+test_done

@@ -1,0 +1,76 @@
+#!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
+test_description="Whole trees keep their shape, modes, times and links"
+. "${srcdir:-.}/t/lib/cluster.sh"
+
+test_expect_success 'a cluster of three workers' 'cluster_up c --workers 3 --replicas 2'
+
+test_expect_success 'a tree with everything in it' '
+    mkdir -p tree/empty "tree/with space/deep" tree/mode &&
+    for i in 1 2 3; do random_file tree/f$i $((i * 70000)) $i || return 1; done &&
+    echo x >tree/mode/private && chmod 0600 tree/mode/private &&
+    echo x >tree/mode/run && chmod 0755 tree/mode/run && chmod 0700 tree/mode &&
+    ln -s f1 tree/link && ln -s /absolute/nowhere tree/dangling && ln -s ../f2 tree/empty-link &&
+    ln -s mode tree/dirlink &&
+    : >tree/empty/zero && touch -d "2001-02-03 04:05:06.789" tree/f2 &&
+    touch -d "1999-12-31 23:59:59" tree/mode &&
+    dfs-client put -r tree /tree && dfs-client get -r /tree back &&
+    diff -r --no-dereference tree back
+'
+
+shape () {
+    (cd "$1" && find . -printf "%p %y %m %T@ %l\n" | sort)
+}
+test_expect_success 'modes, times and link targets are the same' '
+    shape tree >want && shape back >got && test_cmp want got
+'
+
+test_expect_success 'put -r again and get -r over it change nothing' '
+    dfs-client put -r tree /tree && dfs-client ls -R /tree >l &&
+    ! grep -q tree/tree l ||
+    dfs-client rm -r /tree/tree
+'
+
+test_expect_success 'what cannot be stored is named, the rest is' '
+    mkdir odd && echo x >odd/file && mkfifo odd/pipe &&
+    test_expect_code 1 dfs-client put -r odd /odd 2>err && grep -q pipe err &&
+    dfs-client cat /odd/file >out && echo x >want && test_cmp want out
+'
+
+test_expect_success 'ten thousand small files' '
+    mkdir many && perl -e "
+        for my \$d (0..9) { mkdir qq(many/\$d);
+            for my \$i (0..999) { open my \$f, q(>), qq(many/\$d/\$i) or die;
+                print \$f qq(\$d \$i ), \"x\" x (\$i * 3); } }" &&
+    dfs-client put -r many /many && dfs-client get -r /many many.back &&
+    diff -r many many.back &&
+    test "$(dfs-client find --json /many "*" | perl -ne "\$n++ while /\"type\": *\"file\"/g; END { print \$n }")" -eq 10000
+'
+
+test_expect_success 'find and du' '
+    dfs-client find "99?" /many >out && test "$(wc -l <out)" -eq 100 &&
+    dfs-client du --json /many >du.json && want=$(find many -type f -printf "%s\n" | awk "{n+=\$1} END {print n}") &&
+    grep -q "$want" du.json
+'
+
+test_expect_success 'rm -r takes all away at once' '
+    dfs-client rm -r /many && test_expect_code 3 dfs-client stat /many &&
+    dfs-client find "99?" / >out && test ! -s out
+'
+
+test_expect_success 'ten clients at once' '
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        (random_file p$i 3000000 p$i && dfs-client put p$i /p$i && dfs-client get /p$i q$i && cmp p$i q$i && : >ok$i) &
+    done; wait &&
+    for i in 1 2 3 4 5 6 7 8 9 10; do test -e ok$i || return 1; done
+'
+
+test_expect_success 'two writers of one path: one of them is there, whole' '
+    random_file one 5000000 one && random_file two 5000000 two &&
+    { dfs-client put one /same & dfs-client put two /same; wait; } &&
+    dfs-client get /same got && { cmp -s got one || cmp got two; }
+'
+
+test_expect_success 'it stops cleanly' 'cluster_down c'
+
+test_done

@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
+test_description="What was acknowledged survives kill -9 of broker, workers and clients"
+. "${srcdir:-.}/t/lib/cluster.sh"
+
+test_expect_success 'a cluster of three workers' '
+    cluster_up c --workers 3 --replicas 2 --chunk-size 1MiB && random_file big 150000000 1
+'
+
+test_expect_success 'everything killed at once, started again: all is there' '
+    mkdir tree && for i in $(seq 300); do random_file tree/$i $((i * 300)) $i || return 1; done &&
+    dfs-client put -r tree /tree && dfs-client put big /big &&
+    for n in b1 w1 w2 w3; do dfs-cluster kill "$PWD/c" $n KILL || return 1; done &&
+    dfs-cluster start "$PWD/c" &&
+    dfs-client get /big back && cmp big back && dfs-client get -r /tree tree.back && diff -r tree tree.back
+'
+
+test_expect_success 'the broker is killed and started in the middle of a put' '
+    random_file mid 150000000 mid && { dfs-client put mid /mid & put=$!; } &&
+    wait_until 20 sh -c "test \$(cat c/data/w*/*/* 2>/dev/null | head -c 1 | wc -c) -gt 0" &&
+    dfs-cluster kill "$PWD/c" b1 KILL && dfs-cluster start "$PWD/c" b1 &&
+    wait $put && dfs-client get /mid mid.back && cmp mid mid.back
+'
+
+test_expect_success 'and in the middle of a get' '
+    { dfs-client get /mid mid.2 & get=$!; } &&
+    wait_until 20 sh -c "ls -A . | grep -q \"^\\.mid\\.2\\.\" || test -e mid.2" &&
+    dfs-cluster kill "$PWD/c" b1 KILL && dfs-cluster start "$PWD/c" b1 &&
+    wait $get && cmp mid mid.2
+'
+
+test_expect_success 'a client killed in the middle of a put leaves nothing to see' '
+    random_file gone 150000000 gone && { dfs-client put gone /gone & put=$!; } &&
+    dfs-client status --json >s && before=$(json bytes_stored s) &&
+    wait_until 20 sh -c "test \$(dfs-client status --json | perl -MJSON::PP -e \"local \\\$/; print JSON::PP->new->decode(<STDIN>)->{bytes_stored}\") -gt $((before + 20000000))" ;
+    kill -9 $put; wait $put 2>/dev/null; test_expect_code 3 dfs-client stat /gone
+'
+
+test_expect_success 'run again, it sends only what is missing, and is whole' '
+    dfs-client put gone /gone && dfs-client get /gone gone.back && cmp gone gone.back
+'
+
+test_expect_success 'ten rounds of kill -9 of a random node under load lose nothing' '
+    { while test ! -e stop; do
+        i=$((${i:-0} + 1)); random_file l$i 300000 l$i; dfs-client put l$i /l$i && echo $i >>acked
+      done & load=$!; } &&
+    for round in 1 2 3 4 5 6 7 8 9 10; do
+        n=$(printf "b1\nw1\nw2\nw3\n" | sed -n "$((round % 4 + 1))p") &&
+        lines=$(cat acked 2>/dev/null | wc -l) &&
+        wait_until 30 sh -c "test \$(wc -l <acked) -gt $lines" &&
+        dfs-cluster kill "$PWD/c" $n KILL && dfs-cluster start "$PWD/c" $n || { : >stop; return 1; }
+    done; : >stop; wait $load;
+    test "$(wc -l <acked)" -ge 10 &&
+    while read -r i; do dfs-client get /l$i x && cmp l$i x || return 1; done <acked
+'
+
+test_expect_success 'it stops cleanly' 'cluster_down c'
+
+test_done

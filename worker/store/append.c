@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Writing chunks: a small one is gathered in memory and goes into a batch, a large one
+ * goes as it comes into an extent reserved for it. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "worker/store/store_private.h"
+
+struct store_append {
+    disk_t *disk;
+    record_t rec;
+    uint64_t cookie;
+    uint64_t upload;
+    volume_t *volume; /* of the extent, held; NULL: packed */
+    uint64_t offset;
+    uint8_t *bytes; /* packed: what came so far */
+    uint32_t *crcs;
+    uint64_t written;
+    int failed; /* first failed write: such an append cannot be sealed */
+};
+
+/* DFS_OK when the bytes are wanted; else as store_begin says. */
+static int check_present (store_t *self, const store_new_t *what, uint64_t cookie,
+                          dfs_error_t *err)
+{
+    disk_t *disk;
+    entry_t entry;
+    if (store_locate (self, &what->key, &disk, &entry, NULL) != 1)
+        return DFS_OK; /* a disk that cannot be asked may have it: a copy more is fine
+                        */
+    if (entry.birth >= what->birth)
+        return fail (err, DFS_EEXIST, "the chunk is here already");
+    pthread_mutex_lock (&disk->lock);
+    int rc = commit_note (disk, RECORD_RENEWED, &what->key, &entry, what->birth,
+                          &cookie, err);
+    pthread_mutex_unlock (&disk->lock);
+    if (rc < 0)
+        return rc;
+    return fail (err, DFS_EAGAIN, "the chunk is here already, its birth is renewed");
+}
+
+static double fullness (disk_t *disk)
+{
+    pthread_mutex_lock (&disk->lock);
+    uint64_t capacity = disk_capacity (disk);
+    double full = capacity ? (double)disk->used / (double)capacity : 1;
+    if (disk_writable (disk, NULL) < 0)
+        full = 1e9;
+    pthread_mutex_unlock (&disk->lock);
+    return full;
+}
+
+/* Disks in the order in which they should take a chunk, the emptiest first. */
+static void order_disks (store_t *self, disk_t **order)
+{
+    double full[64];
+    for (size_t i = 0; i < self->n; i++) {
+        double f = self->n > 1 ? fullness (self->disks[i]) : 0;
+        size_t at = i;
+        for (; at > 0 && full[at - 1] > f; at--) {
+            full[at] = full[at - 1];
+            order[at] = order[at - 1];
+        }
+        full[at] = f;
+        order[at] = self->disks[i];
+    }
+}
+
+static int check_new (const store_new_t *what, dfs_error_t *err)
+{
+    if (what->stored_len > CHUNK_MAX || what->true_len > CHUNK_MAX)
+        return fail (err, DFS_ETOOBIG, "a chunk of %llu bytes",
+                     (unsigned long long)what->stored_len);
+    return DFS_OK;
+}
+
+static record_t record_of (const store_new_t *what)
+{
+    record_t rec = {.type = RECORD_CHUNK,
+                    .encoding = what->encoding,
+                    .flags = what->flags,
+                    .key = what->key,
+                    .stored_len = (uint32_t)what->stored_len,
+                    .true_len = (uint32_t)what->true_len,
+                    .birth = what->birth,
+                    .n_crcs = (uint32_t)chunk_blocks (what->stored_len)};
+    return rec;
+}
+
+/* Space on one disk; the code says why not. */
+static int reserve (disk_t *disk, store_append_t *append, dfs_error_t *err)
+{
+    bool packed = append->rec.stored_len <= PACK_MAX;
+    uint64_t len = packed ? append->rec.stored_len + RECORD_HEAD_MIN + 4
+                          : extent_length (append->rec.stored_len);
+    pthread_mutex_lock (&disk->lock);
+    int rc = disk_room (disk, len, false, err);
+    if (rc == DFS_OK && !packed) {
+        rc = volume_reserve (disk, &append->rec, &append->volume, &append->offset, err);
+        if (rc == DFS_EIO || rc == DFS_EROFS)
+            disk_fail (disk, rc, err ? err->text : "write");
+    }
+    pthread_mutex_unlock (&disk->lock);
+    append->disk = disk;
+    return rc;
+}
+
+store_append_t *store_begin (store_t *self, const store_new_t *what, uint64_t cookie,
+                             dfs_error_t *err)
+{
+    if (check_new (what, err) < 0 || check_present (self, what, cookie, err) < 0)
+        return NULL;
+    store_append_t *append = calloc (1, sizeof *append);
+    assert (append);
+    append->rec = record_of (what);
+    append->cookie = cookie;
+    append->upload = what->upload;
+    disk_t *order[64];
+    order_disks (self, order);
+    dfs_error_t mine = {.code = DFS_EUNAVAIL};
+    int rc = DFS_EUNAVAIL;
+    for (size_t i = 0; rc < 0 && i < self->n; i++)
+        rc = reserve (order[i], append, &mine);
+    if (rc < 0) {
+        fail (err, rc, "%s", mine.text);
+        free (append);
+        return NULL;
+    }
+    append->crcs = calloc (append->rec.n_crcs + 1, sizeof *append->crcs);
+    assert (append->crcs);
+    if (!append->volume) {
+        append->bytes = malloc (append->rec.stored_len + 1);
+        assert (append->bytes);
+    }
+    return append;
+}
+
+int store_write (store_append_t *append, uint64_t offset, const void *data, size_t len,
+                 const uint32_t *crcs, dfs_error_t *err)
+{
+    uint64_t total = append->rec.stored_len;
+    if (offset % DIGEST_BLOCK || offset > total || len > total - offset ||
+        (len % DIGEST_BLOCK && offset + len != total))
+        return fail (err, DFS_EINVAL, "bytes %llu+%zu of a chunk of %llu",
+                     (unsigned long long)offset, len, (unsigned long long)total);
+    if (append->failed)
+        return fail (err, append->failed, "an earlier write failed");
+    int rc = DFS_OK;
+    if (append->bytes) {
+        memcpy (append->bytes + offset, data, len);
+    } else {
+        dfs_error_t mine = {0};
+        rc =
+            volume_write_data (append->disk, append->volume,
+                               append->offset + EXTENT_DATA + offset, data, len, &mine);
+        if (rc < 0) {
+            append->failed = rc;
+            pthread_mutex_lock (&append->disk->lock);
+            if (rc != DFS_ENOSPC)
+                disk_fail (append->disk, rc, mine.text);
+            pthread_mutex_unlock (&append->disk->lock);
+            return fail (err, rc, "%s", mine.text);
+        }
+    }
+    if (len)
+        memcpy (append->crcs + offset / DIGEST_BLOCK, crcs,
+                chunk_blocks (len) * sizeof *crcs);
+    append->written += len;
+    return rc;
+}
+
+static void free_append (store_append_t **append_p)
+{
+    store_append_t *append = *append_p;
+    free (append->bytes);
+    free (append->crcs);
+    free (append);
+    *append_p = NULL;
+}
+
+void store_seal (store_append_t **append_p)
+{
+    store_append_t *append = *append_p;
+    disk_t *disk = append->disk;
+    assert (append->failed || append->written == append->rec.stored_len);
+    const store_config_t *config = disk->config;
+    uint64_t cookie = append->cookie;
+    size_t len = record_head_len (append->rec.n_crcs);
+    if (append->volume) {
+        append->rec.type = RECORD_SEAL;
+        append->rec.place_volume = append->volume->number;
+        append->rec.place_offset = append->offset;
+    } else {
+        len += append->rec.stored_len;
+    }
+    pthread_mutex_lock (&disk->lock);
+    int rc = append->failed ? append->failed : commit_wait_room (disk, len, NULL);
+    if (rc == DFS_OK) {
+        batch_item_t *item =
+            batch_add (&disk->fill, &append->rec, append->crcs, append->bytes);
+        item->answer = true;
+        item->cookie = cookie;
+        item->upload = append->upload;
+        item->volume = append->volume;
+        commit_wake (disk);
+    }
+    pthread_mutex_unlock (&disk->lock);
+    if (rc == DFS_OK) {
+        free_append (append_p);
+        return;
+    }
+    store_abort (append_p);
+    if (config->done)
+        config->done (cookie, rc, config->arg);
+}
+
+void store_abort (store_append_t **append_p)
+{
+    store_append_t *append = *append_p;
+    if (!append)
+        return;
+    disk_t *disk = append->disk;
+    if (append->volume) {
+        extent_head_t head = {.volume = append->volume->number,
+                              .offset = append->offset,
+                              .length = extent_length (append->rec.stored_len),
+                              .key = append->rec.key,
+                              .stored_len = append->rec.stored_len,
+                              .true_len = append->rec.true_len,
+                              .birth = append->rec.birth};
+        memcpy (head.disk_id, disk->id, 16);
+        pthread_mutex_lock (&disk->lock);
+        volume_free_extent (disk, append->volume, &head);
+        append->volume->inflight--;
+        disk->promised -= head.length;
+        volume_done (disk, append->volume);
+        pthread_mutex_unlock (&disk->lock);
+    }
+    free_append (append_p);
+}
+
+static int put_packed (store_t *self, const store_new_t *what, const void *data,
+                       const uint32_t *crcs, uint64_t cookie, dfs_error_t *err)
+{
+    record_t rec = record_of (what);
+    size_t len = record_head_len (rec.n_crcs) + rec.stored_len;
+    disk_t *order[64];
+    order_disks (self, order);
+    int rc = DFS_EUNAVAIL;
+    for (size_t i = 0; rc < 0 && i < self->n; i++) {
+        disk_t *disk = order[i];
+        pthread_mutex_lock (&disk->lock);
+        rc = disk_room (disk, len, false, err);
+        if (rc == DFS_OK)
+            rc = commit_wait_room (disk, len, err);
+        if (rc == DFS_OK) {
+            batch_item_t *item = batch_add (&disk->fill, &rec, crcs, data);
+            item->answer = true;
+            item->cookie = cookie;
+            item->upload = what->upload;
+            commit_wake (disk);
+        }
+        pthread_mutex_unlock (&disk->lock);
+    }
+    return rc;
+}
+
+int store_put (store_t *self, const store_new_t *what, const void *data,
+               const uint32_t *crcs, uint64_t cookie, dfs_error_t *err)
+{
+    int rc = check_new (what, err);
+    if (rc == DFS_OK && what->stored_len <= PACK_MAX) {
+        rc = check_present (self, what, cookie, err);
+        return rc < 0 ? rc : put_packed (self, what, data, crcs, cookie, err);
+    }
+    if (rc < 0)
+        return rc;
+    dfs_error_t mine = {0};
+    store_append_t *append = store_begin (self, what, cookie, &mine);
+    rc = append ? store_write (append, 0, data, what->stored_len, crcs, &mine)
+                : mine.code;
+    if (rc < 0) {
+        store_abort (&append);
+        return fail (err, rc, "%s", mine.text);
+    }
+    store_seal (&append);
+    return DFS_OK;
+}

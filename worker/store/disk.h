@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* One disk of the store: what its files share. Nobody outside worker/store includes
+ * this. LOCK guards every field that says nothing else; it is held for memory work and
+ * for the few small writes that must stay in order, never over an fsync (but for a new
+ * volume). */
+#ifndef WORKER_STORE_DISK_H
+#define WORKER_STORE_DISK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "common/buf.h"
+#include "worker/store/batch.h"
+#include "worker/store/index.h"
+#include "worker/store/record.h"
+#include "worker/store/store.h"
+
+/* One volume file. */
+typedef struct volume {
+    uint32_t number;
+    int fd;              /* -1: closed */
+    int direct;          /* same file with O_DIRECT; -1: none */
+    unsigned refs;       /* users of the fds */
+    unsigned inflight;   /* extents reserved and not yet sealed or freed */
+    uint64_t end;        /* where the next item goes */
+    uint64_t punched;    /* bytes below END given back to the file system */
+    uint64_t live_bytes; /* of entries in the index */
+    uint64_t live_count; /* places that index entries name */
+    bool bad;            /* do not compact: something in it cannot be read */
+    store_chunk_t *open; /* chunks open for reading */
+} volume_t;
+
+typedef struct disk {
+    /* constant after open */
+    const store_config_t *config;
+    uint32_t number; /* in the store */
+    char dir[256];
+    uint8_t id[16];
+    uint64_t incarnation;
+    uint64_t volume_size;
+    uint64_t capacity; /* 0: the file system's */
+    uint64_t reserve;
+    buf_pool_t *staging; /* aligned buffers for O_DIRECT */
+    int lock_fd;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work; /* the commit thread has something to do */
+    pthread_cond_t room; /* the filling batch was taken */
+    pthread_cond_t tend; /* the keeper has something to do */
+
+    bool usable;   /* can be read */
+    int condition; /* enum worker_condition: FULL is worked out, the others stay */
+    int trouble_code;
+    char trouble[256];
+
+    volume_t **volumes; /* ascending by number */
+    size_t n_volumes;
+    volume_t *active;  /* where items go; NULL until the first */
+    uint64_t used;     /* sum of end - punched */
+    uint64_t space_at; /* clock_mono of the last look at the file system */
+    uint64_t space_free;
+    uint64_t promised; /* reserved in extents, perhaps not yet taken from it */
+
+    index_t *index;
+    table_t *leaving; /* keys with a drop or damage record under way */
+    bool rebuilding;
+    bool missing;   /* volumes that entries name are not there or too short */
+    bool index_bad; /* a flipped bit was met in it: rebuild at the next start */
+
+    batch_t fill;   /* gathers */
+    batch_t commit; /* commit thread only */
+    bool committing;
+    bool sleeping; /* the commit thread waits for work */
+    bool stop;
+    uint64_t next_batch;
+    uint64_t next_seq;
+    uint32_t mark_volume;
+    uint64_t mark_end;
+    position_t durable; /* all below is durable and in the index */
+    pthread_t commit_thread;
+    bool commit_runs;
+
+    pthread_t keeper_thread;
+    bool keeper_runs;
+    bool keeper_stop;
+    pthread_mutex_t checkpoint; /* one at a time */
+    pthread_mutex_t tending;    /* one reclaim or compaction at a time */
+} disk_t;
+
+/* --- disk.c --- */
+
+/* Returns owned; never NULL: a disk that cannot be used says why. */
+disk_t *disk_open (const store_config_t *config, uint32_t number, buf_pool_t *staging);
+void disk_close (disk_t **self_p);
+/* A write or fsync failed with CODE: nothing is written from now on, reads go on. An
+ * fsync is never tried again: the kernel may have dropped what it could not write.
+ * Locked. */
+void disk_fail (disk_t *self, int code, const char *text);
+/* DFS_OK, or why LEN more bytes may not be written. Locked. */
+int disk_room (disk_t *self, uint64_t len, bool use_reserve, dfs_error_t *err);
+uint64_t disk_capacity (disk_t *self); /* locked */
+int disk_writable (const disk_t *self, dfs_error_t *err);
+/* The entry of a copy that may be served: 1, 0, negative. Locked. */
+int disk_find (disk_t *self, const copykey_t *key, entry_t *entry, dfs_error_t *err);
+/* New incarnation, durable: the store cannot say what it lost. NOT locked. */
+int disk_renew (disk_t *self, dfs_error_t *err);
+
+/* --- fold.c --- */
+
+/* Applies a record that stands at VOLUME, OFFSET to the index; fills CHANGE and returns
+ * true when the record carries a new change. Locked. */
+bool disk_fold (disk_t *self, const record_t *rec, uint32_t crc0, uint32_t volume,
+                uint64_t offset, store_change_t *change);
+/* Entry out of the index, its space accounted dead. Locked. */
+void disk_forget (disk_t *self, const copykey_t *key, const entry_t *entry);
+volume_stat_t *disk_stats (disk_t *self, size_t *n); /* locked; returns owned */
+/* One checkpoint; DFS_OK when all that was durable before is in LMDB. NOT locked. */
+int disk_checkpoint (disk_t *self, dfs_error_t *err);
+
+/* --- volume.c --- */
+
+/* Opens what lies in DIR/volumes. NOT locked. */
+int volume_load_all (disk_t *self, dfs_error_t *err);
+void volume_close_all (disk_t *self);
+volume_t *volume_find (const disk_t *self, uint32_t number);
+/* Finds and holds it open. NULL with DFS_ENOENT, DFS_EIO … */
+volume_t *volume_use (disk_t *self, uint32_t number, dfs_error_t *err);
+void volume_done (disk_t *self, volume_t *vol);
+/* Gives LEN bytes (a multiple of 4 KiB) of the active volume and holds it; rolls on to
+ * a new one when it is full. */
+int volume_take (disk_t *self, uint64_t len, volume_t **vol, uint64_t *offset,
+                 dfs_error_t *err);
+/* Reserves an extent under a header. The volume is held and has one more in flight. */
+int volume_reserve (disk_t *self, const record_t *rec, volume_t **vol, uint64_t *offset,
+                    dfs_error_t *err);
+/* Marks an extent as free space and gives its bytes back. */
+void volume_free_extent (disk_t *self, volume_t *vol, const extent_head_t *head);
+/* Removes an empty volume for good. */
+int volume_remove (disk_t *self, volume_t *vol, dfs_error_t *err);
+int volume_path (const disk_t *self, uint32_t number, char *out, size_t cap);
+/* Writes bytes of an extent through the aligned fd where there is one. NOT locked. */
+int volume_write_data (disk_t *self, volume_t *vol, uint64_t offset, const void *data,
+                       size_t len, dfs_error_t *err);
+int volume_sync (disk_t *self, volume_t *vol, dfs_error_t *err);
+
+/* --- commit.c --- */
+
+/* Waits until the filling batch takes LEN more bytes. Locked; drops the lock while it
+ * waits. DFS_EIO … when the disk stopped. */
+int commit_wait_room (disk_t *self, size_t len, dfs_error_t *err);
+/* Tells the commit thread about new items. Locked. */
+void commit_wake (disk_t *self);
+/* Waits until everything queued so far has ended. NOT locked. */
+void commit_drain (disk_t *self);
+void *commit_main (void *arg);
+/* Queues a record without bytes about a copy (gone, damaged, renewed, back). Locked. */
+int commit_note (disk_t *self, int type, const copykey_t *key, const entry_t *entry,
+                 uint64_t birth, const uint64_t *cookie, dfs_error_t *err);
+
+/* --- recover.c --- */
+
+/* Brings the index up to the volumes and finds the end. NOT locked, no thread yet. */
+int disk_recover (disk_t *self, dfs_error_t *err);
+/* Queues the loss of every entry whose volume is missing or too short. */
+int disk_report_missing (disk_t *self, dfs_error_t *err);
+
+/* --- reader.c --- */
+
+/* The copy turned out bad: quarantine it, tell by a change. Locked. */
+void disk_damaged (disk_t *self, const copykey_t *key, const entry_t *entry);
+bool disk_place_open (const volume_t *vol, uint64_t offset);
+
+/* --- keeper.c, reclaim.c, compact.c, scrub.c --- */
+
+void *keeper_main (void *arg);
+/* Frees quarantined copies whose grace is over at NOW (wall clock). NOT locked; tending
+ * held. Returns the number freed or negative. */
+int64_t disk_reclaim (disk_t *self, uint64_t now, dfs_error_t *err);
+/* Moves at most BUDGET bytes out of the sparsest volume and removes it when it is
+ * empty. Returns bytes moved, 0 when no volume is worth it. NOT locked; tending held.
+ */
+int64_t disk_compact (disk_t *self, uint64_t budget, unsigned live_percent,
+                      dfs_error_t *err);
+
+#endif

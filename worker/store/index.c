@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/digest.h"
+#include "common/io.h"
+#include "common/units.h"
+#include "worker/store/changes.h"
+#include "worker/store/index.h"
+#include "worker/store/le.h"
+
+#define MAP_SIZE     (256 * GIB) /* address space, not memory and not disk */
+#define INDEX_FORMAT 1
+#define STATE_PACKED 60
+#define STAT_PACKED  24
+#define CHANGES_KEPT 1000000 /* when no broker trims */
+
+struct index {
+    kv_t *kv;
+    MDB_txn *reader; /* reset between uses */
+    uint8_t disk_id[16];
+    position_t position; /* of the checkpoint */
+
+    table_t *hot; /* newer than the frozen one */
+    change_log_t hot_log;
+    table_t *cold; /* frozen: being written */
+    change_log_t cold_log;
+    bool frozen;
+    position_t cold_position;
+    volume_stat_t *cold_stats;
+    size_t n_cold_stats;
+
+    uint64_t chunks; /* live */
+    uint64_t cold_chunks;
+    uint64_t first_seq; /* of the changes that are kept */
+    uint64_t cold_first_seq;
+};
+
+/* --- the checkpoint's own record --- */
+
+static void state_pack (const index_t *self, const position_t *pos, uint64_t chunks,
+                        uint8_t out[STATE_PACKED])
+{
+    le_put32 (out, INDEX_FORMAT);
+    memcpy (out + 4, self->disk_id, 16);
+    le_put64 (out + 20, chunks);
+    le_put32 (out + 28, pos->volume);
+    le_put64 (out + 32, pos->offset);
+    le_put64 (out + 40, pos->batch);
+    le_put64 (out + 48, pos->next_seq);
+    le_put32 (out + 56, digest_crc32c (0, out, 56));
+}
+
+static int state_unpack (index_t *self, const uint8_t *p, size_t len, dfs_error_t *err)
+{
+    if (len != STATE_PACKED || le_get32 (p + 56) != digest_crc32c (0, p, 56))
+        return fail (err, DFS_EDAMAGED, "state of the index is damaged");
+    if (le_get32 (p) != INDEX_FORMAT || memcmp (p + 4, self->disk_id, 16) != 0)
+        return fail (err, DFS_EDAMAGED, "index is of another disk or format");
+    self->chunks = le_get64 (p + 20);
+    self->position = (position_t){.volume = le_get32 (p + 28),
+                                  .offset = le_get64 (p + 32),
+                                  .batch = le_get64 (p + 40),
+                                  .next_seq = le_get64 (p + 48)};
+    return DFS_OK;
+}
+
+static int load_state (index_t *self, dfs_error_t *err)
+{
+    MDB_txn *txn = kv_begin (self->kv, false, err);
+    if (!txn)
+        return err->code;
+    const void *value;
+    size_t len;
+    int rc = kv_get (self->kv, txn, INDEX_META, "state", 5, &value, &len, err);
+    if (rc == 1)
+        rc = state_unpack (self, value, len, err);
+    if (rc == 0)
+        rc = changes_first (self->kv, txn, self->position.next_seq, &self->first_seq,
+                            err);
+    kv_abort (&txn);
+    return rc;
+}
+
+index_t *index_open (const char *dir, const uint8_t disk_id[16], dfs_error_t *err)
+{
+    static const char *const tables[] = {"chunks", "changes", "meta"};
+    index_t *self = calloc (1, sizeof *self);
+    assert (self);
+    memcpy (self->disk_id, disk_id, 16);
+    self->hot = table_new ();
+    self->cold = table_new ();
+    self->position.next_seq = 1;
+    self->first_seq = 1;
+    dfs_error_t mine = {0};
+    self->kv = kv_open (dir, tables, 3, MAP_SIZE, 0, &mine);
+    if (!self->kv || load_state (self, &mine) < 0) {
+        fail (err, mine.code, "index %s: %s", dir, mine.text);
+        index_close (&self);
+    }
+    return self;
+}
+
+void index_close (index_t **self_p)
+{
+    index_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->reader)
+        mdb_txn_abort (self->reader);
+    kv_close (&self->kv);
+    table_destroy (&self->hot);
+    table_destroy (&self->cold);
+    change_log_free (&self->hot_log);
+    change_log_free (&self->cold_log);
+    free (self->cold_stats);
+    free (self);
+    *self_p = NULL;
+}
+
+int index_wipe (const char *dir, dfs_error_t *err)
+{
+    static const char *const names[] = {"data.mdb", "lock.mdb"};
+    for (size_t i = 0; i < 2; i++) {
+        char path[512];
+        snprintf (path, sizeof path, "%s/%s", dir, names[i]);
+        dfs_error_t mine = {0};
+        int rc = io_unlink (path, &mine);
+        if (rc < 0 && rc != DFS_ENOENT)
+            return fail (err, rc, "%s", mine.text);
+    }
+    return DFS_OK;
+}
+
+position_t index_position (const index_t *self)
+{
+    return self->position;
+}
+
+volume_stat_t *index_volumes (index_t *self, size_t *n, dfs_error_t *err)
+{
+    *n = 0;
+    MDB_txn *txn = kv_begin (self->kv, false, err);
+    if (!txn)
+        return NULL;
+    MDB_stat stat;
+    mdb_stat (txn, kv_dbi (self->kv, INDEX_META), &stat);
+    volume_stat_t *out = calloc (stat.ms_entries + 1, sizeof *out);
+    assert (out);
+    MDB_cursor *cur;
+    int rc = mdb_cursor_open (txn, kv_dbi (self->kv, INDEX_META), &cur);
+    MDB_val k, v;
+    int op = MDB_FIRST;
+    while (rc == 0 && (rc = mdb_cursor_get (cur, &k, &v, op)) == 0) {
+        op = MDB_NEXT;
+        const uint8_t *key = k.mv_data;
+        const uint8_t *p = v.mv_data;
+        if (k.mv_size != 5 || key[0] != 'v' || v.mv_size != STAT_PACKED)
+            continue;
+        uint32_t be;
+        memcpy (&be, key + 1, 4);
+        out[(*n)++] = (volume_stat_t){.number = be32toh (be),
+                                      .end = le_get64 (p),
+                                      .live_bytes = le_get64 (p + 8),
+                                      .live_count = le_get64 (p + 16)};
+    }
+    mdb_cursor_close (cur);
+    kv_abort (&txn);
+    if (rc != MDB_NOTFOUND) {
+        kv_fail (err, rc, "read volumes from the index");
+        free (out);
+        return NULL;
+    }
+    return out;
+}
+
+/* --- entries --- */
+
+/* A read transaction of the newest checkpoint; index_rest after use. */
+static MDB_txn *read_txn (index_t *self, dfs_error_t *err)
+{
+    if (!self->reader) {
+        self->reader = kv_begin (self->kv, false, err);
+        return self->reader;
+    }
+    int rc = mdb_txn_renew (self->reader);
+    if (rc == 0)
+        return self->reader;
+    kv_fail (err, rc, "read the index");
+    return NULL;
+}
+
+static int get_cold (index_t *self, MDB_txn *txn, const copykey_t *key, entry_t *entry,
+                     dfs_error_t *err)
+{
+    uint8_t packed[COPYKEY_LEN];
+    copykey_pack (key, packed);
+    const void *value;
+    size_t len;
+    int rc =
+        kv_get (self->kv, txn, INDEX_CHUNKS, packed, sizeof packed, &value, &len, err);
+    if (rc == 1 && entry_unpack (value, len, packed, entry) < 0)
+        rc = fail (err, DFS_EDAMAGED, "index entry is damaged");
+    return rc;
+}
+
+static const entry_t *get_memory (const index_t *self, const copykey_t *key)
+{
+    const entry_t *found = table_get (self->hot, key);
+    if (!found && self->frozen)
+        found = table_get (self->cold, key);
+    return found;
+}
+
+int index_get (index_t *self, const copykey_t *key, entry_t *entry, dfs_error_t *err)
+{
+    const entry_t *found = get_memory (self, key);
+    if (found) {
+        *entry = *found;
+        return found->state != ENTRY_NONE;
+    }
+    MDB_txn *txn = read_txn (self, err);
+    if (!txn)
+        return DFS_EIO;
+    int rc = get_cold (self, txn, key, entry, err);
+    mdb_txn_reset (txn);
+    return rc;
+}
+
+void index_put (index_t *self, const copykey_t *key, const entry_t *old,
+                const entry_t *entry)
+{
+    static const entry_t none;
+    if (old && old->state == ENTRY_LIVE)
+        self->chunks--;
+    if (entry && entry->state == ENTRY_LIVE)
+        self->chunks++;
+    table_put (self->hot, key, entry ? entry : &none);
+}
+
+uint64_t index_chunks (const index_t *self)
+{
+    return self->chunks;
+}
+
+size_t index_pending (const index_t *self)
+{
+    return table_size (self->hot) + self->hot_log.n;
+}
+
+/* --- checkpoint --- */
+
+bool index_frozen (const index_t *self)
+{
+    return self->frozen;
+}
+
+void index_freeze (index_t *self, const position_t *position,
+                   const volume_stat_t *stats, size_t n)
+{
+    assert (!self->frozen);
+    table_t *table = self->cold;
+    self->cold = self->hot;
+    self->hot = table;
+    change_log_t log = self->cold_log;
+    self->cold_log = self->hot_log;
+    self->hot_log = log;
+    self->cold_position = *position;
+    self->cold_chunks = self->chunks;
+    self->cold_first_seq = self->first_seq;
+    free (self->cold_stats);
+    self->cold_stats = malloc ((n + 1) * sizeof *stats);
+    assert (self->cold_stats);
+    if (n)
+        memcpy (self->cold_stats, stats, n * sizeof *stats);
+    self->n_cold_stats = n;
+    self->frozen = true;
+}
+
+static int write_entries (index_t *self, MDB_txn *txn, dfs_error_t *err)
+{
+    size_t pos = 0;
+    copykey_t key;
+    entry_t *entry;
+    while (table_next (self->cold, &pos, &key, &entry)) {
+        uint8_t packed[COPYKEY_LEN];
+        uint8_t value[ENTRY_PACKED];
+        copykey_pack (&key, packed);
+        entry_pack (entry, packed, value);
+        int rc = entry->state == ENTRY_NONE
+                     ? kv_del (self->kv, txn, INDEX_CHUNKS, packed, sizeof packed, err)
+                     : kv_put (self->kv, txn, INDEX_CHUNKS, packed, sizeof packed,
+                               value, sizeof value, err);
+        if (rc < 0)
+            return rc;
+    }
+    return DFS_OK;
+}
+
+/* Volumes that are no more leave the table, the others are written anew. */
+static int write_stats (index_t *self, MDB_txn *txn, dfs_error_t *err)
+{
+    size_t n;
+    volume_stat_t *old = index_volumes (self, &n, err);
+    if (!old)
+        return err->code;
+    int rc = DFS_OK;
+    for (size_t i = 0; rc >= 0 && i < n; i++) {
+        uint8_t key[5] = {'v'};
+        uint32_t be = htobe32 (old[i].number);
+        memcpy (key + 1, &be, 4);
+        rc = kv_del (self->kv, txn, INDEX_META, key, sizeof key, err);
+    }
+    free (old);
+    for (size_t i = 0; rc >= 0 && i < self->n_cold_stats; i++) {
+        const volume_stat_t *stat = &self->cold_stats[i];
+        uint8_t key[5] = {'v'};
+        uint8_t value[STAT_PACKED];
+        uint32_t be = htobe32 (stat->number);
+        memcpy (key + 1, &be, 4);
+        le_put64 (value, stat->end);
+        le_put64 (value + 8, stat->live_bytes);
+        le_put64 (value + 16, stat->live_count);
+        rc = kv_put (self->kv, txn, INDEX_META, key, sizeof key, value, sizeof value,
+                     err);
+    }
+    return rc < 0 ? rc : DFS_OK;
+}
+
+int index_write (index_t *self, dfs_error_t *err)
+{
+    dfs_error_t mine = {0};
+    MDB_txn *txn = kv_begin (self->kv, true, &mine);
+    if (!txn)
+        return fail (err, mine.code, "index: %s", mine.text);
+    int rc = write_entries (self, txn, &mine);
+    if (rc == 0)
+        rc = changes_write (self->kv, txn, &self->cold_log, &mine);
+    if (rc == 0)
+        rc = changes_prune (self->kv, txn, self->cold_first_seq, &mine);
+    if (rc == 0)
+        rc = write_stats (self, txn, &mine);
+    uint8_t state[STATE_PACKED];
+    state_pack (self, &self->cold_position, self->cold_chunks, state);
+    if (rc == 0)
+        rc = kv_put (self->kv, txn, INDEX_META, "state", 5, state, sizeof state, &mine);
+    if (rc == 0)
+        rc = kv_commit (self->kv, &txn, &mine);
+    kv_abort (&txn);
+    return rc < 0 ? fail (err, rc, "index: %s", mine.text) : DFS_OK;
+}
+
+void index_thaw (index_t *self, bool written)
+{
+    if (!written)
+        return; /* still frozen: the next write tries again */
+    table_clear (self->cold);
+    change_log_free (&self->cold_log);
+    self->position = self->cold_position;
+    self->frozen = false;
+    if (self->position.next_seq > self->first_seq + CHANGES_KEPT)
+        self->first_seq = self->position.next_seq - CHANGES_KEPT;
+}
+
+/* --- changes --- */
+
+uint64_t index_first_seq (const index_t *self)
+{
+    return self->first_seq;
+}
+
+void index_add_change (index_t *self, const store_change_t *change)
+{
+    change_log_add (&self->hot_log, change);
+}
+
+void index_trim (index_t *self, uint64_t seq)
+{
+    uint64_t next = self->hot_log.n ? self->hot_log.v[self->hot_log.n - 1].seq + 1
+                    : self->frozen  ? self->cold_position.next_seq
+                                    : self->position.next_seq;
+    if (seq >= next)
+        seq = next - 1;
+    if (seq + 1 > self->first_seq)
+        self->first_seq = seq + 1;
+}
+
+int index_changes (index_t *self, uint64_t first, store_change_t *out, size_t max,
+                   dfs_error_t *err)
+{
+    if (first < self->first_seq)
+        return fail (err, DFS_ESTALE, "changes below %llu are trimmed",
+                     (unsigned long long)self->first_seq);
+    if (first < self->position.next_seq) {
+        MDB_txn *txn = read_txn (self, err);
+        if (!txn)
+            return DFS_EIO;
+        int n = changes_read (self->kv, txn, first, out, max, err);
+        mdb_txn_reset (txn);
+        return n;
+    }
+    if (self->frozen && first < self->cold_position.next_seq)
+        return (int)change_log_copy (&self->cold_log, first, out, max);
+    return (int)change_log_copy (&self->hot_log, first, out, max);
+}
+
+int index_close_gaps (index_t *self, dfs_error_t *err)
+{
+    MDB_txn *txn = kv_begin (self->kv, false, err);
+    if (!txn)
+        return DFS_EIO;
+    int rc = changes_last_gap (self->kv, txn, self->position.next_seq, &self->first_seq,
+                               err);
+    kv_abort (&txn);
+    return rc;
+}
+
+/* --- walk --- */
+
+int index_walk (index_t *self, const copykey_t *after, copykey_t *keys,
+                entry_t *entries, size_t max, dfs_error_t *err)
+{
+    MDB_txn *txn = read_txn (self, err);
+    if (!txn)
+        return DFS_EIO;
+    MDB_cursor *cur;
+    int rc = mdb_cursor_open (txn, kv_dbi (self->kv, INDEX_CHUNKS), &cur);
+    if (rc != 0) {
+        mdb_txn_reset (txn);
+        return kv_fail (err, rc, "walk the index");
+    }
+    uint8_t packed[COPYKEY_LEN];
+    MDB_val k = {.mv_size = sizeof packed, .mv_data = packed};
+    MDB_val v;
+    int n = 0;
+    int bad = DFS_OK;
+    if (after) {
+        copykey_pack (after, packed);
+        rc = mdb_cursor_get (cur, &k, &v, MDB_SET_RANGE);
+        if (rc == 0 && k.mv_size == COPYKEY_LEN) {
+            copykey_t here;
+            copykey_unpack (k.mv_data, &here);
+            if (copykey_cmp (&here, after) == 0)
+                rc = mdb_cursor_get (cur, &k, &v, MDB_NEXT);
+        }
+    } else {
+        rc = mdb_cursor_get (cur, &k, &v, MDB_FIRST);
+    }
+    for (; rc == 0 && n < (int)max; rc = mdb_cursor_get (cur, &k, &v, MDB_NEXT)) {
+        if (k.mv_size != COPYKEY_LEN) {
+            bad = fail (err, DFS_EDAMAGED, "index key is damaged");
+            break;
+        }
+        copykey_unpack (k.mv_data, &keys[n]);
+        const entry_t *newer = get_memory (self, &keys[n]);
+        if (newer)
+            entries[n] = *newer;
+        else if (entry_unpack (v.mv_data, v.mv_size, k.mv_data, &entries[n]) < 0) {
+            bad = fail (err, DFS_EDAMAGED, "index entry is damaged");
+            break;
+        }
+        n++;
+    }
+    mdb_cursor_close (cur);
+    mdb_txn_reset (txn);
+    if (bad < 0)
+        return bad;
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return kv_fail (err, rc, "walk the index");
+    return n;
+}
