@@ -22,6 +22,14 @@ client_cli_libverbs_la_SOURCES = \
 	client/cli/put_batch.c client/cli/put_batch.h \
 	client/cli/put_tree.c client/cli/put_tree.h \
 	client/cli/stat.c \
-	client/cli/verbs.h \
+	client/cli/verbs.c client/cli/verbs.h \
 	client/cli/verify.c \
 	client/cli/walk.c client/cli/walk.h
+
+UNIT_TESTS += t/unit/cli_verbs
+t_unit_cli_verbs_SOURCES = t/unit/cli_verbs.c t/unit/cli_fake.c t/unit/cli_fake.h
+t_unit_cli_verbs_LDADD = client/cli/libverbs.la client/cli/libcli.la msgs/libmsgs.la \
+	$(JANSSON_LIBS) $(CMOCKA_LIBS) -lm
+UNIT_TESTS += t/unit/cli_output
+t_unit_cli_output_SOURCES = t/unit/cli_output.c t/unit/cli_fake.c t/unit/cli_fake.h
+t_unit_cli_output_LDADD = $(t_unit_cli_verbs_LDADD)

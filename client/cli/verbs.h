@@ -5,6 +5,7 @@
 
 #include "tool.h"
 
+extern const tool_info_t client_info;
 extern const tool_option_t put_options[], update_options[], get_options[], ls_options[],
     stat_options[], rm_options[], move_options[], cp_options[], mkdir_options[],
     analyze_options[];
