@@ -33,3 +33,9 @@ t_unit_cli_verbs_LDADD = client/cli/libverbs.la client/cli/libcli.la msgs/libmsg
 UNIT_TESTS += t/unit/cli_output
 t_unit_cli_output_SOURCES = t/unit/cli_output.c t/unit/cli_fake.c t/unit/cli_fake.h
 t_unit_cli_output_LDADD = $(t_unit_cli_verbs_LDADD)
+
+# Linked whole, so that an installation runs from anywhere (DESTDIR, another prefix).
+bin_PROGRAMS += client/dfs-client
+client_dfs_client_SOURCES = client/cli/main.c
+client_dfs_client_LDADD = client/cli/libverbs.la client/cli/libcli.la client/libdfs-internal.la \
+	msgs/libmsgs.la $(JANSSON_LIBS) -lm

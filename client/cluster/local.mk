@@ -15,3 +15,8 @@ client_cluster_libcluster_la_SOURCES = \
 	client/cluster/stop.c \
 	client/cluster/verbs.h
 
+
+bin_PROGRAMS += client/dfs-cluster
+client_dfs_cluster_SOURCES = client/cluster/main.c
+client_dfs_cluster_LDADD = client/cluster/libcluster.la client/cli/libcli.la \
+	client/libdfs-internal.la msgs/libmsgs.la $(JANSSON_LIBS) -lm
