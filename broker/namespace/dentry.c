@@ -26,7 +26,7 @@ int dentry_read (view_t *view, arena_t *arena, uint64_t parent, const void *name
     size_t n = key_dentry (key, parent, name, len);
     const void *value;
     size_t value_len;
-    int rc = table_get (view, T_DENTRY, key, n, &value, &value_len, err);
+    int rc = table_fetch (view, T_DENTRY, key, n, &value, &value_len, err);
     if (rc > 0)
         rc = unpack (view, arena, parent, value, value_len, out, err);
     if (rc < 0 || view->at == 0 || (rc > 0 && (*out)->since <= view->at))
@@ -72,7 +72,7 @@ static int retire (op_t *op, const uint8_t *key, size_t n, dfs_error_t *err)
 {
     const void *value;
     size_t len;
-    int rc = table_get (op->view, T_DENTRY, key, n, &value, &len, err);
+    int rc = table_fetch (op->view, T_DENTRY, key, n, &value, &len, err);
     if (rc == 0)
         return broken (op->view, err, DFS_EDAMAGED, "dentry is missing", get64 (key));
     return rc < 0 ? rc : past_put (op, T_PAST_DENTRY, key, n, value, len, err);

@@ -97,7 +97,7 @@ static void compare_page (fsck_t *f, const uint8_t *key, size_t len, void *rec)
     uint64_t refs, found = tally_get (f->map, TALLY_PAGE, key, 8);
     const void *value;
     size_t size;
-    bool reap = table_get (&f->view, T_REAP, key, 8, &value, &size, NULL) > 0;
+    bool reap = table_fetch (&f->view, T_REAP, key, 8, &value, &size, NULL) > 0;
     if (page_refs (&f->view, id, &refs, NULL) < 0)
         return;
     if (reap)
@@ -114,7 +114,7 @@ static void compare_page_refs (fsck_t *f, const uint8_t *key, size_t len, void *
     const void *value;
     size_t size;
     if (count->count < 2 ||
-        table_get (&f->view, T_PAGE, key, len, &value, &size, NULL) <= 0)
+        table_fetch (&f->view, T_PAGE, key, len, &value, &size, NULL) <= 0)
         fsck_fault (f, "page_refs: count of a page that has none");
 }
 
@@ -123,7 +123,7 @@ static void compare_reap (fsck_t *f, const uint8_t *key, size_t len, void *rec)
     (void)rec;
     const void *value;
     size_t size;
-    if (table_get (&f->view, T_PAGE, key, len, &value, &size, NULL) <= 0)
+    if (table_fetch (&f->view, T_PAGE, key, len, &value, &size, NULL) <= 0)
         fsck_fault (f, "reap: a page that is gone");
 }
 
@@ -188,7 +188,8 @@ static void compare_request (fsck_t *f, const uint8_t *key, size_t len, void *re
     const void *value;
     size_t size;
     (void)rec;
-    if (len != 16 || table_get (&f->view, T_SESSION, key, 8, &value, &size, NULL) <= 0)
+    if (len != 16 ||
+        table_fetch (&f->view, T_SESSION, key, 8, &value, &size, NULL) <= 0)
         fsck_fault (f, "request: its session is missing");
 }
 

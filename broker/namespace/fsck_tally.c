@@ -14,7 +14,7 @@ static bool exists (fsck_t *f, enum table table, const void *key, size_t len)
 {
     const void *value;
     size_t size;
-    return table_get (&f->view, table, key, len, &value, &size, NULL) > 0;
+    return table_fetch (&f->view, table, key, len, &value, &size, NULL) > 0;
 }
 
 static void tally_page (fsck_t *f, const char *what, uint64_t owner, uint64_t page)

@@ -19,7 +19,7 @@ int inode_read (view_t *view, arena_t *arena, uint64_t id, Dfs__RecInode **out,
     size_t n = key_id (key, id);
     const void *value;
     size_t len;
-    int rc = table_get (view, T_INODE, key, n, &value, &len, err);
+    int rc = table_fetch (view, T_INODE, key, n, &value, &len, err);
     if (rc > 0)
         rc = unpack (view, arena, id, value, len, out, err);
     if (rc < 0 || view->at == 0 || (rc > 0 && (*out)->since <= view->at))
@@ -48,7 +48,7 @@ int inode_version (view_t *view, arena_t *arena, uint64_t id, uint64_t version,
     size_t n = key_id (key, id);
     const void *value;
     size_t len;
-    int rc = table_get (view, T_INODE, key, n, &value, &len, err);
+    int rc = table_fetch (view, T_INODE, key, n, &value, &len, err);
     if (rc > 0)
         rc = unpack (view, arena, id, value, len, out, err);
     if (rc < 0 || (rc > 0 && (*out)->version == version))
@@ -109,7 +109,7 @@ static int retire (op_t *op, uint64_t id, dfs_error_t *err)
     size_t n = key_id (key, id);
     const void *value;
     size_t len;
-    int rc = table_get (op->view, T_INODE, key, n, &value, &len, err);
+    int rc = table_fetch (op->view, T_INODE, key, n, &value, &len, err);
     if (rc == 0)
         return broken (op->view, err, DFS_EDAMAGED, "inode is missing", id);
     Dfs__RecInode *old;

@@ -107,7 +107,7 @@ int page_refs (view_t *view, uint64_t id, uint64_t *refs, dfs_error_t *err)
     const void *value;
     size_t len;
     *refs = 1;
-    int rc = table_get (view, T_PAGE_REFS, key, key_id (key, id), &value, &len, err);
+    int rc = table_fetch (view, T_PAGE_REFS, key, key_id (key, id), &value, &len, err);
     if (rc <= 0)
         return rc;
     Dfs__RecCount *rec = dfs__rec_count__unpack (NULL, len, value);
@@ -287,7 +287,7 @@ static int free_page (op_t *op, uint64_t id, dfs_error_t *err)
     size_t n = page->level ? page->n_child : page->n_extents;
     /* Room is left for the siblings, which cost a record each if they must wait. */
     if (op->records + n + 1 + 2 * PAGE_CHILDREN > op->limit)
-        return table_put (op, T_REAP, key, len, "", 0, PUT_NEW, err);
+        return table_store (op, T_REAP, key, len, "", 0, PUT_NEW, err);
     rc = strip (op, page, n, err);
     op->ns->counters[C_PAGES]--;
     return rc < 0 ? rc : table_del (op, T_PAGE, key, len, err);

@@ -25,7 +25,7 @@ int past_put (op_t *op, enum table table, const void *key, size_t key_len,
     void *copy = arena_dup (op->scratch, value, len);
     if (!copy)
         return broken (op->view, err, DFS_ENOMEM, "record too large", op->index);
-    int rc = table_put (op, table, past, n + 8, copy, len, PUT_NEW, err);
+    int rc = table_store (op, table, past, n + 8, copy, len, PUT_NEW, err);
     if (rc < 0)
         return rc;
     uint8_t log[KEY_MAX];

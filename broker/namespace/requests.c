@@ -53,8 +53,8 @@ int request_begin (op_t *op, const Dfs__Entry *entry, Dfs__RecSession *session,
     size_t len;
     uint8_t key[KEY_MAX];
     if (request <= session->last_request) {
-        rc = table_get (op->view, T_REQUEST, key,
-                        key_pair (key, entry->session, request), &value, &len, err);
+        rc = table_fetch (op->view, T_REQUEST, key,
+                          key_pair (key, entry->session, request), &value, &len, err);
         if (rc < 0)
             return rc;
         if (rc > 0) {

@@ -82,8 +82,8 @@ static int lmdb_failed (view_t *view, int rc, enum table table, dfs_error_t *err
     return kv_fail (err, rc, table_names[table]);
 }
 
-int table_get (view_t *view, enum table table, const void *key, size_t key_len,
-               const void **value, size_t *len, dfs_error_t *err)
+int table_fetch (view_t *view, enum table table, const void *key, size_t key_len,
+                 const void **value, size_t *len, dfs_error_t *err)
 {
     MDB_val k = borrow (key, key_len);
     MDB_val v;
@@ -103,7 +103,7 @@ int table_read (view_t *view, enum table table, const void *key, size_t key_len,
 {
     const void *value;
     size_t len;
-    int rc = table_get (view, table, key, key_len, &value, &len, err);
+    int rc = table_fetch (view, table, key, key_len, &value, &len, err);
     if (rc <= 0)
         return rc;
     ProtobufCMessage *message =
@@ -163,8 +163,8 @@ size_t table_size (view_t *view, enum table table)
     return stat.ms_entries;
 }
 
-int table_put (op_t *op, enum table table, const void *key, size_t key_len,
-               const void *value, size_t len, enum put_how how, dfs_error_t *err)
+int table_store (op_t *op, enum table table, const void *key, size_t key_len,
+                 const void *value, size_t len, enum put_how how, dfs_error_t *err)
 {
     view_t *view = op->view;
     namespace_t *ns = op->ns;
@@ -173,7 +173,7 @@ int table_put (op_t *op, enum table table, const void *key, size_t key_len,
     if (how == PUT_ANY) {
         const void *old;
         size_t old_len;
-        int rc = table_get (view, table, key, key_len, &old, &old_len, err);
+        int rc = table_fetch (view, table, key, key_len, &old, &old_len, err);
         if (rc < 0)
             return rc;
         if (rc > 0)
@@ -204,7 +204,7 @@ int table_write (op_t *op, enum table table, const void *key, size_t key_len,
         assert (ns->pack);
     }
     protobuf_c_message_pack (message, ns->pack);
-    return table_put (op, table, key, key_len, ns->pack, len, how, err);
+    return table_store (op, table, key, key_len, ns->pack, len, how, err);
 }
 
 int table_del (op_t *op, enum table table, const void *key, size_t key_len,
@@ -212,7 +212,7 @@ int table_del (op_t *op, enum table table, const void *key, size_t key_len,
 {
     const void *old;
     size_t len;
-    int rc = table_get (op->view, table, key, key_len, &old, &len, err);
+    int rc = table_fetch (op->view, table, key, key_len, &old, &len, err);
     if (rc < 0)
         return rc;
     if (rc == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Records of the namespace by table and key. Every change goes through table_put and
+/* Records of the namespace by table and key. Every change goes through table_store and
  * table_del, which keep the state hash. Keys are big-endian, so that they sort. */
 #ifndef BROKER_NAMESPACE_TABLES_H
 #define BROKER_NAMESPACE_TABLES_H
@@ -13,9 +13,9 @@ uint32_t get32 (const uint8_t *p);
 uint64_t get64 (const uint8_t *p);
 
 /* Returns 1, 0 or negative; the value is borrowed until the next change. */
-int table_get (view_t *view, enum table table, const void *key, size_t key_len,
-               const void **value, size_t *len, dfs_error_t *err);
-/* As table_get, unpacked into ARENA; a value that does not unpack breaks the view. */
+int table_fetch (view_t *view, enum table table, const void *key, size_t key_len,
+                 const void **value, size_t *len, dfs_error_t *err);
+/* As table_fetch, unpacked into ARENA; a value that does not unpack breaks the view. */
 int table_read (view_t *view, enum table table, const void *key, size_t key_len,
                 const ProtobufCMessageDescriptor *type, arena_t *arena, void *out,
                 dfs_error_t *err);
@@ -33,8 +33,8 @@ enum put_how {
     PUT_NEW,  /* it is an error of ours if the key exists */
     PUT_LAST, /* as PUT_NEW, and the key is the highest of its table */
 };
-int table_put (op_t *op, enum table table, const void *key, size_t key_len,
-               const void *value, size_t len, enum put_how how, dfs_error_t *err);
+int table_store (op_t *op, enum table table, const void *key, size_t key_len,
+                 const void *value, size_t len, enum put_how how, dfs_error_t *err);
 int table_write (op_t *op, enum table table, const void *key, size_t key_len,
                  const ProtobufCMessage *message, enum put_how how, dfs_error_t *err);
 /* The record must exist. */
