@@ -24,7 +24,7 @@ typedef struct want {
 struct domains {
     table_t *nodes; /* by parent and name */
     uint32_t last_id;
-    uint32_t *sizes; /* by id */
+    uint32_t *sizes; /* by id - 1 */
     size_t cap_sizes;
 };
 
@@ -98,7 +98,7 @@ domain_path_t domains_path (domains_t *self, const char *location)
 
             node = core_zalloc (sizeof *node + want.len + 1);
             node->id = ++self->last_id;
-            core_grow (&sizes, &self->cap_sizes, node->id, sizeof *self->sizes);
+            core_grow (&sizes, &self->cap_sizes, node->id - 1, sizeof *self->sizes);
             self->sizes = sizes;
             node->parent = want.parent;
             node->len = want.len;
@@ -139,12 +139,12 @@ uint32_t domains_common (const domain_path_t *a, const domain_path_t *b)
 void domains_count (domains_t *self, const domain_path_t *path, int delta)
 {
     for (uint32_t i = 0; i < path->depth; i++)
-        self->sizes[path->nodes[i]] += (uint32_t)delta;
+        self->sizes[path->nodes[i] - 1] += (uint32_t)delta;
 }
 
 uint32_t domains_size (const domains_t *self, uint32_t node)
 {
-    return self->sizes[node];
+    return self->sizes[node - 1];
 }
 
 uint32_t domains_limit (const domains_t *self)
