@@ -1,1 +1,49 @@
-# Sources, programs and tests of this part are listed here.
+# The daemon around the core: sockets, threads, handlers, main.
+noinst_LTLIBRARIES += broker/libbroker.la
+broker_libbroker_la_SOURCES = \
+	broker/links/act.c \
+	broker/links/act_clients.c \
+	broker/links/announce.c \
+	broker/links/back.c \
+	broker/links/back_table.c \
+	broker/links/front.c \
+	broker/links/front_read.c \
+	broker/links/front_status.c \
+	broker/links/front_table.c \
+	broker/links/front_write.c \
+	broker/links/hello.c \
+	broker/links/idmap.c broker/links/idmap.h \
+	broker/links/links.c broker/links/links.h broker/links/links_private.h \
+	broker/links/outbox.c broker/links/outbox.h \
+	broker/links/pending.c broker/links/pending.h \
+	broker/links/probe.c broker/links/probe.h \
+	broker/links/pulse.c \
+	broker/links/reactor.c \
+	broker/links/relay.c \
+	broker/links/roster.c broker/links/roster.h \
+	broker/links/seed.c broker/links/seed.h \
+	broker/links/session.c broker/links/session.h \
+	broker/state/lookup_core.c \
+	broker/state/lookup_job.c \
+	broker/state/mail.c broker/state/mail.h \
+	broker/state/storage.c broker/state/storage.h broker/state/storage_private.h
+broker_libbroker_la_LIBADD = broker/libcore.la broker/libnamespace.la \
+	broker/libjournal.la msgs/libmsgs.la common/libcommon.la
+
+dist_man_MANS += doc/man/dfs-broker.8
+bin_PROGRAMS += dfs-broker
+dfs_broker_SOURCES = broker/main.c broker/context.c broker/context.h
+dfs_broker_LDADD = broker/libbroker.la $(CZMQ_LIBS)
+
+broker_rig = t/unit/broker_rig.c t/unit/broker_rig.h t/unit/broker_tcp.c
+broker_rig_libs = msgs/libmsgs.la common/libcommon.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
+UNIT_TESTS += t/unit/broker_links t/unit/broker_workers
+t_unit_broker_links_SOURCES = t/unit/broker_links.c $(broker_rig)
+t_unit_broker_links_LDADD = $(broker_rig_libs)
+t_unit_broker_workers_SOURCES = t/unit/broker_workers.c $(broker_rig)
+t_unit_broker_workers_LDADD = $(broker_rig_libs)
+
+# Figures, not a test: make t/bench/broker_bench && ./t/bench/broker_bench …
+EXTRA_PROGRAMS += t/bench/broker_bench
+t_bench_broker_bench_SOURCES = t/bench/broker_bench.c
+t_bench_broker_bench_LDADD = msgs/libmsgs.la common/libcommon.la $(ZMQ_LIBS)

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The clients' ROUTER: takes messages, finds who sent them, calls handlers, answers. */
+#include <string.h>
+
+#include "broker/links/links_private.h"
+#include "broker/links/outbox.h"
+
+/* A client's connection is gone; its session waits a while for it to come back. */
+static void lose (links_t *self, conn_t *conn)
+{
+    if (conn->session) {
+        conn->session->conn = NULL;
+        conn->session->gone_at = self->now;
+    }
+    link_drop (&self->front, &conn);
+}
+
+void front_closed (links_t *self)
+{
+    sock_event_t event;
+
+    while (sock_monitor_read (self->front.monitor, &event) == 1) {
+        conn_t *conn = link_by_fd (&self->front, event.value);
+        if (event.event == ZMQ_EVENT_DISCONNECTED && conn)
+            lose (self, conn);
+    }
+}
+
+void front_forget (links_t *self, session_t *session)
+{
+    event_t event = {.type = EVENT_SESSION_GONE, .u.session = {.id = session->id}};
+    job_t *job;
+
+    while ((job = session->verifies)) {
+        session->verifies = job->next;
+        links_release (self, job);
+    }
+    clients_remove (self->clients, &session);
+    links_step (self, &event);
+}
+
+static void lost (links_t *self, const envelope_from_t *from, int code)
+{
+    if (code == DFS_EAGAIN)
+        links_drop (self, "front", from, "client does not read its answers");
+    else if (code != DFS_EUNAVAIL)
+        links_drop (self, "front", from, dfs_error_name (code));
+}
+
+static int send_answer (links_t *self, job_t *job)
+{
+    conn_t *conn = link_conn (&self->front, &job->from.route);
+
+    return conn ? outbox_send (&self->front, conn, &job->answer)
+                : envelope_send (self->front.sock, &job->from.route, 0, &job->answer);
+}
+
+void front_reply (links_t *self, job_t *job)
+{
+    int rc = send_answer (self, job);
+
+    if (rc == DFS_ETOOBIG) {
+        job_refuse (job, DFS_ETOOBIG, "answer is too large");
+        rc = send_answer (self, job);
+    }
+    if (rc < 0)
+        lost (self, &job->from, rc);
+}
+
+void front_refuse (links_t *self, job_t *job, int code, const char *text)
+{
+    job_refuse (job, code, text);
+    front_reply (self, job);
+}
+
+void front_send (links_t *self, session_t *session, Dfs__Envelope *env)
+{
+    if (!session->conn)
+        return;
+    env->has_session = true;
+    env->session = session->id;
+    int rc = outbox_send (&self->front, session->conn, env);
+    if (rc < 0)
+        lost (self, NULL, rc);
+}
+
+static void dispatch (links_t *self, job_t *job)
+{
+    const link_row_t *row = front_row (job->env->body_case);
+    conn_t *conn = link_conn (&self->front, &job->from.route);
+
+    envelope_answer (&job->answer, job->env);
+    if (!row) {
+        links_drop (self, "front", &job->from, "not a client's message");
+        return;
+    }
+    if (row->role != DFS__ROLE__ROLE_NONE) {
+        if (!conn || !conn->session) {
+            front_refuse (self, job, DFS_ESTALE, "no session: say hello first");
+            return;
+        }
+        if (!links_serves (self)) {
+            front_refuse (self, job, DFS_ENOTLEADER, "this broker does not lead");
+            return;
+        }
+        job->session = conn->session->id;
+        job->user = conn->session->user;
+    }
+    row->handler (self, conn, job);
+}
+
+void front_drain (links_t *self)
+{
+    for (int i = 0; i < DRAIN_MAX; i++) {
+        job_t *job = links_job (self);
+        dfs_error_t err;
+
+        int rc = envelope_recv (self->front.sock, true, false, job->arena, &job->from,
+                                &job->env, &err);
+        if (rc > 0)
+            dispatch (self, job);
+        else if (rc < 0)
+            links_drop (self, "front", &job->from, err.text);
+        links_release (self, job);
+        if (rc == 0)
+            return;
+    }
+}
+
+/* --- hello --- */
+
+static bool same_peer (const session_t *session, const conn_t *conn, uint32_t user)
+{
+    return session->user == user && session->has_key == conn->has_key &&
+           memcmp (session->key, conn->key, sizeof conn->key) == 0;
+}
+
+/* The session that the client goes on with, or a new one. One that is not known here
+ * any more (this broker was restarted) is taken up under its old number: what it sent
+ * before stands in the log under that. */
+static session_t *find_session (links_t *self, conn_t *conn, const Dfs__Hello *hello,
+                                uint32_t user)
+{
+    uint64_t resume = hello->has_resume ? hello->resume : 0;
+    session_t *session = resume ? clients_get (self->clients, resume) : conn->session;
+
+    if (session && !same_peer (session, conn, user))
+        return NULL;
+    if (!session)
+        session = clients_add (self->clients, resume);
+    if (!session)
+        return NULL;
+    session->user = user;
+    session->has_key = conn->has_key;
+    memcpy (session->key, conn->key, sizeof session->key);
+    if (conn->session && conn->session != session) {
+        conn->session->conn = NULL;
+        conn->session->gone_at = self->now;
+    }
+    if (session->conn && session->conn != conn)
+        session->conn->session = NULL;
+    session->conn = conn;
+    conn->session = session;
+    return session;
+}
+
+static void welcome (links_t *self, session_t *session, job_t *job)
+{
+    const cluster_t *cluster = self->config.cluster;
+    Dfs__Welcome *w = hello_welcome (self);
+    Dfs__Policy *policy = roster_policy (self->roster);
+
+    w->session = session->id;
+    w->policy = policy;
+    w->has_inline_max = w->has_user = w->has_max_place = true;
+    /* One broker is one copy: nothing is inlined where that is fewer than replicas. */
+    w->inline_max = policy && roster_brokers (self->roster) >= policy->replicas
+                        ? cluster->inline_max
+                        : 0;
+    w->user = session->user;
+    w->max_place = CORE_PLACE_ITEMS;
+    job->answer.has_session = true;
+    job->answer.session = session->id;
+    job->answer.body_case = DFS__ENVELOPE__BODY_WELCOME;
+    job->answer.welcome = w;
+    front_reply (self, job);
+}
+
+void front_hello (links_t *self, conn_t *conn, job_t *job)
+{
+    const Dfs__Hello *hello = job->env->hello;
+    dfs_error_t err;
+
+    int rc = hello_check (self, job, DFS__ROLE__ROLE_CLIENT, "front", &err);
+    if (rc < 0) {
+        links_drop (self, "front", &job->from, err.text);
+        front_refuse (self, job, rc, err.text);
+        return;
+    }
+    const Dfs__User *user = roster_user (self->roster, hello->name);
+    if (!links_serves (self) || !user) {
+        front_refuse (self, job, links_serves (self) ? DFS_EAUTH : DFS_ENOTLEADER,
+                      links_serves (self) ? "no such user"
+                                          : "this broker does not lead");
+        return;
+    }
+    /* The monitor has told by now if this descriptor had another connection before. */
+    front_closed (self);
+    conn = link_hello (&self->front, &job->from);
+    session_t *session = conn ? find_session (self, conn, hello, user->id) : NULL;
+    if (!session) {
+        links_drop (self, "front", &job->from, "no session for this hello");
+        front_refuse (self, job, DFS_EAUTH, "this session cannot be had");
+        return;
+    }
+    event_t event = {.type = EVENT_SESSION_OPEN,
+                     .u.session = {.id = session->id, .user = session->user}};
+    memcpy (event.u.session.client_key, session->key, sizeof session->key);
+    links_step (self, &event);
+    welcome (self, session, job);
+}
+
+void front_ping (links_t *self, conn_t *conn, job_t *job)
+{
+    static Dfs__Ping ping = DFS__PING__INIT;
+
+    (void)conn;
+    job->answer.body_case = DFS__ENVELOPE__BODY_PING;
+    job->answer.ping = &ping;
+    front_reply (self, job);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* ClusterStatus: what the core, the tables and the journal know, in one message. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/links/links_private.h"
+
+#define STATUS_WORKERS 4096
+#define STATUS_NOTES   16
+
+void front_status (links_t *self, conn_t *conn, job_t *job)
+{
+    mail_totals_t *mail = mail_new (MAIL_TOTALS, sizeof *mail);
+
+    (void)conn;
+    mail->job = job;
+    job->refs++;
+    storage_push (self->storage, &mail->head);
+}
+
+/* Resident bytes of this process. */
+static uint64_t own_memory (void)
+{
+    unsigned long long total, resident = 0;
+    FILE *f = fopen ("/proc/self/statm", "r");
+
+    if (!f)
+        return 0;
+    if (fscanf (f, "%llu %llu", &total, &resident) != 2)
+        resident = 0;
+    fclose (f);
+    return resident * (uint64_t)sysconf (_SC_PAGESIZE);
+}
+
+static char *endpoint (links_t *self, const char *host, uint32_t port)
+{
+    char text[CORE_HOST_MAX + 16];
+
+    snprintf (text, sizeof text, "%s:%u", host, port);
+    return links_text (self, text);
+}
+
+static Dfs__WorkerStatus *one_worker (links_t *self, const core_worker_status_t *w)
+{
+    Dfs__WorkerStatus *out = links_need (self, sizeof *out);
+
+    dfs__worker_status__init (out);
+    out->name = links_text (self, w->name);
+    out->endpoint = endpoint (self, w->host, w->port);
+    out->state = links_text (self, worker_state_name (w->state));
+    out->condition = links_text (self, worker_condition_name (w->condition));
+    out->location = links_text (self, w->location);
+    out->chunks = w->chunks;
+    out->bytes_used = w->used;
+    out->bytes_free = w->capacity > w->used ? w->capacity - w->used : 0;
+    out->has_id = out->has_cpu_permille = out->has_memory = out->has_disk_permille =
+        true;
+    out->has_bytes_in = out->has_bytes_out = true;
+    out->has_cache_hits = out->has_cache_misses = out->has_streams = true;
+    out->id = w->id;
+    out->cpu_permille = w->cpu_permille;
+    out->memory = w->memory;
+    out->disk_permille = w->disk_permille;
+    out->bytes_in = w->bytes_in;
+    out->bytes_out = w->bytes_out;
+    out->cache_hits = w->cache_hits;
+    out->cache_misses = w->cache_misses;
+    out->streams = w->streams;
+    out->has_heard_ago_ns = w->heard > 0;
+    out->heard_ago_ns = self->now > w->heard ? self->now - w->heard : 0;
+    return out;
+}
+
+static void put_workers (links_t *self, Dfs__ClusterStatusReply *out)
+{
+    core_worker_status_t *list = calloc (STATUS_WORKERS, sizeof *list);
+
+    if (!list)
+        abort ();
+    size_t n = core_workers (self->core, list, STATUS_WORKERS);
+    out->workers = links_need (self, n * sizeof *out->workers);
+    for (size_t i = 0; i < n; i++) {
+        out->workers[out->n_workers++] = one_worker (self, &list[i]);
+        out->bytes_stored += list[i].used;
+    }
+    out->has_bytes_stored = true;
+    free (list);
+}
+
+static void put_broker (links_t *self, const mail_totals_t *mail,
+                        Dfs__ClusterStatusReply *out)
+{
+    Dfs__BrokerStatus *b = links_need (self, sizeof *b);
+    journal_stats_t journal;
+
+    journal_stats (self->journal, &journal);
+    dfs__broker_status__init (b);
+    b->name = links_text (self, self->config.broker->name);
+    b->endpoint = endpoint (self, self->config.broker->host, self->ports[0]);
+    b->role = links_text (self, self->role == JOURNAL_LEADER ? "leader" : "follower");
+    b->has_log_index = b->has_applied = b->has_memory = true;
+    b->log_index = journal.last_index;
+    b->applied = mail->applied;
+    b->memory = own_memory ();
+    out->brokers = links_need (self, sizeof *out->brokers);
+    out->brokers[0] = b;
+    out->n_brokers = 1;
+}
+
+static void note (links_t *self, Dfs__ClusterStatusReply *out, const char *text)
+{
+    if (out->n_notes < STATUS_NOTES)
+        out->notes[out->n_notes++] = links_text (self, text);
+}
+
+static void put_notes (links_t *self, const core_status_t *core,
+                       Dfs__ClusterStatusReply *out)
+{
+    size_t usable = 0;
+    char text[160];
+
+    out->notes = links_need (self, STATUS_NOTES * sizeof *out->notes);
+    if (roster_brokers (self->roster) == 1)
+        note (self, out, "the namespace has one copy: there is one broker");
+    if (self->config.cluster->memory_durability)
+        note (self, out, "durability = memory: acknowledged does not mean on disk");
+    for (size_t i = 0; i < out->n_workers; i++)
+        usable += strcmp (out->workers[i]->state, "up") == 0 ||
+                  strcmp (out->workers[i]->state, "suspect") == 0;
+    if (usable < roster_replicas (self->roster)) {
+        snprintf (text, sizeof text, "%zu workers are up, replicas = %u", usable,
+                  roster_replicas (self->roster));
+        note (self, out, text);
+    }
+    if (core->repair_held)
+        note (self, out, "repair is held: too many workers vanished at once");
+}
+
+static void put_core (const core_status_t *core, Dfs__ClusterStatusReply *out)
+{
+    out->has_chunks_under_replicated = out->has_chunks_lost = true;
+    out->has_chunks_surplus = true;
+    out->has_repair_queued = out->has_repair_active = true;
+    out->has_repair_bytes_per_second = out->has_repair_eta_seconds = true;
+    out->has_sessions = true;
+    out->chunks_under_replicated = core->under_replicated;
+    out->chunks_lost = core->lost;
+    out->repair_queued = core->repair_queued;
+    out->repair_active = core->repair_active;
+    out->repair_bytes_per_second = core->repair_bytes_per_second;
+    out->repair_eta_seconds = core->repair_eta_seconds;
+    out->sessions = core->sessions;
+}
+
+static void put_totals (const namespace_totals_t *t, Dfs__ClusterStatusReply *out)
+{
+    out->has_files = out->has_directories = out->has_chunks = true;
+    out->has_bytes_logical = out->has_bytes_unique = out->has_inline_bytes = true;
+    out->files = t->files;
+    out->directories = t->directories;
+    out->chunks = t->chunks;
+    out->bytes_logical = t->bytes_logical;
+    out->bytes_unique = t->bytes_unique;
+    out->inline_bytes = t->inline_bytes;
+}
+
+void front_totals (links_t *self, mail_totals_t *mail)
+{
+    Dfs__ClusterStatusReply *out;
+    core_status_t core;
+    job_t *job = mail->job;
+
+    arena_reset (self->scratch);
+    core_status (self->core, &core);
+    out = links_need (self, sizeof *out);
+    dfs__cluster_status_reply__init (out);
+    out->cluster = links_text (self, self->config.cluster->name);
+    out->health = links_text (self, core_health_name (core.health));
+    out->epoch = links_need (self, sizeof *out->epoch);
+    dfs__epoch__init (out->epoch);
+    out->epoch->incarnation = self->incarnation;
+    out->epoch->term = self->term;
+    put_broker (self, mail, out);
+    put_workers (self, out);
+    put_core (&core, out);
+    put_totals (&mail->totals, out);
+    put_notes (self, &core, out);
+    out->has_uptime_ns = true;
+    out->uptime_ns = self->now - self->started;
+    out->policy = roster_policy (self->roster);
+    out->security = links_text (self, self->config.cluster->secure ? "curve" : "none");
+    job->answer.body_case = DFS__ENVELOPE__BODY_CLUSTER_STATUS_REPLY;
+    job->answer.cluster_status_reply = out;
+    front_reply (self, job);
+    links_release (self, job);
+    mail->job = NULL;
+}

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "broker/links/pending.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/links/links_private.h"
+
+#define RESULT_ROOM (900 * 1024) /* packed results in one message */
+
+typedef struct change {
+    uint64_t cookie;
+    uint64_t session; /* 0: the broker's own */
+    uint64_t request;
+    uint64_t seq; /* of the envelope that asked */
+    uint64_t done_below;
+    uint32_t user;
+    job_t *job;        /* until it is proposed: holds OP */
+    const Dfs__Op *op; /* likewise; NULL afterwards */
+    copykey_t *keys;   /* chunks that the entry names */
+    size_t n_keys;
+    uint64_t upload; /* staged upload that ends with it, 0: none */
+    uint32_t copies; /* fewest durable copies of any chunk, as the core knew */
+    bool directory;  /* changes members, users or policies */
+} change_t;
+
+struct pending {
+    idmap_t *by_cookie;
+    uint64_t last;
+    size_t own;
+    /* the batch of this wake */
+    uint8_t *bytes;
+    size_t n_bytes;
+    size_t cap_bytes;
+    journal_proposal_t *batch; /* data: offsets into bytes until the flush */
+    size_t n_batch;
+    size_t cap_batch;
+    session_t *touched; /* sessions with results to send */
+};
+
+pending_t *pending_new (void)
+{
+    pending_t *self = calloc (1, sizeof *self);
+
+    assert (self);
+    self->by_cookie = idmap_new ();
+    return self;
+}
+
+static void change_free (change_t *change)
+{
+    free (change->keys);
+    free (change);
+}
+
+void pending_destroy (pending_t **self_p)
+{
+    pending_t *self = *self_p;
+    change_t *change;
+    size_t pos = 0;
+
+    if (!self)
+        return;
+    while ((change = idmap_next (self->by_cookie, &pos))) {
+        if (change->job && --change->job->refs == 0)
+            mail_free (&change->job->head);
+        change_free (change);
+    }
+    idmap_destroy (&self->by_cookie);
+    free (self->bytes);
+    free (self->batch);
+    free (self);
+    *self_p = NULL;
+}
+
+size_t pending_own_count (const pending_t *self)
+{
+    return self->own;
+}
+
+bool pending_idle (const pending_t *self)
+{
+    return idmap_count (self->by_cookie) == 0;
+}
+
+/* --- results --- */
+
+typedef struct result {
+    uint64_t request;
+    const Dfs__OpResult *body; /* good until the end of the call that made it */
+} result_t;
+
+/* Sends what SESSION has waiting. */
+static void send_results (links_t *links, session_t *session)
+{
+    Dfs__Envelope env;
+    Dfs__Changed changed;
+    Dfs__ChangeResult rows[SESSION_CHANGED];
+    Dfs__ChangeResult *list[SESSION_CHANGED];
+
+    dfs__changed__init (&changed);
+    changed.results = list;
+    for (size_t i = 0; i < session->n_changed; i++) {
+        dfs__change_result__init (&rows[i]);
+        rows[i].request = session->changed[i].request;
+        rows[i].result = session->changed[i].result;
+        list[changed.n_results++] = &rows[i];
+    }
+    session->n_changed = 0;
+    session->changed_bytes = 0;
+    dfs__envelope__init (&env);
+    env.has_seq = true;
+    env.seq = session->changed_seq;
+    env.body_case = DFS__ENVELOPE__BODY_CHANGED;
+    env.changed = &changed;
+    front_send (links, session, &env);
+}
+
+/* Adds a result for the session of CHANGE; RESULT must live until send_touched. */
+static void add_result (links_t *links, const change_t *change, Dfs__OpResult *result)
+{
+    session_t *session = clients_get (links->clients, change->session);
+    size_t bytes =
+        64 + 34 * result->n_missing + (result->text ? strlen (result->text) : 0);
+
+    if (!session || !session->conn)
+        return; /* it asks again under the same number when it is back */
+    if (session->n_changed == SESSION_CHANGED ||
+        session->changed_bytes + bytes > RESULT_ROOM)
+        send_results (links, session);
+    if (!session->is_touched) {
+        session->is_touched = true;
+        session->touched = links->pending->touched;
+        links->pending->touched = session;
+    }
+    if (session->n_changed == 0)
+        session->changed_seq = change->seq;
+    else if (session->changed_seq != change->seq)
+        session->changed_seq = 0;
+    session->changed[session->n_changed].request = change->request;
+    session->changed[session->n_changed].result = result;
+    session->n_changed++;
+    session->changed_bytes += bytes;
+}
+
+static void send_touched (links_t *links)
+{
+    session_t *session;
+
+    while ((session = links->pending->touched)) {
+        links->pending->touched = session->touched;
+        session->touched = NULL;
+        session->is_touched = false;
+        if (session->n_changed)
+            send_results (links, session);
+    }
+}
+
+/* --- on the way in --- */
+
+/* CHANGE will not be proposed, or was dropped: tells the client and forgets it. */
+static void refuse (links_t *links, change_t *change, int code, const char *text,
+                    const copykey_t *missing, size_t n)
+{
+    Dfs__OpResult result;
+
+    dfs__op_result__init (&result);
+    result.has_code = true;
+    result.code = code;
+    char *copy = text ? strdup (text) : NULL;
+    result.text = copy;
+    ProtobufCBinaryData *keys = calloc (n + 1, sizeof *keys);
+    uint8_t *bytes = malloc (n * 32 + 1);
+    assert (keys && bytes);
+    for (size_t i = 0; i < n; i++) {
+        memcpy (bytes + i * 32, missing[i].digest, 32);
+        keys[i].data = bytes + i * 32;
+        keys[i].len = 32;
+    }
+    result.missing = keys;
+    result.n_missing = n;
+    if (change->session) {
+        add_result (links, change, &result);
+        send_touched (links);
+    } else {
+        links->pending->own--;
+        log_warn ("own_change_refused", "code=%s err=\"%s\"", dfs_error_name (code),
+                  text ? text : "");
+    }
+    free (copy);
+    free (keys);
+    free (bytes);
+    idmap_remove (links->pending->by_cookie, change->cookie);
+    if (change->job)
+        links_release (links, change->job);
+    change_free (change);
+}
+
+static uint8_t *room (pending_t *self, size_t len)
+{
+    if (self->n_bytes + len > self->cap_bytes) {
+        self->cap_bytes = 2 * (self->n_bytes + len);
+        self->bytes = realloc (self->bytes, self->cap_bytes);
+        assert (self->bytes);
+    }
+    return self->bytes + self->n_bytes;
+}
+
+static void propose (links_t *links, change_t *change)
+{
+    pending_t *self = links->pending;
+    Dfs__Entry entry;
+    union {
+        const Dfs__Op *in;
+        Dfs__Op *out;
+    } op = {.in = change->op};
+
+    dfs__entry__init (&entry);
+    entry.version = 1;
+    entry.time_ns = links_log_time (links);
+    if (change->session) {
+        entry.has_session = entry.has_request = true;
+        entry.session = change->session;
+        entry.request = change->request;
+        entry.has_done_below = change->done_below > 0;
+        entry.done_below = change->done_below;
+        entry.has_user = true;
+        entry.user = change->user;
+    }
+    entry.op = op.out;
+    size_t len = dfs__entry__get_packed_size (&entry);
+    if (len > ENVELOPE_MAX) {
+        refuse (links, change, DFS_ETOOBIG, "change is too large", NULL, 0);
+        return;
+    }
+    uint8_t *at = room (self, len);
+    dfs__entry__pack (&entry, at);
+    if (self->n_batch == self->cap_batch) {
+        self->cap_batch = self->cap_batch ? 2 * self->cap_batch : 256;
+        self->batch = realloc (self->batch, self->cap_batch * sizeof *self->batch);
+        assert (self->batch);
+    }
+    journal_proposal_t *p = &self->batch[self->n_batch++];
+    p->data = NULL;
+    p->len = len;
+    p->cookie = change->cookie;
+    self->n_bytes += len;
+    change->op = NULL;
+    if (change->job)
+        links_release (links, change->job);
+    change->job = NULL;
+}
+
+static void collect_keys (change_t *change, Dfs__Extent *const *extents, size_t n)
+{
+    if (n == 0)
+        return;
+    change->keys = calloc (n, sizeof *change->keys);
+    assert (change->keys);
+    for (size_t i = 0; i < n; i++) {
+        const Dfs__Extent *e = extents[i];
+        if (e->kind != DFS__EXTENT_KIND__EXTENT_CHUNK)
+            continue;
+        copykey_t *key = &change->keys[change->n_keys++];
+        key->domain = e->has_domain ? e->domain : 0;
+        memcpy (key->digest, e->digest.data, sizeof key->digest);
+    }
+}
+
+static change_t *new_change (pending_t *self)
+{
+    change_t *change = calloc (1, sizeof *change);
+
+    assert (change);
+    change->cookie = ++self->last;
+    change->copies = UINT32_MAX;
+    idmap_put (self->by_cookie, change->cookie, change);
+    return change;
+}
+
+void pending_request (links_t *links, session_t *session, job_t *job,
+                      const Dfs__Request *request, uint64_t done_below)
+{
+    const Dfs__Op *op = request->op;
+    uint32_t policy = 0;
+    bool checked = false;
+
+    change_t *change = new_change (links->pending);
+    change->session = session->id;
+    change->user = session->user;
+    change->request = request->request;
+    change->seq = job->env->has_seq ? job->env->seq : 0;
+    change->done_below = done_below;
+    change->job = job;
+    change->op = op;
+    job->refs++;
+    if (op->op_case == DFS__OP__OP_COMMIT) {
+        checked = true;
+        policy = op->commit->has_policy ? op->commit->policy : 0;
+        change->upload = op->commit->has_upload ? op->commit->upload : 0;
+        collect_keys (change, op->commit->extents, op->commit->n_extents);
+    } else if (op->op_case == DFS__OP__OP_STAGE) {
+        checked = true;
+        collect_keys (change, op->stage->extents, op->stage->n_extents);
+    } else if (op->op_case == DFS__OP__OP_UPLOAD_DROP)
+        change->upload = op->upload_drop->upload;
+    if (idmap_count (links->pending->by_cookie) > CHANGES_MAX)
+        refuse (links, change, DFS_EAGAIN, "too many changes in flight", NULL, 0);
+    else if (checked && change->n_keys > 0) {
+        event_t event = {.type = EVENT_COMMIT,
+                         .u.commit = {.session = session->id,
+                                      .token = change->cookie,
+                                      .policy = policy,
+                                      .keys = change->keys,
+                                      .n = change->n_keys}};
+        links_step (links, &event);
+    } else
+        propose (links, change);
+}
+
+void pending_refuse (links_t *links, session_t *session, job_t *job, uint64_t request,
+                     const dfs_error_t *err)
+{
+    change_t *change = new_change (links->pending);
+
+    change->session = session->id;
+    change->request = request;
+    change->seq = job->env->has_seq ? job->env->seq : 0;
+    refuse (links, change, err->code, err->text, NULL, 0);
+}
+
+void pending_own (links_t *links, Dfs__Op *op)
+{
+    change_t *change = new_change (links->pending);
+
+    links->pending->own++;
+    change->op = op;
+    change->directory = op->op_case != DFS__OP__OP_JOB_STEP &&
+                        op->op_case != DFS__OP__OP_PRUNE &&
+                        op->op_case != DFS__OP__OP_SESSION_EXPIRE;
+    propose (links, change);
+}
+
+void pending_commit_ok (links_t *links, const action_commit_ok_t *ok)
+{
+    change_t *change = idmap_get (links->pending->by_cookie, ok->token);
+
+    if (!change || !change->op)
+        return;
+    change->copies = ok->copies;
+    propose (links, change);
+}
+
+void pending_commit_refused (links_t *links, const action_commit_refused_t *refused)
+{
+    change_t *change = idmap_get (links->pending->by_cookie, refused->token);
+
+    if (!change || !change->op)
+        return;
+    refuse (links, change, refused->code, dfs_error_text (refused->code),
+            refused->missing, refused->n);
+}
+
+void pending_flush (links_t *links)
+{
+    pending_t *self = links->pending;
+    size_t at = 0;
+    dfs_error_t err;
+
+    if (self->n_batch == 0)
+        return;
+    for (size_t i = 0; i < self->n_batch; i++) {
+        self->batch[i].data = self->bytes + at;
+        at += self->batch[i].len;
+    }
+    int rc = journal_propose (links->journal, self->batch, self->n_batch, &err);
+    for (size_t i = 0; rc < 0 && i < self->n_batch; i++) {
+        change_t *change = idmap_get (self->by_cookie, self->batch[i].cookie);
+        refuse (links, change, rc, err.text, NULL, 0);
+    }
+    self->n_batch = 0;
+    self->n_bytes = 0;
+}
+
+/* --- on the way back --- */
+
+/* Pins of what is now referred to may go; so may an upload that ended. */
+static void tell_core (links_t *links, const change_t *change,
+                       const Dfs__OpResult *result)
+{
+    int code = result->has_code ? result->code : DFS_OK;
+
+    if (change->n_keys) {
+        event_t event = {.type = EVENT_COMMITTED,
+                         .u.committed = {.session = change->session,
+                                         .keys = change->keys,
+                                         .n = change->n_keys}};
+        if (code == DFS_OK)
+            links_step (links, &event);
+    }
+    if (change->upload && code == DFS_OK) {
+        event_t event = {
+            .type = EVENT_UPLOAD_DONE,
+            .u.upload = {.session = change->session, .upload = change->upload}};
+        links_step (links, &event);
+    }
+}
+
+void pending_applied (links_t *links, const mail_applied_t *mail)
+{
+    pending_t *self = links->pending;
+    static char few_text[] = "stored with fewer copies than its policy asks for";
+    uint32_t replicas = roster_replicas (links->roster);
+    bool chores = false;
+    bool directory = false;
+
+    for (size_t i = 0; i < mail->n; i++) {
+        change_t *change = idmap_remove (self->by_cookie, mail->rows[i].cookie);
+        Dfs__OpResult *result = mail->rows[i].result;
+        if (!change)
+            continue;
+        chores |= result->has_job && result->job;
+        if (change->session) {
+            if (change->copies < replicas && !result->text)
+                result->text = few_text;
+            tell_core (links, change, result);
+            add_result (links, change, result);
+        } else {
+            self->own--;
+            chores = true;
+            directory |= change->directory;
+            if (result->has_code && result->code < 0)
+                log_warn ("own_change_refused", "code=%s err=\"%s\"",
+                          dfs_error_name (result->code),
+                          result->text ? result->text : "");
+        }
+        change_free (change);
+    }
+    send_touched (links);
+    if (directory)
+        roster_refresh (links);
+    if (chores)
+        roster_chores (links);
+}
+
+void pending_dropped (links_t *links, const mail_dropped_t *mail)
+{
+    for (size_t i = 0; i < mail->n; i++) {
+        change_t *change = idmap_get (links->pending->by_cookie, mail->cookies[i]);
+        if (change)
+            refuse (links, change, mail->code, "change was not committed", NULL, 0);
+    }
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/links/links_private.h"
+#include "broker/links/outbox.h"
+#include "common/clock.h"
+
+#define SPARE_MAX  256  /* jobs kept for the next messages */
+#define MAIL_MAX   1024 /* pieces of mail in one wake */
+#define STOP_NS    (1500 * MS)
+#define RETRY_NS   (2 * MS) /* for peers whose queue is full */
+#define DROP_BURST 20       /* lines about bad peers at once, and then a second */
+
+uint64_t links_log_time (links_t *self)
+{
+    uint64_t now = clock_wall ();
+
+    if (now > self->log_time)
+        self->log_time = now;
+    return self->log_time;
+}
+
+void links_step (links_t *self, event_t *event)
+{
+    event->now = self->now;
+    event->log_time = links_log_time (self);
+    event->log_index = self->log_index;
+    core_step (self->core, event, self->actions);
+}
+
+bool links_serves (const links_t *self)
+{
+    return self->serving && self->role == JOURNAL_LEADER && !self->stopping;
+}
+
+/* --- jobs --- */
+
+job_t *links_job (links_t *self)
+{
+    job_t *job = self->spare;
+
+    if (!job)
+        return job_new ();
+    self->spare = job->next;
+    self->n_spare--;
+    job->next = NULL;
+    return job;
+}
+
+void links_release (links_t *self, job_t *job)
+{
+    if (--job->refs > 0)
+        return;
+    if (self->n_spare == SPARE_MAX) {
+        mail_free (&job->head);
+        return;
+    }
+    job_reset (job);
+    job->next = self->spare;
+    self->spare = job;
+    self->n_spare++;
+}
+
+void links_ask_storage (links_t *self, job_t *job)
+{
+    job->refs++;
+    job->log_time = links_log_time (self);
+    storage_push (self->storage, &job->head);
+}
+
+void links_drop (links_t *self, const char *link, const envelope_from_t *from,
+                 const char *why)
+{
+    char quoted[600];
+
+    if (self->now - self->log_filled >= SEC) {
+        if (self->log_muted)
+            log_warn ("dropped_more", "messages=%llu",
+                      (unsigned long long)self->log_muted);
+        self->log_muted = 0;
+        self->log_filled = self->now;
+        self->log_tokens = DROP_BURST;
+    }
+    if (self->log_tokens == 0) {
+        self->log_muted++;
+        return;
+    }
+    self->log_tokens--;
+    log_warn ("dropped", "link=%s fd=%d err=%s", link, from ? from->fd : -1,
+              log_quote (quoted, sizeof quoted, why));
+}
+
+/* --- mail --- */
+
+static void check_serving (links_t *self)
+{
+    uint64_t one = 1;
+
+    if (self->serving || self->role != JOURNAL_LEADER || !roster_seeded (self->roster))
+        return;
+    self->serving = true;
+    log_info ("serving", "epoch=%u.%llu index=%llu", self->incarnation,
+              (unsigned long long)self->term, (unsigned long long)self->log_index);
+    ssize_t rc = write (self->serving_fd, &one, sizeof one);
+    (void)rc;
+}
+
+static void applied (links_t *self, const mail_applied_t *mail)
+{
+    self->log_index = mail->index;
+    if (mail->time_ns > self->log_time)
+        self->log_time = mail->time_ns;
+    pending_applied (self, mail);
+}
+
+static void role (links_t *self, const mail_role_t *mail)
+{
+    self->role = mail->role;
+    self->term = mail->term;
+    memcpy (self->leader, mail->leader, sizeof self->leader);
+    roster_refresh (self);
+}
+
+static void probed (links_t *self, const mail_probe_t *mail)
+{
+    event_t event = {.type = EVENT_PROBE_RESULT,
+                     .u.probe = {.worker = mail->worker,
+                                 .probe = mail->probe,
+                                 .outcome = mail->outcome}};
+    links_step (self, &event);
+}
+
+static void reload (links_t *self, mail_reload_t *mail)
+{
+    const cluster_node_t *broker =
+        cluster_broker (mail->cluster, self->config.broker->name);
+
+    if (!broker || memcmp (mail->cluster->id, self->config.cluster->id, 16) != 0) {
+        log_warn ("reload_refused", "err=\"cluster.cfg no longer names this broker\"");
+        cluster_destroy (&mail->cluster);
+        return;
+    }
+    cluster_destroy (&self->reloaded);
+    self->reloaded = mail->cluster;
+    self->config.cluster = mail->cluster;
+    self->config.broker = broker;
+    log_info ("reloaded", "workers=%zu", mail->cluster->n_workers);
+    roster_allow (self);
+    roster_refresh (self);
+}
+
+static void take_mail (links_t *self, mail_t *mail)
+{
+    switch (mail->kind) {
+    case MAIL_JOB:
+        front_answered (self, (job_t *)mail);
+        return;
+    case MAIL_CORE:
+        links_step (self, &((mail_core_t *)mail)->answer);
+        break;
+    case MAIL_TOTALS:
+        front_totals (self, (mail_totals_t *)mail);
+        break;
+    case MAIL_CHORES:
+        roster_chores_found (self, (mail_chores_t *)mail);
+        break;
+    case MAIL_APPLIED:
+        applied (self, (mail_applied_t *)mail);
+        break;
+    case MAIL_DURABLE:
+        journal_applied (self->journal, ((mail_durable_t *)mail)->index);
+        break;
+    case MAIL_DIRECTORY:
+        roster_directory (self, (mail_directory_t *)mail);
+        check_serving (self);
+        return;
+    case MAIL_ROLE:
+        role (self, (mail_role_t *)mail);
+        break;
+    case MAIL_DROPPED:
+        pending_dropped (self, (mail_dropped_t *)mail);
+        break;
+    case MAIL_PROBE:
+        probed (self, (mail_probe_t *)mail);
+        break;
+    case MAIL_RELOAD:
+        reload (self, (mail_reload_t *)mail);
+        break;
+    default:
+        assert (!"mail that is not for the reactor");
+    }
+    mail_free (mail);
+}
+
+static void drain_mail (links_t *self)
+{
+    for (int i = 0; i < MAIL_MAX; i++) {
+        mail_t *mail = mailbox_pop (self->config.mail);
+        if (!mail)
+            return;
+        take_mail (self, mail);
+    }
+}
+
+/* --- time --- */
+
+static void tick (links_t *self)
+{
+    session_t *session;
+
+    if (core_wake (self->core) <= self->now) {
+        event_t event = {.type = EVENT_TICK};
+        links_step (self, &event);
+    }
+    if (self->now < self->tick_at)
+        return;
+    self->tick_at = self->now + SEC;
+    while ((session = clients_expired (self->clients, self->now)))
+        front_forget (self, session);
+    roster_chores (self);
+}
+
+static int next_wait (const links_t *self)
+{
+    uint64_t next = core_wake (self->core);
+    uint64_t now = clock_mono ();
+
+    if (self->tick_at < next)
+        next = self->tick_at;
+    if (self->stopping && self->stop_by < next)
+        next = self->stop_by;
+    if (self->blocked && now + RETRY_NS < next)
+        next = now + RETRY_NS;
+    return next <= now ? 0 : (int)((next - now + MS - 1) / MS);
+}
+
+static bool stopped (const links_t *self)
+{
+    return self->stopping &&
+           (pending_idle (self->pending) || self->now >= self->stop_by);
+}
+
+enum item {
+    ITEM_STOP,
+    ITEM_MAIL,
+    ITEM_FRONT_MONITOR,
+    ITEM_BACK_MONITOR,
+    ITEM_PULSE,
+    ITEM_BACK,
+    ITEM_FRONT,
+    ITEMS
+};
+
+void *links_run (void *arg)
+{
+    links_t *self = arg;
+    zmq_pollitem_t items[ITEMS] = {
+        [ITEM_STOP] = {.fd = self->stop_fd, .events = ZMQ_POLLIN},
+        [ITEM_MAIL] = {.fd = mailbox_fd (self->config.mail), .events = ZMQ_POLLIN},
+        [ITEM_FRONT_MONITOR] = {.socket = self->front.monitor, .events = ZMQ_POLLIN},
+        [ITEM_BACK_MONITOR] = {.socket = self->back.monitor, .events = ZMQ_POLLIN},
+        [ITEM_PULSE] = {.socket = self->pulse, .events = ZMQ_POLLIN},
+        [ITEM_BACK] = {.socket = self->back.sock, .events = ZMQ_POLLIN},
+        [ITEM_FRONT] = {.socket = self->front.sock, .events = ZMQ_POLLIN},
+    };
+
+    while (!stopped (self)) {
+        int n = self->stopping ? ITEM_FRONT : ITEMS;
+        int rc = zmq_poll (items, n, next_wait (self));
+        if (rc < 0 && errno != EINTR)
+            break;
+        self->now = clock_mono ();
+        if (items[ITEM_STOP].revents && !self->stopping) {
+            self->stopping = true;
+            self->stop_by = self->now + STOP_NS;
+            items[ITEM_STOP].events = 0;
+        }
+        if (items[ITEM_FRONT_MONITOR].revents)
+            front_closed (self);
+        if (items[ITEM_BACK_MONITOR].revents)
+            back_closed (self);
+        drain_mail (self);
+        if (items[ITEM_PULSE].revents)
+            pulse_drain (self);
+        if (items[ITEM_BACK].revents)
+            back_drain (self);
+        if (n == ITEMS && items[ITEM_FRONT].revents)
+            front_drain (self);
+        tick (self);
+        act_run (self);
+        pending_flush (self);
+        self->blocked = outbox_retry (&self->front);
+        self->blocked |= outbox_retry (&self->back);
+    }
+    return NULL;
+}

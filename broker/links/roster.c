@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "broker/links/roster.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/links/links_private.h"
+#include "broker/links/seed.h"
+
+#define JOB_RECORDS   4096 /* of one step of a job */
+#define PRUNE_RECORDS 4096
+#define SESSION_LIFE  (600 * SEC) /* without a change */
+#define SEED_ARENA    (16 * 1024 * 1024)
+
+struct roster {
+    mail_directory_t *directory; /* owned, NULL at the start */
+    uint64_t term;               /* for which the core was told */
+    bool leads;
+    bool chores; /* storage was asked and has not answered */
+};
+
+roster_t *roster_new (void)
+{
+    roster_t *self = calloc (1, sizeof *self);
+
+    assert (self);
+    return self;
+}
+
+void roster_destroy (roster_t **self_p)
+{
+    roster_t *self = *self_p;
+
+    if (!self)
+        return;
+    if (self->directory)
+        mail_free (&self->directory->head);
+    free (self);
+    *self_p = NULL;
+}
+
+bool roster_seeded (const roster_t *self)
+{
+    return self->directory && self->directory->seeded;
+}
+
+static const Dfs__Member *find (const roster_t *self, const char *name, uint32_t id,
+                                Dfs__MemberRole role)
+{
+    if (!self->directory)
+        return NULL;
+    for (size_t i = 0; i < self->directory->n_members; i++) {
+        const Dfs__Member *m = self->directory->members[i];
+        if (m->role != role || (m->has_removed && m->removed))
+            continue;
+        if (name ? strcmp (m->name, name) == 0 : m->id == id)
+            return m;
+    }
+    return NULL;
+}
+
+const Dfs__Member *roster_worker (const roster_t *self, const char *name)
+{
+    return find (self, name, 0, DFS__MEMBER_ROLE__MEMBER_WORKER);
+}
+
+const Dfs__Member *roster_worker_id (const roster_t *self, uint32_t id)
+{
+    return find (self, NULL, id, DFS__MEMBER_ROLE__MEMBER_WORKER);
+}
+
+const Dfs__User *roster_user (const roster_t *self, const char *name)
+{
+    if (!self->directory)
+        return NULL;
+    for (size_t i = 0; i < self->directory->n_users; i++) {
+        if (strcmp (self->directory->users[i]->name, name) == 0)
+            return self->directory->users[i];
+    }
+    return NULL;
+}
+
+Dfs__Policy *roster_policy (const roster_t *self)
+{
+    return self->directory ? self->directory->policy : NULL;
+}
+
+uint32_t roster_replicas (const roster_t *self)
+{
+    const Dfs__Policy *policy = roster_policy (self);
+
+    return policy ? policy->replicas : 0;
+}
+
+uint32_t roster_brokers (const roster_t *self)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; self->directory && i < self->directory->n_members; i++) {
+        const Dfs__Member *m = self->directory->members[i];
+        n += m->role == DFS__MEMBER_ROLE__MEMBER_BROKER &&
+             !(m->has_removed && m->removed);
+    }
+    return n;
+}
+
+void roster_refresh (links_t *links)
+{
+    storage_push (links->storage, mail_new (MAIL_DIRECTORY, sizeof (mail_directory_t)));
+}
+
+/* --- ZAP: who may connect to which socket --- */
+
+static void allow_key (links_t *links, const char *role, const char *name, Dfs__Role as,
+                       const char *const *domains)
+{
+    const cluster_t *cluster = links->config.cluster;
+    keypair_t pair;
+    dfs_error_t err;
+
+    if (keys_load_public (cluster->keys_dir, role, name, &pair, &err) < 0) {
+        log_warn ("key_missing", "role=%s name=%s err=\"%s\"", role, name, err.text);
+        return;
+    }
+    for (; *domains; domains++)
+        zap_allow (links->config.zap, *domains, pair.public_key, as, name);
+}
+
+void roster_allow (links_t *links)
+{
+    static const char *const worker_domains[] = {"back", "pulse", "announce", NULL};
+    static const char *const user_domains[] = {"front", "announce", NULL};
+    const cluster_t *cluster = links->config.cluster;
+    arena_t *arena;
+    char **users;
+    dfs_error_t err;
+
+    if (!cluster->secure)
+        return;
+    for (size_t i = 0; i < cluster->n_workers; i++)
+        allow_key (links, "worker", cluster->workers[i].name, DFS__ROLE__ROLE_WORKER,
+                   worker_domains);
+    arena = arena_new (SEED_ARENA);
+    int n = seed_users (cluster, arena, &users, &err);
+    if (n < 0)
+        log_warn ("users_unreadable", "err=\"%s\"", err.text);
+    for (int i = 0; i < n; i++)
+        allow_key (links, "user", users[i], DFS__ROLE__ROLE_CLIENT, user_domains);
+    arena_destroy (&arena);
+}
+
+/* --- the log is brought up to the config --- */
+
+static void propose_seed (links_t *links)
+{
+    arena_t *arena = arena_new (SEED_ARENA);
+    dfs_error_t err;
+
+    Dfs__Op *op = seed_op (links->config.cluster, arena, &err);
+    if (op) {
+        log_info ("seed", "cluster=%s", links->config.cluster->name);
+        pending_own (links, op);
+    } else
+        log_error ("seed_failed", "err=\"%s\"", err.text);
+    arena_destroy (&arena);
+}
+
+static uint32_t next_member_id (const roster_t *self)
+{
+    uint32_t id = 0;
+
+    for (size_t i = 0; i < self->directory->n_members; i++) {
+        if (self->directory->members[i]->id > id)
+            id = self->directory->members[i]->id;
+    }
+    return id + 1;
+}
+
+static void propose_members (links_t *links, arena_t *arena)
+{
+    const cluster_t *cluster = links->config.cluster;
+    uint32_t id = next_member_id (links->roster);
+
+    for (size_t i = 0; i < cluster->n_workers; i++) {
+        const cluster_node_t *node = &cluster->workers[i];
+        Dfs__Op op = DFS__OP__INIT;
+        Dfs__OpMemberSet set = DFS__OP_MEMBER_SET__INIT;
+        dfs_error_t err;
+
+        if (roster_worker (links->roster, node->name))
+            continue;
+        set.member = seed_member (cluster, node, DFS__MEMBER_ROLE__MEMBER_WORKER, id,
+                                  arena, &err);
+        if (!set.member) {
+            log_warn ("member_not_added", "name=%s err=\"%s\"", node->name, err.text);
+            continue;
+        }
+        id++;
+        op.op_case = DFS__OP__OP_MEMBER_SET;
+        op.member_set = &set;
+        log_info ("member_added", "name=%s id=%u", node->name, set.member->id);
+        pending_own (links, &op);
+    }
+}
+
+static void propose_users (links_t *links, arena_t *arena)
+{
+    const mail_directory_t *directory = links->roster->directory;
+    uint32_t id = 0;
+    char **names;
+    dfs_error_t err;
+
+    for (size_t i = 0; i < directory->n_users; i++) {
+        if (directory->users[i]->id > id)
+            id = directory->users[i]->id;
+    }
+    int n = seed_users (links->config.cluster, arena, &names, &err);
+    for (int i = 0; i < n; i++) {
+        Dfs__Op op = DFS__OP__INIT;
+        Dfs__OpUserSet set = DFS__OP_USER_SET__INIT;
+
+        if (roster_user (links->roster, names[i]))
+            continue;
+        set.user = seed_user (links->config.cluster, names[i], ++id, arena, &err);
+        if (!set.user)
+            continue;
+        op.op_case = DFS__OP__OP_USER_SET;
+        op.user_set = &set;
+        log_info ("user_added", "name=%s id=%u", names[i], id);
+        pending_own (links, &op);
+    }
+}
+
+/* --- the core hears who is there --- */
+
+static void copy_text (char *out, size_t cap, const char *in)
+{
+    size_t len = in ? strnlen (in, cap - 1) : 0;
+
+    if (len)
+        memcpy (out, in, len);
+    out[len] = 0;
+}
+
+static void tell_member (links_t *links, const Dfs__Member *m)
+{
+    event_t event = {.type = EVENT_MEMBER};
+    core_member_t *out = &event.u.member;
+
+    out->id = m->id;
+    copy_text (out->name, sizeof out->name, m->name);
+    copy_text (out->host, sizeof out->host, m->host);
+    copy_text (out->location, sizeof out->location, m->location);
+    out->port = m->port;
+    if (m->has_key && m->key.len == sizeof out->key)
+        memcpy (out->key, m->key.data, sizeof out->key);
+    out->removed = m->has_removed && m->removed;
+    out->draining = m->has_draining && m->draining;
+    links_step (links, &event);
+}
+
+static void tell_core (links_t *links)
+{
+    roster_t *self = links->roster;
+    const mail_directory_t *d = self->directory;
+    bool leads = links->role == JOURNAL_LEADER;
+
+    if (self->term != links->term || self->leads != leads) {
+        self->term = links->term;
+        self->leads = leads;
+        event_t event = {.type = EVENT_ROLE,
+                         .u.role = {.leader = leads,
+                                    .incarnation = d->incarnation,
+                                    .term = links->term}};
+        links_step (links, &event);
+    }
+    if (d->policy) {
+        event_t event = {.type = EVENT_POLICY,
+                         .u.policy = {.id = d->policy->id,
+                                      .replicas = d->policy->replicas,
+                                      .min_replicas = d->policy->min_replicas}};
+        links_step (links, &event);
+    }
+    for (size_t i = 0; i < d->n_members; i++) {
+        if (d->members[i]->role == DFS__MEMBER_ROLE__MEMBER_WORKER)
+            tell_member (links, d->members[i]);
+    }
+}
+
+void roster_directory (links_t *links, mail_directory_t *mail)
+{
+    roster_t *self = links->roster;
+
+    if (self->directory)
+        mail_free (&self->directory->head);
+    self->directory = mail;
+    links->incarnation = mail->incarnation;
+    if (mail->index > links->log_index)
+        links->log_index = mail->index;
+    if (mail->time_ns > links->log_time)
+        links->log_time = mail->time_ns;
+    if (!mail->seeded) {
+        if (links->role == JOURNAL_LEADER && pending_own_count (links->pending) == 0)
+            propose_seed (links);
+        return;
+    }
+    tell_core (links);
+    if (links->role == JOURNAL_LEADER && pending_own_count (links->pending) == 0) {
+        arena_t *arena = arena_new (SEED_ARENA);
+        propose_members (links, arena);
+        propose_users (links, arena);
+        arena_destroy (&arena);
+    }
+}
+
+/* --- housekeeping of the log --- */
+
+void roster_chores (links_t *links)
+{
+    roster_t *self = links->roster;
+
+    if (self->chores || links->role != JOURNAL_LEADER || !roster_seeded (self) ||
+        links->stopping)
+        return;
+    mail_chores_t *mail = mail_new (MAIL_CHORES, sizeof *mail);
+    mail->idle_before = links_log_time (links) - SESSION_LIFE;
+    self->chores = true;
+    storage_push (links->storage, &mail->head);
+}
+
+static void expire (links_t *links, const mail_chores_t *mail)
+{
+    Dfs__Op op = DFS__OP__INIT;
+    Dfs__OpSessionExpire expired = DFS__OP_SESSION_EXPIRE__INIT;
+    uint64_t ids[CHORES_SESSIONS];
+
+    /* One that still holds its connection is not gone, only quiet. */
+    for (size_t i = 0; i < mail->n_sessions; i++) {
+        session_t *session = clients_get (links->clients, mail->sessions[i]);
+        if (!session)
+            ids[expired.n_sessions++] = mail->sessions[i];
+    }
+    if (expired.n_sessions == 0)
+        return;
+    expired.sessions = ids;
+    op.op_case = DFS__OP__OP_SESSION_EXPIRE;
+    op.session_expire = &expired;
+    pending_own (links, &op);
+}
+
+void roster_chores_found (links_t *links, const mail_chores_t *mail)
+{
+    const Dfs__Policy *policy = roster_policy (links->roster);
+    uint64_t now = links_log_time (links);
+
+    links->roster->chores = false;
+    if (links->role != JOURNAL_LEADER || pending_own_count (links->pending) > 0 ||
+        links->stopping)
+        return;
+    if (mail->job) {
+        Dfs__Op op = DFS__OP__INIT;
+        Dfs__OpJobStep step = DFS__OP_JOB_STEP__INIT;
+
+        step.job = mail->job;
+        step.max_records = JOB_RECORDS;
+        op.op_case = DFS__OP__OP_JOB_STEP;
+        op.job_step = &step;
+        pending_own (links, &op);
+    }
+    expire (links, mail);
+    if (policy && mail->oldest_past != UINT64_MAX && now > policy->history_ns &&
+        mail->oldest_past < now - policy->history_ns) {
+        Dfs__Op op = DFS__OP__INIT;
+        Dfs__OpPrune prune = DFS__OP_PRUNE__INIT;
+
+        prune.up_to_time_ns = now - policy->history_ns;
+        prune.max_records = PRUNE_RECORDS;
+        op.op_case = DFS__OP__OP_PRUNE;
+        op.prune = &prune;
+        pending_own (links, &op);
+    }
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* dfs-broker: options, configuration, and the parts of the broker started in order. */
+#include "config.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "broker/context.h"
+#include "broker/journal/journal.h"
+#include "broker/links/links.h"
+#include "broker/namespace/dump.h"
+#include "broker/namespace/fsck.h"
+#include "broker/state/storage.h"
+#include "common/daemon.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "common/mailbox.h"
+#include "msgs/cluster.h"
+#include "msgs/keys.h"
+#include "msgs/mark.h"
+#include "msgs/sock.h"
+#include "msgs/zap.h"
+
+const char *argp_program_version = "dfs-broker " PACKAGE_VERSION;
+
+typedef struct options {
+    const char *config;
+    const char *node;
+    bool check;
+    bool dump_config;
+    bool dump;
+    bool fsck;
+    enum log_level level;
+} options_t;
+
+typedef struct broker {
+    cluster_t *cluster;
+    const cluster_node_t *node;
+    int fatal_fd; /* eventfd: a thread gave up */
+    int lock_fd;
+    void *zmq;
+    sock_identity_t id;
+    zap_t *zap;
+    uint8_t hmac_key[32];
+    mailbox_t *mail; /* the reactor's */
+    storage_t *storage;
+    journal_t *journal;
+    links_t *links;
+    char ready[128];
+} broker_t;
+
+/* --- options --- */
+
+enum { OPT_CHECK = 256, OPT_DUMP_CONFIG, OPT_DUMP, OPT_FSCK };
+
+static const struct argp_option option_table[] = {
+    {"config", 'c', "FILE", 0, "Configuration of the cluster (cluster.cfg)", 0},
+    {"node", 'n', "NAME", 0, "Which of its brokers this is", 0},
+    {"check", OPT_CHECK, NULL, 0, "Check the configuration and exit", 0},
+    {"dump-config", OPT_DUMP_CONFIG, NULL, 0, "Print the configuration and exit", 0},
+    {"dump", OPT_DUMP, NULL, 0, "Print every record of the namespace and exit", 0},
+    {"fsck", OPT_FSCK, NULL, 0, "Verify the namespace of a stopped broker and exit", 0},
+    {"verbose", 'v', NULL, 0, "Log more", 0},
+    {"quiet", 'q', NULL, 0, "Log warnings and errors only", 0},
+    {0},
+};
+
+static error_t parse_option (int key, char *arg, struct argp_state *state)
+{
+    options_t *o = state->input;
+
+    switch (key) {
+    case 'c':
+        o->config = arg;
+        break;
+    case 'n':
+        o->node = arg;
+        break;
+    case OPT_CHECK:
+        o->check = true;
+        break;
+    case OPT_DUMP_CONFIG:
+        o->dump_config = true;
+        break;
+    case OPT_DUMP:
+        o->dump = true;
+        break;
+    case OPT_FSCK:
+        o->fsck = true;
+        break;
+    case 'v':
+        o->level = LOG_DEBUG;
+        break;
+    case 'q':
+        o->level = LOG_WARN;
+        break;
+    case ARGP_KEY_ARG:
+        argp_error (state, "%s: takes no arguments", arg);
+        break;
+    case ARGP_KEY_END:
+        if (!o->node)
+            argp_error (state, "--node is missing");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp argp = {
+    .options = option_table,
+    .parser = parse_option,
+    .doc = "Serves the namespace of a dfs cluster: names, versions, where chunks are.",
+};
+
+/* --- what the parts call when something happened --- */
+
+static void give_up (const dfs_error_t *err, void *arg)
+{
+    broker_t *self = arg;
+    uint64_t one = 1;
+    char quoted[600];
+
+    log_error ("fatal", "err=%s", log_quote (quoted, sizeof quoted, err->text));
+    ssize_t rc = write (self->fatal_fd, &one, sizeof one);
+    (void)rc;
+}
+
+static void on_committed (const journal_entry_t *entries, size_t n, void *arg)
+{
+    broker_t *self = arg;
+
+    storage_push (self->storage, &mail_entries_new (entries, n)->head);
+}
+
+static void on_dropped (const uint64_t *cookies, size_t n, int code, void *arg)
+{
+    broker_t *self = arg;
+
+    links_journal_dropped (cookies, n, code, self->mail);
+}
+
+static void on_role (enum journal_role role, uint64_t term, const char *leader,
+                     void *arg)
+{
+    broker_t *self = arg;
+
+    links_journal_role (role, term, leader, self->mail);
+}
+
+/* Reads are answered by the leader's own tables: nothing asks for a read point here. */
+static void on_read_point (uint64_t cookie, int code, uint64_t index, void *arg)
+{
+    (void)cookie;
+    (void)code;
+    (void)index;
+    (void)arg;
+}
+
+/* --- modules --- */
+
+/* The data directory must be this broker's, and no other process may use it. */
+static int take_directory (broker_t *self, dfs_error_t *err)
+{
+    const char *dir = self->node->data[0];
+    char path[4200];
+    mark_t mark;
+
+    int rc =
+        mark_expect (dir, self->cluster->id, "broker", self->node->name, &mark, err);
+    if (rc < 0)
+        return rc;
+    snprintf (path, sizeof path, "%s/lock", dir);
+    self->lock_fd = io_lock (path, err);
+    return self->lock_fd < 0 ? self->lock_fd : DFS_OK;
+}
+
+static int start_node (void *ctx, dfs_error_t *err)
+{
+    broker_t *self = ctx;
+    const cluster_t *cluster = self->cluster;
+
+    int rc = take_directory (self, err);
+    if (rc < 0)
+        return rc;
+    rc = keys_hmac_load (cluster->keys_dir, self->hmac_key, err);
+    if (rc < 0)
+        return rc;
+    self->id.secure = cluster->secure;
+    if (cluster->secure) {
+        rc = keys_load_secret (cluster->keys_dir, "broker", self->node->name,
+                               &self->id.keys, err);
+        if (rc < 0)
+            return rc;
+        self->zap = zap_new (self->zmq, err);
+        if (!self->zap)
+            return err->code;
+    }
+    self->mail = mailbox_new ();
+    return DFS_OK;
+}
+
+static void free_mail (void *item)
+{
+    mail_free (item);
+}
+
+static void stop_node (void *ctx)
+{
+    broker_t *self = ctx;
+
+    mailbox_destroy (&self->mail, free_mail);
+    zap_destroy (&self->zap);
+    if (self->lock_fd >= 0)
+        close (self->lock_fd);
+}
+
+static int start_storage (void *ctx, dfs_error_t *err)
+{
+    broker_t *self = ctx;
+    storage_config_t config = {
+        .dir = self->node->data[0], .out = self->mail, .failed = give_up, .arg = self};
+
+    memcpy (config.cluster_id, self->cluster->id, sizeof config.cluster_id);
+    memcpy (config.hmac_key, self->hmac_key, sizeof config.hmac_key);
+    self->storage = storage_open (&config, err);
+    return self->storage ? DFS_OK : err->code;
+}
+
+static void stop_storage (void *ctx)
+{
+    storage_close (&((broker_t *)ctx)->storage);
+}
+
+static int start_links (void *ctx, dfs_error_t *err)
+{
+    broker_t *self = ctx;
+    links_config_t config = {.zmq = self->zmq,
+                             .cluster = self->cluster,
+                             .broker = self->node,
+                             .id = &self->id,
+                             .zap = self->zap,
+                             .mail = self->mail,
+                             .fatal_fd = self->fatal_fd};
+
+    memcpy (config.hmac_key, self->hmac_key, sizeof config.hmac_key);
+    self->links = links_new (&config, err);
+    return self->links ? DFS_OK : err->code;
+}
+
+static void stop_links (void *ctx)
+{
+    links_destroy (&((broker_t *)ctx)->links);
+}
+
+static int start_journal (void *ctx, dfs_error_t *err)
+{
+    broker_t *self = ctx;
+    journal_config_t config = {.dir = self->node->data[0],
+                               .applied = storage_applied (self->storage),
+                               .memory_durability = self->cluster->memory_durability,
+                               .events = {.committed = on_committed,
+                                          .dropped = on_dropped,
+                                          .role = on_role,
+                                          .read_point = on_read_point,
+                                          .failed = give_up,
+                                          .arg = self}};
+
+    self->journal = journal_open (&config, err);
+    return self->journal ? DFS_OK : err->code;
+}
+
+static void stop_journal (void *ctx)
+{
+    journal_close (&((broker_t *)ctx)->journal);
+}
+
+static int start_serving (void *ctx, dfs_error_t *err)
+{
+    broker_t *self = ctx;
+
+    return links_start (self->links, self->journal, self->storage, err);
+}
+
+static void stop_serving (void *ctx)
+{
+    links_stop (((broker_t *)ctx)->links);
+}
+
+/* What storage still answers while it ends goes into the mailbox, which outlives it;
+ * the sockets are bound only when the tables could be opened. */
+static const daemon_module_t modules[] = {
+    {"node", start_node, stop_node},          {"storage", start_storage, stop_storage},
+    {"links", start_links, stop_links},       {"journal", start_journal, stop_journal},
+    {"serving", start_serving, stop_serving}, {NULL, NULL, NULL},
+};
+
+/* The port for other brokers is named only where the configuration fixes it: alone,
+ * this one does not listen there. */
+static const char *ready_text (void *ctx)
+{
+    broker_t *self = ctx;
+    uint16_t p[5];
+    char peers[16] = "";
+
+    links_ports (self->links, p);
+    if (self->node->port)
+        snprintf (peers, sizeof peers, " %u", self->node->port + 4u);
+    snprintf (self->ready, sizeof self->ready, "pid %d\nports %u %u %u %u%s\n",
+              (int)getpid (), p[0], p[1], p[2], p[3], peers);
+    return self->ready;
+}
+
+static void reload (void *ctx)
+{
+    broker_t *self = ctx;
+    dfs_error_t err;
+
+    cluster_t *cluster = cluster_load (self->cluster->path, &err);
+    if (cluster)
+        links_reload (self->links, cluster);
+    else
+        log_error ("reload_failed", "err=\"%s\"", err.text);
+}
+
+/* --- main --- */
+
+static int failure (const dfs_error_t *err)
+{
+    fprintf (stderr, "dfs-broker: %s\n", err->text);
+    return dfs_error_status (err->code);
+}
+
+static void print_fault (const char *text, void *arg)
+{
+    (void)arg;
+    printf ("%s\n", text);
+}
+
+static int check_namespace (broker_t *self)
+{
+    dfs_error_t err;
+
+    int rc = take_directory (self, &err);
+    if (rc == DFS_OK)
+        rc = namespace_fsck (self->node->data[0], print_fault, NULL, &err);
+    if (self->lock_fd >= 0)
+        close (self->lock_fd);
+    if (rc < 0)
+        return failure (&err);
+    if (rc == 0)
+        return 0;
+    fail (&err, DFS_EDAMAGED, "%s: %d faults", self->node->data[0], rc);
+    return failure (&err);
+}
+
+static int dump_namespace (broker_t *self)
+{
+    dfs_error_t err;
+
+    if (namespace_dump (self->node->data[0], stdout, &err) < 0)
+        return failure (&err);
+    return fflush (stdout) == 0 ? 0 : 1;
+}
+
+static int run (broker_t *self, const options_t *options, int signal_fd)
+{
+    char ready_path[4200];
+    dfs_error_t err;
+
+    log_setup (self->node->name, options->level);
+    self->zmq = context_open ();
+    self->fatal_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    snprintf (ready_path, sizeof ready_path, "%s/%s.ready", self->cluster->run_dir,
+              self->node->name);
+    int rc = io_mkdir (self->cluster->run_dir, 0755, &err);
+    if (rc == DFS_OK || rc == DFS_EEXIST)
+        rc = daemon_run (modules, self, signal_fd, self->fatal_fd, ready_path,
+                         ready_text, reload, &err);
+    close (self->fatal_fd);
+    context_close ();
+    return rc < 0 ? failure (&err) : 0;
+}
+
+int main (int argc, char **argv)
+{
+    options_t options = {.level = LOG_INFO};
+    broker_t broker = {.lock_fd = -1};
+    dfs_error_t err;
+
+    argp_err_exit_status = 2;
+    argp_parse (&argp, argc, argv, 0, NULL, &options);
+    int signal_fd = daemon_signals ();
+    char *path = cluster_find (options.config, &err);
+    if (!path)
+        return failure (&err);
+    broker.cluster = cluster_load (path, &err);
+    free (path);
+    if (!broker.cluster)
+        return failure (&err);
+    broker.node = cluster_broker (broker.cluster, options.node);
+    int status;
+    if (!broker.node) {
+        fail (&err, DFS_ECONFIG, "%s: no broker is called %s", broker.cluster->path,
+              options.node);
+        status = failure (&err);
+    } else if (options.check)
+        status = 0;
+    else if (options.dump_config) {
+        cluster_dump (broker.cluster, stdout);
+        status = 0;
+    } else if (options.dump)
+        status = dump_namespace (&broker);
+    else if (options.fsck)
+        status = check_namespace (&broker);
+    else
+        status = run (&broker, &options, signal_fd);
+    cluster_destroy (&broker.cluster);
+    close (signal_fd);
+    return status;
+}

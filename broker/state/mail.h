@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What the broker's threads hand to each other through mailboxes: the journal's
+ * committed entries, requests that need the namespace or the locations, and their
+ * answers. A mail belongs to whoever holds it; pushing it hands it over. */
+#ifndef BROKER_STATE_MAIL_H
+#define BROKER_STATE_MAIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/core/event.h"
+#include "broker/journal/journal.h"
+#include "broker/namespace/locations.h"
+#include "broker/namespace/namespace.h"
+#include "common/arena.h"
+#include "msgs/envelope.h"
+
+enum mail_kind {
+    MAIL_ENTRIES,   /* journal → storage */
+    MAIL_JOB,       /* reactor → storage (→ reader) → reactor */
+    MAIL_CORE,      /* reactor → storage → reactor */
+    MAIL_TOTALS,    /* reactor → storage → reactor */
+    MAIL_CHORES,    /* reactor → storage → reactor */
+    MAIL_APPLIED,   /* storage → reactor */
+    MAIL_DURABLE,   /* storage → reactor */
+    MAIL_DIRECTORY, /* storage → reactor; empty the other way: asks for one */
+    MAIL_ROLE,      /* journal → reactor */
+    MAIL_DROPPED,   /* journal → reactor */
+    MAIL_PROBE,     /* reactor → prober → reactor */
+    MAIL_RELOAD,    /* main → reactor */
+    MAIL_STOP,      /* to a thread: end */
+};
+
+typedef struct mail {
+    enum mail_kind kind;
+} mail_t;
+
+/* --- committed entries, with their bytes behind the rows --- */
+
+typedef struct mail_entries {
+    mail_t head;
+    size_t n;
+    journal_entry_t rows[];
+} mail_entries_t;
+
+typedef struct applied_row {
+    uint64_t cookie;
+    uint64_t index;
+    Dfs__OpResult *result;
+} applied_row_t;
+
+typedef struct mail_applied {
+    mail_t head;
+    arena_t *arena;   /* holds the results */
+    uint64_t index;   /* applied up to here */
+    uint64_t time_ns; /* log time of the last entry */
+    size_t n;         /* rows of proposals made here; others are not listed */
+    applied_row_t *rows;
+} mail_applied_t;
+
+typedef struct mail_durable {
+    mail_t head;
+    uint64_t index;
+} mail_durable_t;
+
+/* --- a message that came in, until it was answered --- */
+
+typedef struct job {
+    mail_t head;
+    struct job *next; /* in its owner's list */
+    unsigned refs;    /* reactor: who still needs the arena */
+    arena_t *arena;   /* holds ENV: a peer decides how full it is */
+    arena_t *out;     /* holds what ANSWER points to: bounded by what answers are */
+    envelope_from_t from;
+    Dfs__Envelope *env;
+    uint64_t conn; /* number of the connection it came by */
+    uint64_t session;
+    uint32_t user;
+    uint64_t log_time; /* when it was handed to storage */
+    uint64_t index;    /* a listing must see this */
+    Dfs__Envelope answer;
+    /* Verify: the chunks of the page asked for, and where the next one starts. */
+    core_chunk_t *chunks;
+    size_t n_chunks;
+    uint64_t next_offset;
+    bool more;
+} job_t;
+
+/* --- what the core asks of storage: one action, answered by one event --- */
+
+typedef struct mail_core {
+    mail_t head;
+    arena_t *arena; /* holds what both point to */
+    action_t ask;   /* ACTION_LOOKUP_MARKS … ACTION_SCAN_WORKER */
+    event_t answer; /* type and u; the times are the reactor's */
+} mail_core_t;
+
+/* --- members, users and the default policy, whole --- */
+
+typedef struct mail_directory {
+    mail_t head;
+    arena_t *arena;
+    bool seeded;
+    uint8_t cluster_id[16];
+    uint32_t incarnation;
+    uint64_t index;
+    uint64_t time_ns;
+    Dfs__Member **members;
+    size_t n_members;
+    Dfs__User **users;
+    size_t n_users;
+    Dfs__Policy *policy; /* the cluster's default; NULL before the seed */
+} mail_directory_t;
+
+typedef struct mail_totals {
+    mail_t head;
+    job_t *job; /* the request that wants them */
+    namespace_totals_t totals;
+    uint64_t applied;
+} mail_totals_t;
+
+#define CHORES_SESSIONS 256
+
+/* What the leader should propose to keep the log in order. */
+typedef struct mail_chores {
+    mail_t head;
+    uint64_t idle_before; /* log time */
+    uint64_t job;         /* 0: none is open */
+    uint64_t oldest_past; /* log time, UINT64_MAX: none */
+    size_t n_sessions;    /* silent since idle_before */
+    uint64_t sessions[CHORES_SESSIONS];
+} mail_chores_t;
+
+typedef struct mail_probe {
+    mail_t head;
+    uint32_t worker;
+    uint64_t probe;
+    uint32_t port;
+    uint64_t timeout_ns;
+    int outcome; /* enum probe_outcome */
+    char host[CORE_HOST_MAX];
+} mail_probe_t;
+
+typedef struct mail_role {
+    mail_t head;
+    enum journal_role role;
+    uint64_t term;
+    char leader[64];
+} mail_role_t;
+
+typedef struct mail_dropped {
+    mail_t head;
+    int code;
+    size_t n;
+    uint64_t cookies[];
+} mail_dropped_t;
+
+/* Zeroed, SIZE bytes, with its kind set. Frees with what it owns; NULL is fine. */
+void *mail_new (enum mail_kind kind, size_t size);
+void mail_free (mail_t *mail);
+/* Copies entries that are borrowed into one mail. */
+mail_entries_t *mail_entries_new (const journal_entry_t *entries, size_t n);
+
+/* Copies ASK (an action for storage) with all it points to. */
+mail_core_t *mail_core_new (const action_t *ask);
+
+/* An empty job with its arenas. */
+job_t *job_new (void);
+/* Makes a used job fit for the next message. */
+void job_reset (job_t *job);
+/* The answer is CODE and TEXT (copied; may be NULL). */
+void job_refuse (job_t *job, int code, const char *text);
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "broker/state/storage.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/state/storage_private.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/units.h"
+
+#define COMMIT_INTERVAL (20 * MS) /* between the first change and its sync */
+#define COMMIT_ENTRIES  4096
+#define LOCATIONS_EVERY (200 * MS)
+#define RESULT_ARENA    (64 * 1024 * 1024) /* results of one batch of entries */
+
+struct storage {
+    tables_t tables;
+    storage_config_t config;
+    namespace_reader_t *reader;
+    mailbox_t *in;
+    mailbox_t *reader_in;
+    pthread_t thread;
+    pthread_t reader_thread;
+    bool running;
+    bool reading;
+    sem_t opened; /* by the storage thread, or open_error says why not */
+    dfs_error_t open_error;
+    uint64_t applied;         /* at the start */
+    bool broken;              /* apply or commit failed: nothing more is done */
+    uint64_t dirty_since;     /* monotonic; 0: clean */
+    uint64_t uncommitted;     /* entries */
+    uint64_t locations_since; /* 0: clean */
+};
+
+static void give_up (storage_t *self, const dfs_error_t *err)
+{
+    if (!self->broken)
+        self->config.failed (err, self->config.arg);
+    self->broken = true;
+}
+
+static void commit (storage_t *self)
+{
+    dfs_error_t err;
+
+    self->dirty_since = 0;
+    self->uncommitted = 0;
+    if (self->broken || !namespace_dirty (self->tables.ns))
+        return;
+    if (namespace_commit (self->tables.ns, &err) < 0) {
+        wrap (&err, "namespace");
+        give_up (self, &err);
+        return;
+    }
+    mail_durable_t *mail = mail_new (MAIL_DURABLE, sizeof *mail);
+    mail->index = namespace_durable (self->tables.ns);
+    mailbox_push (self->config.out, mail);
+}
+
+static void commit_locations (storage_t *self)
+{
+    dfs_error_t err;
+
+    self->locations_since = 0;
+    if (locations_commit (self->tables.locations, &err) < 0) {
+        wrap (&err, "locations");
+        give_up (self, &err);
+    }
+}
+
+static int fill_directory (namespace_t *ns, mail_directory_t *mail, dfs_error_t *err)
+{
+    namespace_identity (ns, mail->cluster_id, &mail->incarnation);
+    int rc = namespace_members (ns, mail->arena, &mail->members, &mail->n_members, err);
+    if (rc >= 0)
+        rc = namespace_users (ns, mail->arena, &mail->users, &mail->n_users, err);
+    if (rc >= 0)
+        rc = namespace_policy (ns, 1, mail->arena, &mail->policy, err);
+    return rc;
+}
+
+static void push_directory (storage_t *self)
+{
+    mail_directory_t *mail = mail_new (MAIL_DIRECTORY, sizeof *mail);
+    namespace_t *ns = self->tables.ns;
+    dfs_error_t err;
+
+    mail->arena = arena_new (RESULT_ARENA);
+    mail->seeded = namespace_seeded (ns);
+    mail->index = namespace_applied (ns);
+    mail->time_ns = namespace_time (ns);
+    if (mail->seeded && fill_directory (ns, mail, &err) < 0) {
+        wrap (&err, "members");
+        give_up (self, &err);
+        mail_free (&mail->head);
+        return;
+    }
+    mailbox_push (self->config.out, mail);
+}
+
+static void apply (storage_t *self, mail_entries_t *mail)
+{
+    mail_applied_t *out;
+    bool foreign = false;
+    dfs_error_t err;
+
+    if (self->broken)
+        return;
+    out = mail_new (MAIL_APPLIED, sizeof *out);
+    out->arena = arena_new (RESULT_ARENA);
+    out->rows = calloc (mail->n + 1, sizeof *out->rows);
+    assert (out->rows);
+    for (size_t i = 0; i < mail->n; i++) {
+        const journal_entry_t *e = &mail->rows[i];
+        Dfs__OpResult *result = NULL;
+
+        if (namespace_apply (self->tables.ns, e->index, e->term, e->data, e->len,
+                             out->arena, &result, &err) < 0) {
+            wrap (&err, "apply entry %llu", (unsigned long long)e->index);
+            give_up (self, &err);
+            break;
+        }
+        self->uncommitted++;
+        if (e->cookie == 0) {
+            foreign = true;
+            continue;
+        }
+        out->rows[out->n].cookie = e->cookie;
+        out->rows[out->n].index = e->index;
+        out->rows[out->n].result = result;
+        out->n++;
+    }
+    if (self->dirty_since == 0)
+        self->dirty_since = clock_mono ();
+    out->index = namespace_applied (self->tables.ns);
+    out->time_ns = namespace_time (self->tables.ns);
+    mailbox_push (self->config.out, out);
+    if (foreign)
+        push_directory (self);
+}
+
+static void do_job (storage_t *self, job_t *job)
+{
+    if (job->env->body_case == DFS__ENVELOPE__BODY_LIST) {
+        /* A listing reads committed state only: everything acknowledged before it was
+         * asked must be in there. */
+        if (job->index > namespace_durable (self->tables.ns))
+            commit (self);
+        mailbox_push (self->reader_in, job);
+        return;
+    }
+    lookup_job (&self->tables, job);
+    mailbox_push (self->config.out, job);
+}
+
+static void do_core (storage_t *self, mail_core_t *mail)
+{
+    if (mail->ask.type == ACTION_LOCATIONS_APPLY && self->locations_since == 0)
+        self->locations_since = clock_mono ();
+    lookup_core (&self->tables, mail);
+    mailbox_push (self->config.out, mail);
+}
+
+static void do_totals (storage_t *self, mail_totals_t *mail)
+{
+    namespace_totals (self->tables.ns, &mail->totals);
+    mail->applied = namespace_applied (self->tables.ns);
+    mailbox_push (self->config.out, mail);
+}
+
+static void do_chores (storage_t *self, mail_chores_t *mail)
+{
+    mail->job = namespace_next_job (self->tables.ns);
+    mail->oldest_past = namespace_oldest_past (self->tables.ns);
+    mail->n_sessions = namespace_idle_sessions (self->tables.ns, mail->idle_before,
+                                                mail->sessions, CHORES_SESSIONS);
+    mailbox_push (self->config.out, mail);
+}
+
+/* Returns false for the mail that ends the thread. */
+static bool do_mail (storage_t *self, mail_t *mail)
+{
+    switch (mail->kind) {
+    case MAIL_STOP:
+        return false;
+    case MAIL_ENTRIES:
+        apply (self, (mail_entries_t *)mail);
+        mail_free (mail);
+        break;
+    case MAIL_JOB:
+        do_job (self, (job_t *)mail);
+        break;
+    case MAIL_CORE:
+        do_core (self, (mail_core_t *)mail);
+        break;
+    case MAIL_TOTALS:
+        do_totals (self, (mail_totals_t *)mail);
+        break;
+    case MAIL_CHORES:
+        do_chores (self, (mail_chores_t *)mail);
+        break;
+    case MAIL_DIRECTORY:
+        push_directory (self);
+        mail_free (mail);
+        break;
+    default:
+        assert (!"mail that is not for the storage thread");
+    }
+    return true;
+}
+
+/* LMDB's write transactions belong to the thread that began them: the tables are opened
+ * and closed where they are used. */
+static int open_tables (storage_t *self)
+{
+    const storage_config_t *config = &self->config;
+    dfs_error_t *err = &self->open_error;
+    uint8_t cluster_id[16];
+    uint32_t incarnation;
+
+    self->tables.ns = namespace_open (config->dir, err);
+    if (!self->tables.ns)
+        return err->code;
+    if (namespace_seeded (self->tables.ns)) {
+        namespace_identity (self->tables.ns, cluster_id, &incarnation);
+        if (memcmp (cluster_id, config->cluster_id, sizeof cluster_id) != 0)
+            return fail (err, DFS_ECLUSTER, "%s: namespace of another cluster",
+                         config->dir);
+    }
+    self->tables.locations = locations_open (config->dir, err);
+    if (!self->tables.locations)
+        return err->code;
+    self->reader = namespace_reader_new (self->tables.ns, err);
+    if (!self->reader)
+        return err->code;
+    self->applied = namespace_applied (self->tables.ns);
+    return DFS_OK;
+}
+
+static void close_tables (storage_t *self)
+{
+    namespace_reader_destroy (&self->reader);
+    locations_close (&self->tables.locations);
+    namespace_close (&self->tables.ns);
+}
+
+static int time_left (uint64_t since, uint64_t interval, uint64_t now, int least)
+{
+    if (since == 0)
+        return least;
+    uint64_t left = now >= since + interval ? 0 : since + interval - now;
+    int ms = (int)((left + MS - 1) / MS);
+    return least < 0 || ms < least ? ms : least;
+}
+
+static void *storage_main (void *arg)
+{
+    storage_t *self = arg;
+    bool going = open_tables (self) == DFS_OK;
+
+    sem_post (&self->opened);
+    while (going) {
+        uint64_t now = clock_mono ();
+        int wait = time_left (self->dirty_since, COMMIT_INTERVAL, now, -1);
+        wait = time_left (self->locations_since, LOCATIONS_EVERY, now, wait);
+        mail_t *mail = mailbox_wait (self->in, wait);
+        for (; mail != NULL; mail = going ? mailbox_pop (self->in) : NULL) {
+            going = do_mail (self, mail);
+            if (self->uncommitted >= COMMIT_ENTRIES)
+                commit (self);
+        }
+        now = clock_mono ();
+        if (self->dirty_since && now - self->dirty_since >= COMMIT_INTERVAL)
+            commit (self);
+        if (self->locations_since && now - self->locations_since >= LOCATIONS_EVERY)
+            commit_locations (self);
+    }
+    commit (self);
+    if (self->locations_since)
+        commit_locations (self);
+    if (self->reading) {
+        mailbox_push (self->reader_in, mail_new (MAIL_STOP, sizeof (mail_t)));
+        pthread_join (self->reader_thread, NULL);
+    }
+    close_tables (self);
+    return NULL;
+}
+
+static void *reader_main (void *arg)
+{
+    storage_t *self = arg;
+
+    for (;;) {
+        mail_t *mail = mailbox_wait (self->reader_in, -1);
+        if (mail == NULL)
+            continue;
+        if (mail->kind == MAIL_STOP)
+            return NULL;
+        job_t *job = (job_t *)mail;
+        Dfs__Listing *listing = NULL;
+        dfs_error_t err;
+
+        int code =
+            namespace_list (self->reader, job->env->list, job->out, &listing, &err);
+        if (code < 0)
+            job_refuse (job, code, err.text);
+        else {
+            job->answer.body_case = DFS__ENVELOPE__BODY_LISTING;
+            job->answer.listing = listing;
+        }
+        mailbox_push (self->config.out, job);
+    }
+}
+
+storage_t *storage_open (const storage_config_t *config, dfs_error_t *err)
+{
+    storage_t *self = calloc (1, sizeof *self);
+
+    assert (self);
+    self->config = *config;
+    self->tables.hmac_key = self->config.hmac_key;
+    self->in = mailbox_new ();
+    self->reader_in = mailbox_new ();
+    sem_init (&self->opened, 0, 0);
+    if (pthread_create (&self->thread, NULL, storage_main, self))
+        abort ();
+    self->running = true;
+    while (sem_wait (&self->opened) < 0)
+        ;
+    if (self->open_error.code < 0) {
+        *err = self->open_error;
+        storage_close (&self);
+        return NULL;
+    }
+    if (pthread_create (&self->reader_thread, NULL, reader_main, self))
+        abort ();
+    self->reading = true;
+    return self;
+}
+
+uint64_t storage_applied (const storage_t *self)
+{
+    return self->applied;
+}
+
+void storage_push (storage_t *self, mail_t *mail)
+{
+    mailbox_push (self->in, mail);
+}
+
+static void free_mail (void *item)
+{
+    mail_free (item);
+}
+
+void storage_close (storage_t **self_p)
+{
+    storage_t *self = *self_p;
+
+    if (!self)
+        return;
+    if (self->running) {
+        mailbox_push (self->in, mail_new (MAIL_STOP, sizeof (mail_t)));
+        pthread_join (self->thread, NULL);
+    }
+    mailbox_destroy (&self->in, free_mail);
+    mailbox_destroy (&self->reader_in, free_mail);
+    sem_destroy (&self->opened);
+    free (self);
+    *self_p = NULL;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Two threads around LMDB, so that no other one ever waits for it: the storage thread
+ * owns the namespace and the locations, applies what the journal committed, answers
+ * point look-ups and takes workers' changes; the reader thread pages listings out of
+ * what is committed. Both take mail and answer by mail (broker/state/mail.h). */
+#ifndef BROKER_STATE_STORAGE_H
+#define BROKER_STATE_STORAGE_H
+
+#include "broker/state/mail.h"
+#include "common/error.h"
+#include "common/mailbox.h"
+
+typedef struct storage storage_t;
+
+typedef struct storage_config {
+    const char *dir; /* marked data directory */
+    uint8_t cluster_id[16];
+    uint8_t hmac_key[32]; /* seals handles */
+    mailbox_t *out;       /* the reactor's: answers (borrowed) */
+    /* The broker cannot go on; called once, on the storage thread. */
+    void (*failed) (const dfs_error_t *err, void *arg);
+    void *arg;
+} storage_config_t;
+
+/* Opens the tables and runs the threads. DFS_ECLUSTER when the namespace in the
+ * directory is of another cluster. */
+storage_t *storage_open (const storage_config_t *config, dfs_error_t *err);
+/* Index behind which the journal must deliver. */
+uint64_t storage_applied (const storage_t *self);
+/* Any thread; takes the mail. */
+void storage_push (storage_t *self, mail_t *mail);
+/* Does what was pushed before, commits, ends the threads, closes the tables. */
+void storage_close (storage_t **self_p);
+
+#endif

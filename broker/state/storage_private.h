@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Shared by the files of broker/state: what a look-up may use. Storage thread only. */
+#ifndef BROKER_STATE_STORAGE_PRIVATE_H
+#define BROKER_STATE_STORAGE_PRIVATE_H
+
+#include "broker/state/storage.h"
+
+typedef struct tables {
+    namespace_t *ns;
+    locations_t *locations;
+    const uint8_t *hmac_key;
+} tables_t;
+
+/* Answers JOB, a request for point look-ups, in JOB->answer (DFS_EINTERNAL for others).
+ */
+void lookup_job (tables_t *tables, job_t *job);
+/* Answers what the core asks; the answer may be a failure, never nothing. */
+void lookup_core (tables_t *tables, mail_core_t *mail);
+/* Facts and copies of one chunk; OUT->key is KEY in any case. */
+int lookup_chunk (tables_t *tables, const copykey_t *key, core_chunk_t *out,
+                  dfs_error_t *err);
+
+#endif
