@@ -8,6 +8,8 @@
 #include "common/io.h"
 #include "worker/store/store_private.h"
 
+enum append_state { APPEND_OPEN, APPEND_SEALED, APPEND_ABORTED };
+
 struct store_append {
     disk_t *disk;
     record_t rec;
@@ -18,7 +20,10 @@ struct store_append {
     uint8_t *bytes; /* packed: what came so far */
     uint32_t *crcs;
     uint64_t written;
-    int failed; /* first failed write: such an append cannot be sealed */
+    /* under the disk's lock */
+    enum append_state state;
+    unsigned pending; /* pieces on their way to the disk */
+    int failed;       /* first failed write: such an append cannot be sealed */
 };
 
 /* DFS_OK when the bytes are wanted; else as store_begin says. */
@@ -137,92 +142,47 @@ store_append_t *store_begin (store_t *self, const store_new_t *what, uint64_t co
     return append;
 }
 
-int store_write (store_append_t *append, uint64_t offset, const void *data, size_t len,
-                 const uint32_t *crcs, dfs_error_t *err)
+/* --- bytes of extents --- */
+
+/* Bytes that were copied to an aligned buffer and go to the disk behind the caller's
+ * back: hashing and writing overlap, and the disk has several requests at a time. */
+typedef struct piece {
+    struct piece *next;
+    store_append_t *append;
+    void *buf; /* of the staging pool */
+    size_t len;
+    uint64_t offset; /* in the volume */
+} piece_t;
+
+static void note_failure (store_append_t *append, int code, const char *text)
 {
-    uint64_t total = append->rec.stored_len;
-    if (offset % DIGEST_BLOCK || offset > total || len > total - offset ||
-        (len % DIGEST_BLOCK && offset + len != total))
-        return fail (err, DFS_EINVAL, "bytes %llu+%zu of a chunk of %llu",
-                     (unsigned long long)offset, len, (unsigned long long)total);
-    if (append->failed)
-        return fail (err, append->failed, "an earlier write failed");
-    int rc = DFS_OK;
-    if (append->bytes) {
-        memcpy (append->bytes + offset, data, len);
-    } else {
-        dfs_error_t mine = {0};
-        rc =
-            volume_write_data (append->disk, append->volume,
-                               append->offset + EXTENT_DATA + offset, data, len, &mine);
-        if (rc < 0) {
-            append->failed = rc;
-            pthread_mutex_lock (&append->disk->lock);
-            if (rc != DFS_ENOSPC)
-                disk_fail (append->disk, rc, mine.text);
-            pthread_mutex_unlock (&append->disk->lock);
-            return fail (err, rc, "%s", mine.text);
-        }
-    }
-    if (len)
-        memcpy (append->crcs + offset / DIGEST_BLOCK, crcs,
-                chunk_blocks (len) * sizeof *crcs);
-    append->written += len;
-    return rc;
+    if (append->failed == DFS_OK)
+        append->failed = code;
+    if (code != DFS_ENOSPC)
+        disk_fail (append->disk, code, text);
 }
 
-static void free_append (store_append_t **append_p)
+/* The append has ended for its owner and nothing of it is on the way: the lock is held
+ * and dropped. */
+static void finish (store_append_t *append)
 {
-    store_append_t *append = *append_p;
-    free (append->bytes);
-    free (append->crcs);
-    free (append);
-    *append_p = NULL;
-}
-
-void store_seal (store_append_t **append_p)
-{
-    store_append_t *append = *append_p;
     disk_t *disk = append->disk;
-    assert (append->failed || append->written == append->rec.stored_len);
     const store_config_t *config = disk->config;
-    uint64_t cookie = append->cookie;
+    bool seal = append->state == APPEND_SEALED;
     size_t len = record_head_len (append->rec.n_crcs);
-    if (append->volume) {
-        append->rec.type = RECORD_SEAL;
-        append->rec.place_volume = append->volume->number;
-        append->rec.place_offset = append->offset;
-    } else {
-        len += append->rec.stored_len;
-    }
-    pthread_mutex_lock (&disk->lock);
-    int rc = append->failed ? append->failed : commit_wait_room (disk, len, NULL);
+    len += append->bytes ? append->rec.stored_len : 0;
+    int rc = seal ? append->failed : DFS_ECANCELED;
+    if (rc == DFS_OK)
+        rc = commit_wait_room (disk, len, NULL);
     if (rc == DFS_OK) {
         batch_item_t *item =
             batch_add (&disk->fill, &append->rec, append->crcs, append->bytes);
         item->answer = true;
-        item->cookie = cookie;
+        item->cookie = append->cookie;
         item->upload = append->upload;
         item->volume = append->volume;
         commit_wake (disk);
-    }
-    pthread_mutex_unlock (&disk->lock);
-    if (rc == DFS_OK) {
-        free_append (append_p);
-        return;
-    }
-    store_abort (append_p);
-    if (config->done)
-        config->done (cookie, rc, config->arg);
-}
-
-void store_abort (store_append_t **append_p)
-{
-    store_append_t *append = *append_p;
-    if (!append)
-        return;
-    disk_t *disk = append->disk;
-    if (append->volume) {
+    } else if (append->volume) {
         extent_head_t head = {.volume = append->volume->number,
                               .offset = append->offset,
                               .length = extent_length (append->rec.stored_len),
@@ -231,14 +191,164 @@ void store_abort (store_append_t **append_p)
                               .true_len = append->rec.true_len,
                               .birth = append->rec.birth};
         memcpy (head.disk_id, disk->id, 16);
-        pthread_mutex_lock (&disk->lock);
         volume_free_extent (disk, append->volume, &head);
         append->volume->inflight--;
         disk->promised -= head.length;
         volume_done (disk, append->volume);
-        pthread_mutex_unlock (&disk->lock);
     }
-    free_append (append_p);
+    pthread_mutex_unlock (&disk->lock);
+    if (seal && rc < 0 && config->done)
+        config->done (append->cookie, rc, config->arg);
+    free (append->bytes);
+    free (append->crcs);
+    free (append);
+}
+
+static void write_piece (disk_t *disk, piece_t *piece)
+{
+    store_append_t *append = piece->append;
+    size_t padded = (size_t)volume_align (piece->len);
+    memset ((uint8_t *)piece->buf + piece->len, 0, padded - piece->len);
+    dfs_error_t err = {0};
+    int rc =
+        io_pwrite (append->volume->direct, piece->buf, padded, piece->offset, &err);
+    buf_put (disk->staging, piece->buf);
+    free (piece);
+    pthread_mutex_lock (&disk->lock);
+    if (rc < 0)
+        note_failure (append, rc, err.text);
+    if (--append->pending == 0 && append->state != APPEND_OPEN)
+        finish (append);
+    else
+        pthread_mutex_unlock (&disk->lock);
+}
+
+static void *writer_main (void *arg)
+{
+    disk_t *disk = arg;
+    pthread_mutex_lock (&disk->lock);
+    for (;;) {
+        while (!disk->pieces && !disk->writers_stop)
+            pthread_cond_wait (&disk->spill, &disk->lock);
+        piece_t *piece = disk->pieces;
+        if (!piece)
+            break;
+        disk->pieces = piece->next;
+        if (!disk->pieces)
+            disk->pieces_end = &disk->pieces;
+        pthread_mutex_unlock (&disk->lock);
+        write_piece (disk, piece);
+        pthread_mutex_lock (&disk->lock);
+    }
+    pthread_mutex_unlock (&disk->lock);
+    return NULL;
+}
+
+void writers_stop (disk_t *disk)
+{
+    pthread_mutex_lock (&disk->lock);
+    disk->writers_stop = true;
+    pthread_cond_broadcast (&disk->spill);
+    pthread_mutex_unlock (&disk->lock);
+    for (size_t i = 0; i < disk->n_writers; i++)
+        pthread_join (disk->writers[i], NULL);
+}
+
+static void stage (store_append_t *append, uint64_t offset, const uint8_t *data,
+                   size_t len)
+{
+    disk_t *disk = append->disk;
+    size_t cap = buf_size (disk->staging);
+    while (len) {
+        piece_t *piece = malloc (sizeof *piece);
+        assert (piece);
+        size_t n = len < cap ? len : cap;
+        *piece = (piece_t){.append = append,
+                           .buf = buf_wait (disk->staging),
+                           .len = n,
+                           .offset = offset};
+        memcpy (piece->buf, data, n);
+        pthread_mutex_lock (&disk->lock);
+        append->pending++;
+        *disk->pieces_end = piece;
+        disk->pieces_end = &piece->next;
+        if (disk->n_writers < DISK_WRITERS &&
+            pthread_create (&disk->writers[disk->n_writers], NULL, writer_main, disk) ==
+                0)
+            disk->n_writers++;
+        pthread_cond_signal (&disk->spill);
+        pthread_mutex_unlock (&disk->lock);
+        data += n;
+        offset += n;
+        len -= n;
+    }
+}
+
+int store_write (store_append_t *append, uint64_t offset, const void *data, size_t len,
+                 const uint32_t *crcs, dfs_error_t *err)
+{
+    uint64_t total = append->rec.stored_len;
+    if (offset % DIGEST_BLOCK || offset > total || len > total - offset ||
+        (len % DIGEST_BLOCK && offset + len != total))
+        return fail (err, DFS_EINVAL, "bytes %llu+%zu of a chunk of %llu",
+                     (unsigned long long)offset, len, (unsigned long long)total);
+    disk_t *disk = append->disk;
+    pthread_mutex_lock (&disk->lock);
+    int rc = append->failed;
+    pthread_mutex_unlock (&disk->lock);
+    if (rc < 0)
+        return fail (err, rc, "disk %s: an earlier write failed", disk->dir);
+    uint64_t at = append->offset + EXTENT_DATA + offset;
+    if (append->bytes) {
+        memcpy (append->bytes + offset, data, len);
+    } else if (append->volume->direct >= 0) {
+        stage (append, at, data, len);
+    } else {
+        dfs_error_t mine = {0};
+        rc = volume_write_data (disk, append->volume, at, data, len, &mine);
+        if (rc < 0) {
+            pthread_mutex_lock (&disk->lock);
+            note_failure (append, rc, mine.text);
+            pthread_mutex_unlock (&disk->lock);
+            return fail (err, rc, "%s", mine.text);
+        }
+    }
+    if (len)
+        memcpy (append->crcs + offset / DIGEST_BLOCK, crcs,
+                chunk_blocks (len) * sizeof *crcs);
+    append->written += len;
+    return DFS_OK;
+}
+
+static void end_append (store_append_t **append_p, enum append_state state)
+{
+    store_append_t *append = *append_p;
+    disk_t *disk = append->disk;
+    *append_p = NULL;
+    pthread_mutex_lock (&disk->lock);
+    append->state = state;
+    if (append->pending == 0)
+        finish (append);
+    else
+        pthread_mutex_unlock (&disk->lock);
+}
+
+void store_seal (store_append_t **append_p)
+{
+    store_append_t *append = *append_p;
+    assert (append->failed || append->written == append->rec.stored_len);
+    if (append->volume) {
+        append->rec.type = RECORD_SEAL;
+        append->rec.place_volume = append->volume->number;
+        append->rec.place_offset = append->offset;
+    }
+    end_append (append_p, APPEND_SEALED);
+}
+
+void store_abort (store_append_t **append_p)
+{
+    if (*append_p)
+        end_append (append_p, APPEND_ABORTED);
 }
 
 static int put_packed (store_t *self, const store_new_t *what, const void *data,

@@ -8,7 +8,7 @@
 #include "worker/store/store.h"
 
 /* Tables of the index. */
-enum index_table { INDEX_CHUNKS, INDEX_CHANGES, INDEX_META };
+enum index_table { INDEX_CHUNKS, INDEX_CHANGES, INDEX_META, INDEX_QUARANTINE };
 
 typedef struct change_log {
     store_change_t *v;

@@ -44,7 +44,9 @@ int commit_wait_room (disk_t *self, size_t len, dfs_error_t *err)
 void commit_drain (disk_t *self)
 {
     pthread_mutex_lock (&self->lock);
-    while (self->commit_runs && (self->fill.n || self->committing))
+    /* What comes in meanwhile is not waited for. */
+    uint64_t target = self->taken + (self->fill.n > 0);
+    while (self->commit_runs && self->ended < target)
         pthread_cond_wait (&self->room, &self->lock);
     pthread_mutex_unlock (&self->lock);
 }
@@ -340,12 +342,12 @@ void *commit_main (void *arg)
         batch_t taken = self->fill;
         self->fill = self->commit;
         self->commit = taken;
-        self->committing = true;
+        self->taken++;
         pthread_cond_broadcast (&self->room);
         pthread_mutex_unlock (&self->lock);
         run_batch (self);
         pthread_mutex_lock (&self->lock);
-        self->committing = false;
+        self->ended++;
         pthread_cond_broadcast (&self->room);
     }
     self->commit_runs = false;

@@ -258,7 +258,10 @@ disk_t *disk_open (const store_config_t *config, uint32_t number, buf_pool_t *st
     pthread_mutex_init (&self->lock, NULL);
     pthread_mutex_init (&self->checkpoint, NULL);
     pthread_mutex_init (&self->tending, NULL);
+    pthread_mutex_init (&self->scrubbing, NULL);
     pthread_cond_init (&self->work, NULL);
+    pthread_cond_init (&self->spill, NULL);
+    self->pieces_end = &self->pieces;
     pthread_cond_init (&self->room, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init (&attr);
@@ -290,6 +293,7 @@ static void stop_threads (disk_t *self)
     pthread_mutex_unlock (&self->lock);
     pthread_join (self->keeper_thread, NULL);
     self->keeper_runs = false;
+    writers_stop (self);
     pthread_mutex_lock (&self->lock);
     self->stop = true;
     pthread_cond_broadcast (&self->work);
@@ -322,7 +326,9 @@ void disk_close (disk_t **self_p)
     pthread_mutex_destroy (&self->lock);
     pthread_mutex_destroy (&self->checkpoint);
     pthread_mutex_destroy (&self->tending);
+    pthread_mutex_destroy (&self->scrubbing);
     pthread_cond_destroy (&self->work);
+    pthread_cond_destroy (&self->spill);
     pthread_cond_destroy (&self->room);
     pthread_cond_destroy (&self->tend);
     free (self);

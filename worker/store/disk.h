@@ -27,8 +27,12 @@ typedef struct volume {
     uint64_t live_bytes; /* of entries in the index */
     uint64_t live_count; /* places that index entries name */
     bool bad;            /* do not compact: something in it cannot be read */
+    bool stuck;      /* compacted as far as it goes while copies are in quarantine */
+    uint64_t cursor; /* where its compaction goes on; 0: not begun */
     store_chunk_t *open; /* chunks open for reading */
 } volume_t;
+
+#define DISK_WRITERS 2
 
 typedef struct disk {
     /* constant after open */
@@ -69,7 +73,8 @@ typedef struct disk {
 
     batch_t fill;   /* gathers */
     batch_t commit; /* commit thread only */
-    bool committing;
+    uint64_t taken; /* batches */
+    uint64_t ended;
     bool sleeping; /* the commit thread waits for work */
     bool stop;
     uint64_t next_batch;
@@ -80,11 +85,24 @@ typedef struct disk {
     pthread_t commit_thread;
     bool commit_runs;
 
+    pthread_cond_t spill; /* a writer has something to do */
+    struct piece *pieces; /* staged bytes on their way to extents, oldest first */
+    struct piece **pieces_end;
+    pthread_t writers[DISK_WRITERS];
+    size_t n_writers; /* started */
+    bool writers_stop;
+
     pthread_t keeper_thread;
     bool keeper_runs;
     bool keeper_stop;
     pthread_mutex_t checkpoint; /* one at a time */
     pthread_mutex_t tending;    /* one reclaim or compaction at a time */
+
+    /* scrub: one caller */
+    pthread_mutex_t scrubbing;
+    copykey_t scrub_after;
+    bool scrub_resumes;
+    store_scrub_t scrub;
 } disk_t;
 
 /* --- disk.c --- */
@@ -143,6 +161,11 @@ int volume_write_data (disk_t *self, volume_t *vol, uint64_t offset, const void 
                        size_t len, dfs_error_t *err);
 int volume_sync (disk_t *self, volume_t *vol, dfs_error_t *err);
 
+/* --- append.c --- */
+
+/* Waits for the staged bytes and ends the threads that write them. NOT locked. */
+void writers_stop (disk_t *self);
+
 /* --- commit.c --- */
 
 /* Waits until the filling batch takes LEN more bytes. Locked; drops the lock while it
@@ -170,16 +193,24 @@ int disk_report_missing (disk_t *self, dfs_error_t *err);
 void disk_damaged (disk_t *self, const copykey_t *key, const entry_t *entry);
 bool disk_place_open (const volume_t *vol, uint64_t offset);
 
+store_chunk_t *disk_open_chunk (disk_t *self, const copykey_t *key, int *code,
+                                dfs_error_t *err);
+const uint32_t *chunk_crcs (const store_chunk_t *chunk); /* of a large one */
+/* As store_verify, on this disk. */
+int disk_verify (disk_t *self, const copykey_t *key, uint64_t *bytes, dfs_error_t *err);
+
 /* --- keeper.c, reclaim.c, compact.c, scrub.c --- */
 
 void *keeper_main (void *arg);
-/* Frees quarantined copies whose grace is over at NOW (wall clock). NOT locked; tending
- * held. Returns the number freed or negative. */
-int64_t disk_reclaim (disk_t *self, uint64_t now, dfs_error_t *err);
-/* Moves at most BUDGET bytes out of the sparsest volume and removes it when it is
- * empty. Returns bytes moved, 0 when no volume is worth it. NOT locked; tending held.
- */
-int64_t disk_compact (disk_t *self, uint64_t budget, unsigned live_percent,
-                      dfs_error_t *err);
+/* Frees copies in quarantine since before BEFORE (wall clock). NOT locked. Returns the
+ * number freed or negative. */
+int64_t disk_reclaim (disk_t *self, uint64_t before, dfs_error_t *err);
+/* Takes one sparse volume with a number under BELOW, moves about BUDGET bytes out of it
+ * and removes it when it is empty. Returns 1 when it did something, 0 when no volume is
+ * worth it, negative. NOT locked. */
+int disk_compact (disk_t *self, uint64_t budget, unsigned live_percent, uint32_t below,
+                  dfs_error_t *err);
+/* As store_scrub, on this disk. */
+int disk_scrub (disk_t *self, uint64_t budget, uint64_t since, dfs_error_t *err);
 
 #endif

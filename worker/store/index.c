@@ -88,7 +88,7 @@ static int load_state (index_t *self, dfs_error_t *err)
 
 index_t *index_open (const char *dir, const uint8_t disk_id[16], dfs_error_t *err)
 {
-    static const char *const tables[] = {"chunks", "changes", "meta"};
+    static const char *const tables[] = {"chunks", "changes", "meta", "quarantine"};
     index_t *self = calloc (1, sizeof *self);
     assert (self);
     memcpy (self->disk_id, disk_id, 16);
@@ -97,7 +97,7 @@ index_t *index_open (const char *dir, const uint8_t disk_id[16], dfs_error_t *er
     self->position.next_seq = 1;
     self->first_seq = 1;
     dfs_error_t mine = {0};
-    self->kv = kv_open (dir, tables, 3, MAP_SIZE, 0, &mine);
+    self->kv = kv_open (dir, tables, 4, MAP_SIZE, 0, &mine);
     if (!self->kv || load_state (self, &mine) < 0) {
         fail (err, mine.code, "index %s: %s", dir, mine.text);
         index_close (&self);
@@ -281,6 +281,45 @@ void index_freeze (index_t *self, const position_t *position,
     self->frozen = true;
 }
 
+static bool quarantined (const entry_t *entry)
+{
+    return entry->state == ENTRY_DROPPED || entry->state == ENTRY_DAMAGED;
+}
+
+/* Row of the quarantine table: when, then the key. */
+#define ROW_LEN (8 + COPYKEY_LEN)
+static void row_pack (uint64_t when, const uint8_t packed[COPYKEY_LEN],
+                      uint8_t out[ROW_LEN])
+{
+    uint64_t be = htobe64 (when);
+    memcpy (out, &be, 8);
+    memcpy (out + 8, packed, COPYKEY_LEN);
+}
+
+/* Keeps the quarantine table in step with an entry that is about to be written. */
+static int write_row (index_t *self, MDB_txn *txn, const uint8_t packed[COPYKEY_LEN],
+                      const entry_t *entry, dfs_error_t *err)
+{
+    const void *value;
+    size_t len;
+    uint8_t row[ROW_LEN];
+    entry_t old = {0};
+    int rc =
+        kv_get (self->kv, txn, INDEX_CHUNKS, packed, COPYKEY_LEN, &value, &len, err);
+    if (rc == 1 && entry_unpack (value, len, packed, &old) < 0)
+        old.state = ENTRY_NONE;
+    if (rc >= 0 && quarantined (&old) &&
+        (!quarantined (entry) || entry->dropped != old.dropped)) {
+        row_pack (old.dropped, packed, row);
+        rc = kv_del (self->kv, txn, INDEX_QUARANTINE, row, sizeof row, err);
+    }
+    if (rc >= 0 && quarantined (entry)) {
+        row_pack (entry->dropped, packed, row);
+        rc = kv_put (self->kv, txn, INDEX_QUARANTINE, row, sizeof row, "", 0, err);
+    }
+    return rc;
+}
+
 static int write_entries (index_t *self, MDB_txn *txn, dfs_error_t *err)
 {
     size_t pos = 0;
@@ -291,10 +330,13 @@ static int write_entries (index_t *self, MDB_txn *txn, dfs_error_t *err)
         uint8_t value[ENTRY_PACKED];
         copykey_pack (&key, packed);
         entry_pack (entry, packed, value);
-        int rc = entry->state == ENTRY_NONE
-                     ? kv_del (self->kv, txn, INDEX_CHUNKS, packed, sizeof packed, err)
-                     : kv_put (self->kv, txn, INDEX_CHUNKS, packed, sizeof packed,
-                               value, sizeof value, err);
+        int rc = write_row (self, txn, packed, entry, err);
+        if (rc < 0)
+            return rc;
+        rc = entry->state == ENTRY_NONE
+                 ? kv_del (self->kv, txn, INDEX_CHUNKS, packed, sizeof packed, err)
+                 : kv_put (self->kv, txn, INDEX_CHUNKS, packed, sizeof packed, value,
+                           sizeof value, err);
         if (rc < 0)
             return rc;
     }
@@ -420,6 +462,41 @@ int index_close_gaps (index_t *self, dfs_error_t *err)
 }
 
 /* --- walk --- */
+
+int index_expired (index_t *self, uint64_t before, copykey_t *keys, entry_t *entries,
+                   size_t max, dfs_error_t *err)
+{
+    MDB_txn *txn = read_txn (self, err);
+    if (!txn)
+        return DFS_EIO;
+    MDB_cursor *cur;
+    int rc = mdb_cursor_open (txn, kv_dbi (self->kv, INDEX_QUARANTINE), &cur);
+    if (rc != 0) {
+        mdb_txn_reset (txn);
+        return kv_fail (err, rc, "walk the quarantine");
+    }
+    MDB_val k, v;
+    int n = 0;
+    rc = mdb_cursor_get (cur, &k, &v, MDB_FIRST);
+    for (; rc == 0 && n < (int)max; rc = mdb_cursor_get (cur, &k, &v, MDB_NEXT)) {
+        uint64_t be;
+        if (k.mv_size != ROW_LEN)
+            continue;
+        memcpy (&be, k.mv_data, 8);
+        if (be64toh (be) >= before)
+            break;
+        copykey_unpack ((const uint8_t *)k.mv_data + 8, &keys[n]);
+        const entry_t *newer = get_memory (self, &keys[n]);
+        if (newer)
+            entries[n] = *newer;
+        else if (get_cold (self, txn, &keys[n], &entries[n], err) != 1)
+            continue;
+        n += quarantined (&entries[n]) && entries[n].dropped < before;
+    }
+    mdb_cursor_close (cur);
+    mdb_txn_reset (txn);
+    return rc != 0 && rc != MDB_NOTFOUND ? kv_fail (err, rc, "walk the quarantine") : n;
+}
 
 int index_walk (index_t *self, const copykey_t *after, copykey_t *keys,
                 entry_t *entries, size_t max, dfs_error_t *err)

@@ -70,6 +70,11 @@ void index_trim (index_t *self, uint64_t seq);
 /* After a rebuild: changes above the last gap are what is known. NOT locked. */
 int index_close_gaps (index_t *self, dfs_error_t *err);
 
+/* Copies that went into quarantine before BEFORE (wall clock ns), the oldest first, of
+ * the last checkpoint and still there. Returns the number put into KEYS and ENTRIES. */
+int index_expired (index_t *self, uint64_t before, copykey_t *keys, entry_t *entries,
+                   size_t max, dfs_error_t *err);
+
 /* Entries of the last checkpoint in key order after AFTER (NULL: from the start), those
  * in memory laid over them. Locked. Returns the number put into KEYS and ENTRIES. */
 int index_walk (index_t *self, const copykey_t *after, copykey_t *keys,

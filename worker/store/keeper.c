@@ -11,6 +11,11 @@
 
 #define CHECKPOINT_EVERY SEC
 #define PENDING_WORK     16384
+#define GRACE            (24 * 3600 * SEC)
+#define COMPACT_RATE     (32 * MIB)
+#define COMPACT_PERCENT  50 /* volumes of which less is live are compacted */
+#define CROWDED_PERCENT  80 /* … when the disk fills up */
+#define SCRUB_EVERY      (30ULL * 24 * 3600 * SEC)
 
 /* Waits until there is reason to work; false when the disk closes. */
 static bool wait_turn (disk_t *self)
@@ -38,9 +43,36 @@ static void checkpoint (disk_t *self)
     pthread_mutex_unlock (&self->lock);
 }
 
+/* Failures here are those of the disk, which the next write meets too; only damage and
+ * lack of space are ordinary. */
+static void tend (disk_t *self, uint64_t now, uint64_t since)
+{
+    const store_config_t *config = self->config;
+    uint64_t grace = config->grace ? config->grace : GRACE;
+    uint64_t rate = config->compact_rate ? config->compact_rate : COMPACT_RATE;
+    dfs_error_t err = {0};
+    if (disk_reclaim (self, now > grace ? now - grace : 0, &err) < 0)
+        log_warn ("reclaim_failed", "disk=%s err=\"%s\"", self->dir, err.text);
+    pthread_mutex_lock (&self->lock);
+    uint64_t capacity = disk_capacity (self);
+    bool crowded = self->used > capacity / 100 * 85;
+    pthread_mutex_unlock (&self->lock);
+    uint64_t budget = rate / SEC * since + rate % SEC * since / SEC;
+    if (disk_compact (self, budget, crowded ? CROWDED_PERCENT : COMPACT_PERCENT,
+                      UINT32_MAX, &err) < 0)
+        log_warn ("compaction_failed", "disk=%s err=\"%s\"", self->dir, err.text);
+    if (config->scrub_rate) {
+        uint64_t every = config->scrub_every ? config->scrub_every : SCRUB_EVERY;
+        uint64_t bytes = (uint64_t)((double)config->scrub_rate * (double)since / 1e9);
+        if (disk_scrub (self, bytes, now > every ? now - every : 0, &err) < 0)
+            log_warn ("scrub_failed", "disk=%s err=\"%s\"", self->dir, err.text);
+    }
+}
+
 void *keeper_main (void *arg)
 {
     disk_t *self = arg;
+    uint64_t last = clock_mono ();
     while (wait_turn (self)) {
         pthread_mutex_lock (&self->lock);
         bool writable = disk_writable (self, NULL) == 0;
@@ -50,6 +82,11 @@ void *keeper_main (void *arg)
             continue;
         }
         checkpoint (self);
+        uint64_t now = clock_mono ();
+        if (now - last >= CHECKPOINT_EVERY) {
+            tend (self, clock_wall (), now - last < 10 * SEC ? now - last : 10 * SEC);
+            last = now;
+        }
     }
     return NULL;
 }

@@ -4,6 +4,9 @@ worker_store_libstore_la_SOURCES = \
 	worker/store/batch.c worker/store/batch.h \
 	worker/store/changes.c worker/store/changes.h \
 	worker/store/commit.c \
+	worker/store/compact.c \
+	worker/store/dump.c \
+	worker/store/format.c \
 	worker/store/disk.c worker/store/disk.h \
 	worker/store/entry.c worker/store/entry.h \
 	worker/store/fold.c \
@@ -11,16 +14,24 @@ worker_store_libstore_la_SOURCES = \
 	worker/store/keeper.c \
 	worker/store/le.h \
 	worker/store/reader.c \
+	worker/store/reclaim.c \
 	worker/store/record.c worker/store/record.h \
 	worker/store/recover.c \
 	worker/store/scan.c worker/store/scan.h \
+	worker/store/scrub.c \
 	worker/store/store.c worker/store/store.h worker/store/store_private.h \
 	worker/store/volume.c
 worker_store_libstore_la_LIBADD = msgs/libmsgs.la
 
 store_test_common = t/lib/storetest.c t/lib/storetest.h
-UNIT_TESTS += t/unit/store_record t/unit/store_basic
+UNIT_TESTS += t/unit/store_record t/unit/store_basic t/unit/store_tend
 t_unit_store_record_SOURCES = t/unit/store_record.c
 t_unit_store_record_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_basic_SOURCES = t/unit/store_basic.c $(store_test_common)
 t_unit_store_basic_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+t_unit_store_tend_SOURCES = t/unit/store_tend.c $(store_test_common)
+t_unit_store_tend_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += t/bench/store_bench
+t_bench_store_bench_SOURCES = t/bench/store_bench.c $(store_test_common)
+t_bench_store_bench_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)

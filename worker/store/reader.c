@@ -100,8 +100,8 @@ static int read_seal (store_chunk_t *chunk, dfs_error_t *err)
     return rc < 0 ? damaged (chunk, DFS_EDAMAGED, err, "the seal is damaged") : DFS_OK;
 }
 
-static store_chunk_t *open_on (disk_t *disk, const copykey_t *key, int *code,
-                               dfs_error_t *err)
+store_chunk_t *disk_open_chunk (disk_t *disk, const copykey_t *key, int *code,
+                                dfs_error_t *err)
 {
     store_chunk_t *chunk = calloc (1, sizeof *chunk);
     assert (chunk);
@@ -138,7 +138,7 @@ store_chunk_t *store_open_chunk (store_t *self, const copykey_t *key, dfs_error_
         dfs_error_t mine = {0};
         if (!self->disks[i]->usable)
             continue;
-        store_chunk_t *chunk = open_on (self->disks[i], key, &code, &mine);
+        store_chunk_t *chunk = disk_open_chunk (self->disks[i], key, &code, &mine);
         if (chunk)
             return chunk;
         if (code != DFS_ENOENT && worst == DFS_ENOENT) {
@@ -171,6 +171,11 @@ void store_close_chunk (store_chunk_t **chunk_p)
     free (chunk->crcs);
     free (chunk);
     *chunk_p = NULL;
+}
+
+const uint32_t *chunk_crcs (const store_chunk_t *chunk)
+{
+    return chunk->crcs;
 }
 
 const store_info_t *store_chunk_info (const store_chunk_t *chunk)
@@ -243,27 +248,45 @@ static int hash_chunk (store_chunk_t *chunk, uint64_t *bytes, dfs_error_t *err)
     return rc;
 }
 
+int disk_verify (disk_t *disk, const copykey_t *key, uint64_t *bytes, dfs_error_t *err)
+{
+    int rc;
+    store_chunk_t *chunk = disk_open_chunk (disk, key, &rc, err);
+    if (!chunk)
+        return rc;
+    rc = hash_chunk (chunk, bytes, err);
+    entry_t now;
+    pthread_mutex_lock (&disk->lock);
+    if (rc == 0 && index_get (disk->index, key, &now, NULL) == 1 &&
+        now.seq == chunk->entry.seq && now.state == ENTRY_LIVE) {
+        entry_t old = now;
+        now.verified = clock_wall ();
+        index_put (disk->index, key, &old, &now);
+    }
+    pthread_mutex_unlock (&disk->lock);
+    store_close_chunk (&chunk);
+    return rc;
+}
+
 int store_verify (store_t *self, const copykey_t *key, uint64_t *bytes,
                   dfs_error_t *err)
 {
-    dfs_error_t mine = {0};
+    int result = DFS_ENOENT;
     uint64_t count = 0;
-    store_chunk_t *chunk = store_open_chunk (self, key, &mine);
-    int rc = chunk ? hash_chunk (chunk, &count, &mine) : mine.code;
-    if (rc == 0) {
-        disk_t *disk = chunk->disk;
-        entry_t now;
-        pthread_mutex_lock (&disk->lock);
-        if (index_get (disk->index, key, &now, NULL) == 1 &&
-            now.seq == chunk->entry.seq && now.state == ENTRY_LIVE) {
-            entry_t old = now;
-            now.verified = clock_wall ();
-            index_put (disk->index, key, &old, &now);
+    dfs_error_t why = {0};
+    for (size_t i = 0; i < self->n && result != DFS_OK; i++) {
+        dfs_error_t mine = {0};
+        if (!self->disks[i]->usable)
+            continue;
+        int rc = disk_verify (self->disks[i], key, &count, &mine);
+        if (rc == DFS_OK || (rc != DFS_ENOENT && result == DFS_ENOENT)) {
+            result = rc;
+            why = mine;
         }
-        pthread_mutex_unlock (&disk->lock);
     }
-    store_close_chunk (&chunk);
     if (bytes)
         *bytes = count;
-    return rc < 0 ? fail (err, rc, "%s", mine.text) : DFS_OK;
+    if (result == DFS_ENOENT)
+        return fail (err, result, "no such chunk");
+    return result < 0 ? fail (err, result, "%s", why.text) : DFS_OK;
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/error.h"
 #include "msgs/copykey.h"
@@ -48,6 +49,10 @@ typedef struct store_config {
     uint64_t volume_size;   /* 0: 1 GiB */
     uint64_t reserve;       /* bytes kept free for deletes and reclaim; 0: default */
     bool memory_durability; /* skip fdatasync: only when asked for */
+    uint64_t grace;         /* ns a dropped copy stays in quarantine; 0: 1 day */
+    uint64_t compact_rate;  /* bytes/s moved out of sparse volumes; 0: 32 MiB */
+    uint64_t scrub_rate;    /* bytes/s re-hashed in the background; 0: none */
+    uint64_t scrub_every;   /* ns between two checks of a chunk; 0: 30 days */
     store_changed_f *changed;
     store_done_f *done;
     void *arg;
@@ -131,6 +136,32 @@ int store_verify (store_t *self, const copykey_t *key, uint64_t *bytes,
 int store_drop (store_t *self, const copykey_t *key, uint64_t birth_limit,
                 dfs_error_t *err);
 
+/* Takes a dropped copy back out of quarantine (a `stored` change follows); DFS_ENOENT
+ * when there is none. */
+int store_restore (store_t *self, const copykey_t *key, dfs_error_t *err);
+/* What the keeper of each disk does by itself, now and to the end: frees copies whose
+ * quarantine began before BEFORE (wall clock ns); moves live bytes out of volumes of
+ * which less than LIVE_PERCENT is live and removes those that are empty. Returns DFS_OK
+ * or the first failure. */
+int store_reclaim (store_t *self, uint64_t before, dfs_error_t *err);
+int store_compact (store_t *self, unsigned live_percent, dfs_error_t *err);
+
+/* --- scrub --- */
+
+typedef struct store_scrub {
+    uint64_t chunks; /* looked at since the start */
+    uint64_t bytes;
+    uint64_t damaged;
+    uint64_t rounds; /* whole walks over all disks */
+} store_scrub_t;
+
+/* Re-hashes the next copies that were not verified since SINCE (wall clock ns), about
+ * BUDGET bytes of them; resumes where the last call ended. Returns 1 when the walk came
+ * to its end, 0 when more is left, or negative. One caller at a time. */
+int store_scrub (store_t *self, uint64_t budget, uint64_t since, dfs_error_t *err);
+/* Sum over the disks, the background scrub included. */
+void store_scrub_state (store_t *self, store_scrub_t *out);
+
 /* --- changes --- */
 
 /* Changes of DISK from sequence FIRST on, at most MAX, into OUT; returns their number.
@@ -161,5 +192,18 @@ typedef struct store_disk {
 } store_disk_t;
 
 size_t store_disks (store_t *self, store_disk_t *out, size_t max);
+
+/* --- offline: the directory may not be in use --- */
+
+/* Prints volumes, batches, records and extents of DIR for a person; damage is named and
+ * stepped over. */
+int store_dump (const char *dir, FILE *out, dfs_error_t *err);
+/* Throws the index of DIR away and makes it anew from the volumes. */
+int store_rebuild_index (const char *dir, dfs_error_t *err);
+/* Marks DIR as a data directory of this worker, with a disk id of its own. It must be
+ * empty or absent, or carry another mark: then FORCE is needed, and what it held is
+ * removed. */
+int store_format (const char *dir, const uint8_t cluster_id[16], const char *node,
+                  bool force, dfs_error_t *err);
 
 #endif
