@@ -46,3 +46,7 @@ ns_libs = broker/libnamespace.la $(CMOCKA_LIBS)
 UNIT_TESTS += t/unit/ns_names
 t_unit_ns_names_SOURCES = t/unit/ns_names.c $(ns_fixture)
 t_unit_ns_names_LDADD = $(ns_libs)
+
+UNIT_TESTS += t/unit/ns_files
+t_unit_ns_files_SOURCES = t/unit/ns_files.c $(ns_fixture)
+t_unit_ns_files_LDADD = $(ns_libs)
