@@ -50,3 +50,19 @@ t_unit_ns_names_LDADD = $(ns_libs)
 UNIT_TESTS += t/unit/ns_files
 t_unit_ns_files_SOURCES = t/unit/ns_files.c $(ns_fixture)
 t_unit_ns_files_LDADD = $(ns_libs)
+
+UNIT_TESTS += t/unit/ns_life
+t_unit_ns_life_SOURCES = t/unit/ns_life.c $(ns_fixture)
+t_unit_ns_life_LDADD = $(ns_libs)
+
+UNIT_TESTS += t/unit/ns_random
+t_unit_ns_random_SOURCES = t/unit/ns_random.c $(ns_fixture)
+t_unit_ns_random_LDADD = $(ns_libs)
+
+UNIT_TESTS += t/unit/ns_list
+t_unit_ns_list_SOURCES = t/unit/ns_list.c $(ns_fixture)
+t_unit_ns_list_LDADD = $(ns_libs)
+
+UNIT_TESTS += t/unit/ns_locations
+t_unit_ns_locations_SOURCES = t/unit/ns_locations.c
+t_unit_ns_locations_LDADD = $(ns_libs)

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Listings: order, pages, patterns, cursors that outlive what they name. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/namespace/state.h"
+#include "ns_fixture.h"
+
+typedef struct lister {
+    ns_fixture_t *fx;
+    namespace_reader_t *reader;
+    Dfs__List asked;
+    Dfs__Listing *page;
+    char text[70000]; /* paths of the pages so far, a space behind each */
+    unsigned pages;
+} lister_t;
+
+static void open_list (lister_t *l, ns_fixture_t *fx, const char *path)
+{
+    memset (l, 0, sizeof *l);
+    l->fx = fx;
+    assert_ok (namespace_commit (fx->ns, NULL));
+    l->reader = namespace_reader_new (fx->ns, NULL);
+    dfs__list__init (&l->asked);
+    ns_text (&l->asked.path, path);
+}
+
+static int next_page (lister_t *l)
+{
+    int rc = namespace_list (l->reader, &l->asked, l->fx->arena, &l->page, NULL);
+    if (rc < 0)
+        return rc;
+    l->pages++;
+    for (size_t i = 0; i < l->page->n_entries; i++)
+        if (strlen (l->text) + 300 < sizeof l->text)
+            sprintf (l->text + strlen (l->text), "%.*s ",
+                     (int)l->page->entries[i]->path.len,
+                     (const char *)l->page->entries[i]->path.data);
+    assert_true (dfs__listing__get_packed_size (l->page) <= 900 * 1024 + 5000);
+    l->asked.has_cursor = l->page->has_cursor;
+    l->asked.cursor = l->page->cursor;
+    set_field (&l->asked, index, l->page->index);
+    return 0;
+}
+
+static const char *all (lister_t *l)
+{
+    l->text[0] = 0;
+    l->pages = 0;
+    l->asked.has_cursor = 0;
+    l->asked.has_index = 0;
+    l->asked.index = 0;
+    do
+        assert_ok (next_page (l));
+    while (l->asked.has_cursor);
+    return l->text;
+}
+
+static void close_list (lister_t *l)
+{
+    namespace_reader_destroy (&l->reader);
+}
+
+static void lists_in_order_by_pages (void **state)
+{
+    ns_fixture_t *fx = *state;
+    assert_ok (ns_put (fx, "cp", "/d/b", "A"));
+    assert_ok (ns_put (fx, "cp", "/d/a/x", "B"));
+    assert_ok (ns_put (fx, "cp", "/d/a/y/z", "B"));
+    assert_ok (ns_put (fx, "cp", "/d/a-b", "C"));
+    assert_ok (ns_put (fx, "cp", "/d/c/q", "D"));
+    assert_ok (ns_mkdir (fx, "/d/empty"));
+    assert_ok (ns_symlink (fx, "target", "/d/s"));
+    assert_ok (ns_symlink (fx, "/d", "/link"));
+    lister_t l;
+    open_list (&l, fx, "/d");
+    const char *flat = "a a-b b c empty s ";
+    const char *deep = "a a/x a/y a/y/z a-b b c c/q empty s ";
+    assert_string_equal (all (&l), flat);
+    assert_int_equal (l.page->index, namespace_applied (fx->ns));
+    Dfs__Attr *link = l.page->entries[5]->attr;
+    assert_int_equal (link->type, DFS__FILE_TYPE__FILE_SYMLINK);
+    assert_memory_equal (link->target.data, "target", 6);
+    Dfs__Attr *file = l.page->entries[1]->attr;
+    assert_int_equal (file->size, 1000);
+    assert_int_equal (file->replicas, 2);
+    set_field (&l.asked, recursive, 1);
+    assert_string_equal (all (&l), deep);
+    for (uint32_t limit = 1; limit < 12; limit++) {
+        set_field (&l.asked, limit, limit);
+        assert_string_equal (all (&l), deep);
+        assert_true (l.pages == (10 + limit - 1) / limit);
+    }
+    set_field (&l.asked, brief, 1);
+    assert_string_equal (all (&l), deep);
+    set_field (&l.asked, recursive, 0);
+    assert_string_equal (all (&l), flat);
+    ns_text (&l.asked.path, "/link");
+    assert_string_equal (all (&l), flat);
+    ns_text (&l.asked.path, "/d/empty");
+    assert_string_equal (all (&l), "");
+    ns_text (&l.asked.path, "/d/b");
+    assert_code (next_page (&l), DFS_ENOTDIR);
+    ns_text (&l.asked.path, "/none");
+    assert_code (next_page (&l), DFS_ENOENT);
+    close_list (&l);
+}
+
+static void patterns_choose_names (void **state)
+{
+    ns_fixture_t *fx = *state;
+    assert_ok (ns_put (fx, "cp", "/a/one.c", "A"));
+    assert_ok (ns_put (fx, "cp", "/a/b.c/two.c", "A"));
+    assert_ok (ns_put (fx, "cp", "/a/three.h", "A"));
+    lister_t l;
+    open_list (&l, fx, "/");
+    l.asked.pattern = (char[]){"*.c"};
+    assert_string_equal (all (&l), "");
+    set_field (&l.asked, recursive, 1);
+    assert_string_equal (all (&l), "a/b.c a/b.c/two.c a/one.c ");
+    set_field (&l.asked, limit, 1);
+    assert_string_equal (all (&l), "a/b.c a/b.c/two.c a/one.c ");
+    l.asked.pattern = (char[]){"[t]*"};
+    assert_string_equal (all (&l), "a/b.c/two.c a/three.h ");
+    close_list (&l);
+}
+
+static void pages_show_one_moment (void **state)
+{
+    ns_fixture_t *fx = *state;
+    char path[32];
+    for (int i = 0; i < 20; i++) {
+        snprintf (path, sizeof path, "/d/f%02d", i);
+        assert_ok (ns_put (fx, "cp", path, "A"));
+    }
+    lister_t l;
+    open_list (&l, fx, "/d");
+    set_field (&l.asked, limit, 5);
+    assert_ok (next_page (&l));
+    uint64_t index = l.page->index;
+    assert_ok (ns_code (ns_rm_tree (fx, "/d")));
+    assert_ok (namespace_commit (fx->ns, NULL));
+    assert_ok (next_page (&l));
+    assert_int_equal (l.page->n_entries, 5);
+    assert_int_equal (l.page->index, index);
+    assert_int_equal (namespace_reader_index (l.reader), namespace_applied (fx->ns));
+    close_list (&l);
+}
+
+static void a_cursor_goes_on_at_its_name (void **state)
+{
+    ns_fixture_t *fx = *state;
+    lister_t l;
+    assert_ok (ns_put (fx, "cp", "/d/a/x", "A"));
+    assert_ok (ns_put (fx, "cp", "/d/b/x", "A"));
+    assert_ok (ns_put (fx, "cp", "/d/b/y", "A"));
+    assert_ok (ns_put (fx, "cp", "/d/c", "A"));
+    open_list (&l, fx, "/d");
+    set_field (&l.asked, recursive, 1);
+    set_field (&l.asked, index, 1); /* not kept by anyone */
+    static const struct {
+        const char *cursor;
+        const char *rest;
+    } rows[] = {
+        {"a", "a/x b b/x b/y c "},
+        {"a/gone", "a/x b b/x b/y c "},
+        {"a/zzz/q", "b b/x b/y c "},
+        {"aa", "b b/x b/y c "},
+        {"b/x/deep", "b/y c "},
+        {"b/y", "c "},
+        {"c", ""},
+        {"zz/a", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        l.text[0] = 0;
+        l.asked.has_cursor = 1;
+        ns_text (&l.asked.cursor, rows[i].cursor);
+        assert_ok (next_page (&l));
+        assert_string_equal (l.text, rows[i].rest);
+    }
+    l.asked.has_cursor = 1;
+    ns_text (&l.asked.cursor, "a//b");
+    assert_code (next_page (&l), DFS_EINVAL);
+    set_field (&l.asked, recursive, 0);
+    ns_text (&l.asked.cursor, "a/b");
+    assert_code (next_page (&l), DFS_EINVAL);
+    close_list (&l);
+}
+
+static void many_names_are_many_short_pages (void **state)
+{
+    ns_fixture_t *fx = *state;
+    char path[300];
+    assert_ok (ns_mkdir (fx, "/d"));
+    assert_ok (ns_mkdir (fx, "/long"));
+    for (int i = 0; i < 60000; i++) {
+        snprintf (path, sizeof path, "/d/%06d", i);
+        assert_ok (ns_put (fx, "c", path, ""));
+        if (i % 20 == 0) {
+            snprintf (path, sizeof path, "/long/%0250d", i);
+            assert_ok (ns_put (fx, "c", path, ""));
+        }
+        if (i % 100 == 0)
+            arena_reset (fx->arena);
+    }
+    lister_t l;
+    open_list (&l, fx, "/d");
+    size_t n = 0;
+    do {
+        assert_ok (next_page (&l));
+        n += l.page->n_entries;
+        assert_true (l.page->n_entries <= 1000);
+    } while (l.asked.has_cursor);
+    assert_int_equal (n, 60000);
+    /* nothing matches: pages end all the same, after a bounded number of records */
+    l.asked.pattern = (char[]){"nothing"};
+    l.asked.has_cursor = 0;
+    arena_reset (fx->arena);
+    l.pages = 0;
+    do {
+        assert_ok (next_page (&l));
+        assert_int_equal (l.page->n_entries, 0);
+    } while (l.asked.has_cursor);
+    assert_int_equal (l.pages, 2);
+    /* bytes bound a page too */
+    l.asked.pattern = NULL;
+    ns_text (&l.asked.path, "/long");
+    set_field (&l.asked, limit, 10000);
+    assert_ok (next_page (&l));
+    assert_true (l.page->has_cursor && l.page->n_entries < 3000);
+    close_list (&l);
+}
+
+static void chunks_are_listed_in_key_order (void **state)
+{
+    ns_fixture_t *fx = *state;
+    assert_ok (ns_put (fx, "c", "/f", "ABCDEFGHAB"));
+    assert_ok (namespace_commit (fx->ns, NULL));
+    namespace_reader_t *reader = namespace_reader_new (fx->ns, NULL);
+    chunk_row_t rows[3], last;
+    int n, total = 0;
+    while ((n = namespace_chunks (reader, total ? &last.key : NULL, rows, 3, NULL)) > 0)
+        for (int i = 0; i < n; i++) {
+            assert_true (total == 0 || copykey_cmp (&last.key, &rows[i].key) < 0);
+            last = rows[i];
+            assert_int_equal (last.facts.replicas, 2);
+            total++;
+        }
+    assert_int_equal (n, 0);
+    assert_int_equal (total, 8);
+    namespace_reader_destroy (&reader);
+}
+
+int main (void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown (f, ns_setup, ns_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST (lists_in_order_by_pages),         TEST (patterns_choose_names),
+        TEST (pages_show_one_moment),           TEST (a_cursor_goes_on_at_its_name),
+        TEST (many_names_are_many_short_pages), TEST (chunks_are_listed_in_key_order),
+    };
+    cmocka_set_message_output (CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name ("namespace listings", tests, NULL, NULL);
+}
