@@ -31,9 +31,9 @@ broker_libbroker_la_LIBADD = broker/libcore.la broker/libnamespace.la \
 	broker/libjournal.la msgs/libmsgs.la common/libcommon.la
 
 dist_man_MANS += doc/man/dfs-broker.8
-bin_PROGRAMS += dfs-broker
-dfs_broker_SOURCES = broker/main.c broker/context.c broker/context.h
-dfs_broker_LDADD = broker/libbroker.la $(CZMQ_LIBS)
+bin_PROGRAMS += broker/dfs-broker
+broker_dfs_broker_SOURCES = broker/main.c broker/context.c broker/context.h
+broker_dfs_broker_LDADD = broker/libbroker.la $(CZMQ_LIBS)
 
 broker_rig = t/unit/broker_rig.c t/unit/broker_rig.h t/unit/broker_tcp.c
 broker_rig_libs = msgs/libmsgs.la common/libcommon.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
