@@ -22,6 +22,7 @@ typedef struct pending {
     uint8_t store[16];
     uint64_t incarnation;
     bool inventory_end;
+    bool reset;
 } pending_t;
 
 static bool match_pending (const void *entry, const void *key)
@@ -94,6 +95,26 @@ static void gap (core_t *core, worker_t *worker, store_state_t *store)
         action->u.close.worker = worker->member.id;
         action->u.close.conn = worker->conn;
     }
+}
+
+void changes_reset (core_t *core, worker_t *worker, store_state_t *store)
+{
+    action_t *action = actions_add (core->out, ACTION_LOCATIONS_APPLY);
+    action_apply_t *apply = &action->u.apply;
+    pending_t *pending = core_zalloc (sizeof *pending);
+
+    pending->token = core_id (core);
+    pending->worker = worker->member.id;
+    pending->conn = worker->conn;
+    memcpy (pending->store, store->store.id, sizeof pending->store);
+    pending->incarnation = store->store.incarnation;
+    pending->reset = true;
+    table_put (core->changes->pending, table_hash (pending->token), pending);
+    apply->token = pending->token;
+    apply->worker = worker->member.id;
+    memcpy (apply->store, store->store.id, sizeof apply->store);
+    apply->incarnation = store->store.incarnation;
+    apply->inventory = apply->inventory_begin = apply->inventory_end = true;
 }
 
 static void forward (core_t *core, worker_t *worker, store_state_t *store,
@@ -179,15 +200,18 @@ void changes_applied (core_t *core, const event_applied_t *applied)
                 ? find_store (worker, pending->store, pending->incarnation)
                 : NULL;
     if (store && applied->code == DFS_OK) {
-        bool caught_up = worker_caught_up (worker);
-
+        if (pending->reset) {
+            free (pending);
+            return;
+        }
         store->mark = applied->mark;
         if (pending->inventory_end)
             store->inventory = false;
         if (!store->inventory)
             acknowledge (core, worker, store);
-        if (pending->inventory_end || (!caught_up && worker_caught_up (worker)))
-            scan_worker_caught_up (core, worker, pending->inventory_end);
+        /* A listing may have taken copies away that nobody reported as gone. */
+        if (pending->inventory_end)
+            scan_all (core);
     } else if (store) {
         store->mark = store->sent = applied->mark;
         store->inventory = false;

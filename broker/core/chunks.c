@@ -98,20 +98,22 @@ static holder_t *get_holder (chunk_t *chunk, uint32_t worker)
     return holder;
 }
 
-void chunks_merge (chunk_t *chunk, const core_chunk_t *found)
+void chunks_merge (core_t *core, chunk_t *chunk, const core_chunk_t *found)
 {
     chunk->looked_up = true;
     chunk->condemned = found->condemned;
     for (size_t i = 0; i < found->n_copies; i++) {
         const core_copy_t *copy = &found->copies[i];
-        holder_t *holder;
+        const worker_t *worker = members_find (core, copy->worker);
+        holder_t *holder = find_holder (chunk, copy->worker);
 
         /* What the worker itself said meanwhile is younger. */
-        if (find_holder (chunk, copy->worker))
+        if (!worker || (holder && holder->epoch == worker->epoch))
             continue;
         holder = get_holder (chunk, copy->worker);
         holder->state = copy->damaged ? HOLDER_DAMAGED : HOLDER_GOOD;
         holder->birth = copy->birth;
+        holder->epoch = worker->epoch;
     }
 }
 
@@ -126,6 +128,7 @@ void chunks_change (core_t *core, const worker_t *worker, const core_change_t *c
         return;
     }
     holder = get_holder (chunk, worker->member.id);
+    holder->epoch = worker->epoch;
     switch (change->kind) {
     case CHANGE_STORED:
     case CHANGE_RENEWED:
@@ -148,10 +151,16 @@ void chunks_change (core_t *core, const worker_t *worker, const core_change_t *c
     chunks_release (core, chunk);
 }
 
-static bool counts (const chunk_t *chunk, const holder_t *holder)
+/* The member that has a good copy by HOLDER, NULL when it has not. */
+static const worker_t *good (const core_t *core, const chunk_t *chunk,
+                             const holder_t *holder)
 {
-    return holder->state == HOLDER_GOOD &&
-           (chunk->condemned == 0 || holder->birth > chunk->condemned);
+    const worker_t *worker = members_find (core, holder->worker);
+
+    if (!worker || holder->state != HOLDER_GOOD || holder->epoch != worker->epoch ||
+        (chunk->condemned > 0 && holder->birth <= chunk->condemned))
+        return NULL;
+    return worker;
 }
 
 uint32_t chunk_live (const core_t *core, const chunk_t *chunk)
@@ -159,10 +168,9 @@ uint32_t chunk_live (const core_t *core, const chunk_t *chunk)
     uint32_t n = 0;
 
     for (size_t i = 0; i < chunk->n_holders; i++) {
-        const worker_t *worker = members_find (core, chunk->holders[i].worker);
+        const worker_t *worker = good (core, chunk, &chunk->holders[i]);
 
-        if (worker && worker_live (worker) && counts (chunk, &chunk->holders[i]))
-            n++;
+        n += worker && worker_live (worker);
     }
     return n;
 }
@@ -172,28 +180,38 @@ uint32_t chunk_present (const core_t *core, const chunk_t *chunk)
     uint32_t n = 0;
 
     for (size_t i = 0; i < chunk->n_holders; i++) {
-        const worker_t *worker = members_find (core, chunk->holders[i].worker);
+        const worker_t *worker = good (core, chunk, &chunk->holders[i]);
 
-        if (worker && (worker_live (worker) || worker_unsure (worker)) &&
-            counts (chunk, &chunk->holders[i]))
-            n++;
+        n += worker && (worker_live (worker) || worker_unsure (worker));
     }
     return n;
 }
 
-bool chunk_on (const chunk_t *chunk, uint32_t worker)
+bool chunk_on (const core_t *core, const chunk_t *chunk, uint32_t worker)
 {
     const holder_t *holder = find_holder (chunk, worker);
 
-    return holder && counts (chunk, holder);
+    return holder && good (core, chunk, holder);
 }
 
-size_t chunk_workers (const chunk_t *chunk, uint32_t *out, size_t max)
+size_t chunk_workers (const core_t *core, const chunk_t *chunk, uint32_t *out,
+                      size_t max)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < chunk->n_holders && n < max; i++)
-        if (counts (chunk, &chunk->holders[i]))
+        if (good (core, chunk, &chunk->holders[i]))
             out[n++] = chunk->holders[i].worker;
     return n;
+}
+
+bool chunk_known (const core_t *core, const chunk_t *chunk)
+{
+    for (size_t i = 0; i < chunk->n_holders; i++) {
+        const worker_t *worker = members_find (core, chunk->holders[i].worker);
+
+        if (worker && worker->epoch != chunk->holders[i].epoch)
+            return false;
+    }
+    return chunk->looked_up;
 }

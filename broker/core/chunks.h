@@ -19,6 +19,8 @@ typedef struct holder {
     uint32_t worker;
     uint32_t state; /* enum holder_state */
     uint64_t birth;
+    uint32_t
+        epoch; /* of the worker's stores then: a disk that is lost takes it along */
 } holder_t;
 
 typedef struct chunk {
@@ -44,7 +46,7 @@ chunk_t *chunks_get (core_t *core, const copykey_t *key, uint64_t length);
 /* Frees it if nobody uses it. */
 void chunks_release (core_t *core, chunk_t *chunk);
 /* What storage answered. */
-void chunks_merge (chunk_t *chunk, const core_chunk_t *found);
+void chunks_merge (core_t *core, chunk_t *chunk, const core_chunk_t *found);
 /* A worker reported a change; tells uploads and copier. */
 void chunks_change (core_t *core, const worker_t *worker, const core_change_t *change);
 
@@ -53,8 +55,11 @@ uint32_t chunk_live (const core_t *core, const chunk_t *chunk);
 /* As chunk_live, with those on workers that may be back at any moment. */
 uint32_t chunk_present (const core_t *core, const chunk_t *chunk);
 /* WORKER has a good copy of it. */
-bool chunk_on (const chunk_t *chunk, uint32_t worker);
-/* Workers with a good copy, at most MAX, whatever their state. */
-size_t chunk_workers (const chunk_t *chunk, uint32_t *out, size_t max);
+bool chunk_on (const core_t *core, const chunk_t *chunk, uint32_t worker);
+/* Members with a good copy, at most MAX, whatever their state. */
+size_t chunk_workers (const core_t *core, const chunk_t *chunk, uint32_t *out,
+                      size_t max);
+/* Storage has told of its copies, and no disk went away since. */
+bool chunk_known (const core_t *core, const chunk_t *chunk);
 
 #endif

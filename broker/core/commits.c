@@ -133,7 +133,7 @@ void commits_event (core_t *core, const event_commit_t *event)
 
         if (chunk && enough (core, commit, chunk_present (core, chunk)))
             continue;
-        if (chunk && chunk->looked_up)
+        if (chunk && chunk_known (core, chunk))
             miss (commit, &event->keys[i]);
         else
             unknown[n++] = event->keys[i];
@@ -182,7 +182,7 @@ bool commits_found (core_t *core, const event_chunks_t *found)
         uint32_t copies;
 
         if (chunk)
-            chunks_merge (chunk, &found->chunks[i]);
+            chunks_merge (core, chunk, &found->chunks[i]);
         copies = chunk ? chunk_present (core, chunk)
                        : present_copies (core, &found->chunks[i]);
         if (!enough (core, commit, copies))

@@ -303,7 +303,7 @@ static worker_t *pick_source (core_t *core, const job_t *job, uint32_t limit,
 {
     worker_t *best = NULL;
     uint32_t holders[CORE_COPIES];
-    size_t n = chunk_workers (job->chunk, holders, CORE_COPIES);
+    size_t n = chunk_workers (core, job->chunk, holders, CORE_COPIES);
     bool best_bad = true;
 
     *busy = false;
@@ -416,7 +416,7 @@ static enum started start_one (core_t *core, job_t *job, size_t n_orders)
     if (yield)
         limit = (limit + 3) / 4;
     ask.busy_to = limit;
-    ask.n_taken = chunk_workers (job->chunk, taken, CORE_COPIES);
+    ask.n_taken = chunk_workers (core, job->chunk, taken, CORE_COPIES);
     for (list_t *node = job->orders.next;
          node != &job->orders && ask.n_taken < CORE_COPIES + GRANT_TARGETS;
          node = node->next)
@@ -451,6 +451,14 @@ static enum queue class_of (const job_t *job, uint32_t live)
     return live <= 1 ? QUEUE_ONE : live == 2 ? QUEUE_TWO : QUEUE_MORE;
 }
 
+/* The number of live copies changed, perhaps because a worker came or went. */
+static void tell_uploads (core_t *core, chunk_t *chunk)
+{
+    chunk->held++;
+    uploads_chunk_changed (core, chunk);
+    chunk->held--;
+}
+
 /* Looks at JOB; it leaves the queue it is in, except when it has to wait its turn. */
 static enum started look (core_t *core, job_t *job)
 {
@@ -458,6 +466,7 @@ static enum started look (core_t *core, job_t *job)
     uint32_t live = chunk_live (core, chunk);
 
     if (live >= job->want && job->n_orders == 0) {
+        tell_uploads (core, chunk);
         free_job (core, job);
         return SETTLED;
     }
@@ -468,21 +477,14 @@ static enum started look (core_t *core, job_t *job)
     if (live == 0) {
         bool present = chunk_present (core, chunk) > 0;
 
-        if (!job->repair && !present) {
-            /* Only uploads wanted it: their clients send it again. */
-            chunk->held++;
-            uploads_chunk_changed (core, chunk);
-            chunk->held--;
-            free_job (core, job);
-            return SETTLED;
-        }
         if (present)
             wait_in (core, job, QUEUE_STUCK);
         else
             enqueue (core, job, QUEUE_LOST);
-        chunk->held++;
-        uploads_chunk_changed (core, chunk);
-        chunk->held--;
+        tell_uploads (core, chunk);
+        /* Where only uploads wanted it, their clients send it again. */
+        if (!job->repair && !present)
+            free_job (core, job);
         return SETTLED;
     }
     if (job->queue == QUEUE_RECHECK || job->queue != class_of (job, live)) {
@@ -553,7 +555,7 @@ void copier_chunk_changed (core_t *core, chunk_t *chunk, uint32_t worker)
         order_t *order = LIST_OF (node, order_t, in_job);
 
         node = node->next;
-        if (order->target == worker && chunk_on (chunk, worker)) {
+        if (order->target == worker && chunk_on (core, chunk, worker)) {
             count_progress (core, chunk->length);
             end_order (core, order);
         }

@@ -126,11 +126,12 @@ enum event_type {
     EVENT_SESSION_GONE, /* session.id: its connection is gone for good */
     EVENT_PLACE,        /* place */
     EVENT_COMMIT,       /* commit: may this Commit or Stage be proposed? */
-    EVENT_COMMITTED,    /* committed: applied (or refused at apply); its pins may go */
-    EVENT_UPLOAD_DONE,  /* upload: committed whole, or dropped */
-    EVENT_FETCH,        /* fetch */
-    EVENT_CANCEL,       /* cancel */
-    EVENT_VERIFY,       /* verify */
+    EVENT_COMMITTED, /* committed: applied (or refused at apply); its pins may go. After
+                        a refusal the client places the missing ones again */
+    EVENT_UPLOAD_DONE, /* upload: committed whole, or dropped */
+    EVENT_FETCH,       /* fetch */
+    EVENT_CANCEL,      /* cancel */
+    EVENT_VERIFY,      /* verify */
     /* of storage: answers to actions */
     EVENT_MARKS_FOUND,       /* marks */
     EVENT_LOCATIONS_APPLIED, /* applied */
@@ -406,7 +407,9 @@ typedef struct event {
 
 enum action_type {
     /* to storage; each is answered by one event with its token */
-    ACTION_LOOKUP_MARKS = 1, /* marks -> EVENT_MARKS_FOUND */
+    ACTION_LOOKUP_MARKS = 1, /* marks -> EVENT_MARKS_FOUND; the stores named are all
+                                that the worker has: copies in others, or in another
+                                incarnation, are gone */
     ACTION_LOCATIONS_APPLY,  /* apply -> EVENT_LOCATIONS_APPLIED */
     ACTION_LOOKUP_CHUNKS,    /* chunks -> EVENT_CHUNKS_FOUND */
     ACTION_LOOKUP_EXTENTS,   /* extents -> EVENT_EXTENTS_FOUND */
@@ -466,7 +469,8 @@ typedef struct action_lookup_extents {
     size_t n;
 } action_lookup_extents_t;
 
-/* Copies of a worker, in key order behind AFTER, with facts and all locations. */
+/* Copies of a worker, in key order behind AFTER, with facts and all locations. Worker
+ * 0: every chunk that has references, whether it has copies or not. */
 typedef struct action_scan {
     uint64_t token;
     uint32_t worker;

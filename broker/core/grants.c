@@ -221,8 +221,7 @@ void grants_flush (core_t *core)
     self->n_told = 0;
 }
 
-/* The client has to place it again; nothing is pinned until then. */
-static void give_up (core_t *core, pin_t *pin, int code)
+void grants_give_up (core_t *core, pin_t *pin, int code)
 {
     tell (core, pin, 0, code);
     uploads_unpin (core, pin);
@@ -250,7 +249,8 @@ static uint32_t waiting (core_t *core, grant_given_t *given)
     for (uint32_t i = 0; i < given->n; i++) {
         slot_t *slot = &given->slots[i];
 
-        if (slot->state == SLOT_WAITING && chunk_on (given->pin->chunk, slot->worker)) {
+        if (slot->state == SLOT_WAITING &&
+            chunk_on (core, given->pin->chunk, slot->worker)) {
             slot->state = SLOT_STORED;
             discharge (core, slot);
         }
@@ -273,7 +273,7 @@ void grants_look (core_t *core, pin_t *pin)
     if (pin->state == PIN_SENT && waiting (core, pin->grant) > 0)
         return;
     if (live == 0) {
-        give_up (core, pin, DFS_EAGAIN);
+        grants_give_up (core, pin, DFS_EAGAIN);
         return;
     }
     if (pin->state == PIN_SENT) {
@@ -378,7 +378,7 @@ static void refused_pin (core_t *core, pin_t *pin, const event_refused_t *event)
             given->slots[i].state != SLOT_WAITING)
             continue;
         if (i == 0 && sender_is_wrong (event->code)) {
-            give_up (core, pin, event->code);
+            grants_give_up (core, pin, event->code);
             return;
         }
         lose (core, given, i);

@@ -21,6 +21,9 @@ void grants_end (core_t *core, pin_t *pin);
 /* The copies of PIN's chunk changed. May free the pin. */
 void grants_look (core_t *core, pin_t *pin);
 
+/* The client has to place PIN's chunk again; frees the pin. */
+void grants_give_up (core_t *core, pin_t *pin, int code);
+
 void grants_refused (core_t *core, const event_refused_t *event);
 void grants_progress (core_t *core, const event_progress_t *event);
 void grants_timer (core_t *core, uint64_t id);

@@ -24,3 +24,10 @@ broker_libcore_la_SOURCES = \
 	broker/core/uploads.c broker/core/uploads.h \
 	broker/core/verify.c broker/core/verify.h
 broker_libcore_la_LIBADD = msgs/libmsgs.la
+
+UNIT_TESTS += t/sim/core_sim
+t_sim_core_sim_SOURCES = \
+	t/sim/core_sim.c \
+	t/sim/world.c t/sim/world.h t/sim/world_private.h \
+	t/sim/world_clients.c t/sim/world_storage.c t/sim/world_workers.c
+t_sim_core_sim_LDADD = broker/libcore.la $(CMOCKA_LIBS)

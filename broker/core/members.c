@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "broker/core/members.h"
 
+#include "broker/core/changes.h"
+#include "broker/core/scan.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -571,6 +574,23 @@ static void close_conn (core_t *core, uint32_t id, uint64_t conn)
     action->u.close.conn = conn;
 }
 
+/* A store that it had at its last hello is not there, or has lost its content. */
+static bool lost_store (const worker_t *worker, const event_hello_t *hello)
+{
+    for (size_t i = 0; i < worker->n_stores; i++) {
+        const core_store_t *old = &worker->stores[i].store;
+        size_t k = 0;
+
+        while (k < hello->n_stores &&
+               (memcmp (old->id, hello->stores[k].id, sizeof old->id) != 0 ||
+                old->incarnation != hello->stores[k].incarnation))
+            k++;
+        if (k == hello->n_stores)
+            return true;
+    }
+    return false;
+}
+
 void members_hello (core_t *core, const event_hello_t *hello)
 {
     members_t *self = core->members;
@@ -602,6 +622,11 @@ void members_hello (core_t *core, const event_hello_t *hello)
     }
     self->directory++;
     self->directory_changed = true;
+    if (lost_store (worker, hello)) {
+        worker->epoch++;
+        scan_all (core);
+        core_log (core, LOG_WARN, "worker_lost_store", "node=%s", worker->member.name);
+    }
     worker->n_stores = hello->n_stores;
     memset (worker->stores, 0, sizeof worker->stores);
     if (!worker->beaten)
@@ -664,6 +689,10 @@ void members_marks (core_t *core, const event_marks_t *marks)
     action->u.welcome.n = worker->n_stores;
     worker->welcomed = true;
     worker->heard = core->now;
+    /* Storage forgets what an earlier incarnation of an unknown store had. */
+    for (size_t i = 0; i < worker->n_stores; i++)
+        if (worker->stores[i].mark == 0)
+            changes_reset (core, worker, &worker->stores[i]);
     if (!worker_live (worker))
         set_state (core, worker, WORKER_UP);
 }

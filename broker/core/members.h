@@ -43,6 +43,7 @@ typedef struct worker {
     store_state_t stores[CORE_STORES];
     size_t n_stores;
     bool said_hello;
+    uint32_t epoch;   /* counts the times that a store of it went away */
     size_t place_pos; /* in the array of those that take new chunks, SIZE_MAX none */
 
     /* credit: bytes of its ingest window given out */

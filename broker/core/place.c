@@ -307,7 +307,7 @@ static bool try (core_t *core, pin_t *pin, session_t *session)
         .credit = credit_share (core, chunk->length, active),
         .lane = credit_lane (core, chunk->length),
         .taken = taken,
-        .n_taken = chunk_workers (chunk, taken, CORE_COPIES),
+        .n_taken = chunk_workers (core, chunk, taken, CORE_COPIES),
         .avoid = pin->avoid,
         .n_avoid = pin->n_avoid,
     };
@@ -552,7 +552,7 @@ bool place_found (core_t *core, const event_chunks_t *found)
 
         if (!pin || pin->request != request || pin->state != PIN_LOOKUP)
             continue;
-        chunks_merge (pin->chunk, facts);
+        chunks_merge (core, pin->chunk, facts);
         if (facts->refs > 0 && facts->length != pin->chunk->length)
             refuse (core, pin, DFS_EINVAL);
         else

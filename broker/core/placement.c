@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-#define SCAN_ALL 32 /* so many workers are all looked at; of more, as many at random   \
-                     */
+#define SCAN_ALL                                                                       \
+    32 /* so many workers are all looked at; of more, as many at random                \
+        */
 
 /* Best candidate so far: the fewer components shared with those that have a copy, the
  * better; equals by weighted lot. */

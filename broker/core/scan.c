@@ -97,7 +97,7 @@ static void look (core_t *core, const core_chunk_t *found)
         return;
     }
     chunk = chunks_get (core, &found->key, found->length);
-    chunks_merge (chunk, found);
+    chunks_merge (core, chunk, found);
     copier_want (core, chunk, found->replicas, COPY_REPAIR);
 }
 
@@ -174,14 +174,6 @@ static void ask_page (core_t *core)
 void scan_all (core_t *core)
 {
     core->scan->all_wanted = true;
-}
-
-void scan_worker_caught_up (core_t *core, const worker_t *worker, bool listed)
-{
-    (void)worker;
-    /* A listing may have taken copies away that nobody reported as gone. */
-    if (listed)
-        scan_all (core);
 }
 
 void scan_check (core_t *core, const copykey_t *key)

@@ -14,8 +14,6 @@ scan_t *scan_new (void);
 void scan_destroy (scan_t **self_p);
 
 void scan_worker_changed (core_t *core, const worker_t *worker, int before);
-/* WORKER's copies are known up to its hello; LISTED: it sent a full listing. */
-void scan_worker_caught_up (core_t *core, const worker_t *worker, bool listed);
 /* Every chunk with references, when enough is known. */
 void scan_all (core_t *core);
 /* This one, in a batch at the end of the step. */

@@ -369,15 +369,24 @@ void uploads_chunk_changed (core_t *core, chunk_t *chunk)
 void uploads_copy_stuck (core_t *core, chunk_t *chunk)
 {
     uint32_t live = chunk_live (core, chunk);
+    list_t *node;
 
-    for (list_t *node = chunk->pins.next; node != &chunk->pins; node = node->next) {
+    chunk->held++;
+    for (node = chunk->pins.next; node != &chunk->pins;) {
         pin_t *pin = LIST_OF (node, pin_t, in_chunk);
 
-        if (pin->state == PIN_MENDING && live < pin->promise &&
-            policy_enough (core, uploads_policy (core, pin), live))
+        node = node->next;
+        if (pin->state != PIN_MENDING || live >= pin->promise)
+            continue;
+        if (policy_enough (core, uploads_policy (core, pin), live)) {
             pin->promise = live;
+            grants_look (core, pin);
+        } else if (members_unsure (core) == 0) {
+            /* Nobody will come: the client hears so when it places it again. */
+            grants_give_up (core, pin, DFS_EAGAIN);
+        }
     }
-    uploads_chunk_changed (core, chunk);
+    chunk->held--;
 }
 
 void uploads_count (const core_t *core, uint64_t *uploads, uint64_t *pins)

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "t/sim/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/dfs_error.h"
+#include "t/sim/world_private.h"
+
+/* ---- time ---------------------------------------------------------------------------
+ */
+
+void world_fail (const world_t *self, const char *what, const char *file, int line)
+{
+    fprintf (stderr, "# %s:%d: %s (seed %llu, time %.3f s, event %llu)\n", file, line,
+             what, (unsigned long long)self->config.seed, (double)self->now / 1e9,
+             (unsigned long long)self->stats.events);
+    abort ();
+}
+
+void world_at (world_t *self, uint64_t when, world_f *fn, void *arg)
+{
+    size_t i;
+
+    if (self->n_later == self->cap_later) {
+        self->cap_later = self->cap_later ? self->cap_later * 2 : 256;
+        self->later = realloc (self->later, self->cap_later * sizeof *self->later);
+    }
+    i = self->n_later++;
+    while (i > 0 && self->later[(i - 1) / 2].when > when) {
+        self->later[i] = self->later[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    self->later[i] = (later_t){when, ++self->serial, fn, arg};
+}
+
+static bool before (const later_t *a, const later_t *b)
+{
+    return a->when != b->when ? a->when < b->when : a->serial < b->serial;
+}
+
+static later_t pop (world_t *self)
+{
+    later_t top = self->later[0];
+    later_t last = self->later[--self->n_later];
+    size_t i = 0;
+
+    for (;;) {
+        size_t child = 2 * i + 1;
+
+        if (child >= self->n_later)
+            break;
+        if (child + 1 < self->n_later &&
+            before (&self->later[child + 1], &self->later[child]))
+            child++;
+        if (!before (&self->later[child], &last))
+            break;
+        self->later[i] = self->later[child];
+        i = child;
+    }
+    if (self->n_later > 0)
+        self->later[i] = last;
+    return top;
+}
+
+/* A delay around MEAN. */
+uint64_t world_delay (world_t *self, uint64_t mean)
+{
+    return mean / 2 + rng_below (&self->rng, mean + 1);
+}
+
+/* ---- the core -----------------------------------------------------------------------
+ */
+
+static void mix (world_t *self, uint64_t value)
+{
+    self->stats.trace = (self->stats.trace ^ value) * 0x100000001b3ULL;
+    self->stats.trace ^= self->stats.trace >> 29;
+}
+
+static void check_windows (world_t *self)
+{
+    core_worker_status_t status[WORLD_WORKERS];
+    uint64_t window = self->config.window ? self->config.window : 96 * MIB;
+    size_t n = core_workers (self->core, status, WORLD_WORKERS);
+
+    for (size_t i = 0; i < n; i++) {
+        if (status[i].granted > self->stats.most_granted)
+            self->stats.most_granted = status[i].granted;
+        CHECK (self, status[i].granted <= window);
+    }
+}
+
+void world_feed (world_t *self, event_t *event)
+{
+    event->now = self->now;
+    event->log_time = 1000 * SEC + self->now;
+    event->log_index = self->log_index;
+    self->stats.events++;
+    core_step (self->core, event, self->actions);
+    for (size_t i = 0; i < actions_count (self->actions); i++) {
+        const action_t *action = actions_at (self->actions, i);
+
+        mix (self, self->now ^ (uint64_t)action->type << 56);
+        if (action->type == ACTION_PLACED)
+            for (size_t k = 0; k < action->u.placed.n; k++)
+                mix (self, action->u.placed.items[k].grant.targets[0] +
+                               action->u.placed.items[k].credit);
+        if (!world_storage_action (self, action) && !world_worker_action (self, action))
+            world_client_action (self, action);
+    }
+    actions_reset (self->actions);
+    check_windows (self);
+}
+
+void world_run (world_t *self, uint64_t until)
+{
+    for (;;) {
+        uint64_t wake = core_wake (self->core);
+        uint64_t next = self->n_later > 0 ? self->later[0].when : UINT64_MAX;
+
+        if (wake < self->now)
+            wake = self->now;
+        if (wake < next && wake <= until) {
+            event_t event = {.type = EVENT_TICK};
+
+            self->now = wake;
+            world_feed (self, &event);
+            continue;
+        }
+        if (next > until)
+            break;
+        later_t later = pop (self);
+
+        if (later.when > self->now)
+            self->now = later.when;
+        later.fn (self, later.arg);
+        free (later.arg);
+    }
+    self->now = until;
+}
+
+void world_finish (world_t *self, uint64_t limit)
+{
+    while (!world_clients_done (self)) {
+        CHECK (self, self->now < limit);
+        world_run (self, self->now + 50 * MS);
+    }
+}
+
+uint64_t world_now (const world_t *self)
+{
+    return self->now;
+}
+
+rng_t *world_rng (world_t *self)
+{
+    return &self->rng;
+}
+
+core_t *world_core (world_t *self)
+{
+    return self->core;
+}
+
+const world_stats_t *world_stats (const world_t *self)
+{
+    return &self->stats;
+}
+
+/* ---- making -------------------------------------------------------------------------
+ */
+
+static void add_members (world_t *self)
+{
+    event_t event = {.type = EVENT_POLICY};
+
+    event.u.policy =
+        (core_policy_t){1, self->config.replicas, self->config.min_replicas};
+    world_feed (self, &event);
+    event = (event_t){.type = EVENT_ROLE, .u.role = {true, 1, 1}};
+    world_feed (self, &event);
+    for (size_t i = 0; i < self->config.workers; i++) {
+        core_member_t *member = &event.u.member;
+
+        memset (&event, 0, sizeof event);
+        event.type = EVENT_MEMBER;
+        member->id = (uint32_t)i + 1;
+        snprintf (member->name, sizeof member->name, "w%zu", i + 1);
+        snprintf (member->host, sizeof member->host, "10.0.0.%zu", i + 1);
+        member->port = 7000;
+        if (self->config.racks > 0)
+            snprintf (member->location, sizeof member->location, "dc/r%zu/h%zu",
+                      i % self->config.racks, i);
+        else
+            snprintf (member->location, sizeof member->location, "local/w%zu", i);
+        world_feed (self, &event);
+    }
+}
+
+world_t *world_new (const world_config_t *config)
+{
+    world_t *self = calloc (1, sizeof *self);
+    core_config_t core = {.seed = config->seed, .ingest_window = config->window};
+
+    self->config = *config;
+    rng_seed (&self->rng, config->seed * 7919 + 1);
+    self->core = core_new (&core);
+    self->actions = actions_new ();
+    self->log_index = 10;
+    self->n_chunks = config->clients * config->chunks;
+    self->chunks = calloc (self->n_chunks + 1, sizeof *self->chunks);
+    for (size_t i = 0; i < self->n_chunks; i++)
+        self->chunks[i].length =
+            config->length > 0 ? config->length : 1 + rng_below (&self->rng, 4 * MIB);
+    add_members (self);
+    world_workers_start (self);
+    world_clients_start (self);
+    return self;
+}
+
+void world_destroy (world_t **self_p)
+{
+    world_t *self = *self_p;
+
+    if (!self)
+        return;
+    while (self->n_later > 0)
+        free (pop (self).arg);
+    free (self->later);
+    for (size_t i = 0; i < WORLD_WORKERS; i++)
+        free (self->workers[i].changes);
+    world_clients_free (self);
+    free (self->chunks);
+    actions_destroy (&self->actions);
+    core_destroy (&self->core);
+    free (self);
+    *self_p = NULL;
+}
+
+/* ---- asserting ----------------------------------------------------------------------
+ */
+
+void world_assert_idle (world_t *self)
+{
+    core_worker_status_t status[WORLD_WORKERS];
+    core_status_t core;
+    size_t n = core_workers (self->core, status, WORLD_WORKERS);
+
+    core_status (self->core, &core);
+    CHECK (self, core.grants == 0);
+    CHECK (self, core.parked == 0);
+    CHECK (self, core.repair_active == 0);
+    for (size_t i = 0; i < n; i++)
+        CHECK (self, status[i].granted == 0);
+}
+
+bool world_has_copies (world_t *self, size_t copies)
+{
+    for (size_t i = 0; i < self->n_chunks; i++) {
+        size_t n = 0;
+
+        if (self->chunks[i].refs == 0)
+            continue;
+        for (size_t w = 0; w < self->config.workers; w++)
+            if (self->workers[w].up)
+                n += self->chunks[i].stored[w];
+        if (n < copies)
+            return false;
+    }
+    return true;
+}
+
+void world_assert_copies (world_t *self, size_t copies)
+{
+    CHECK (self, world_has_copies (self, copies));
+}
+
+copykey_t world_key (size_t chunk)
+{
+    copykey_t key = {0};
+    uint64_t id = chunk + 1;
+    uint64_t hash = (id ^ id << 29) * 0x9e3779b97f4a7c15ULL;
+
+    for (int i = 0; i < 8; i++) {
+        key.digest[i] = (uint8_t)(hash >> (8 * i));
+        key.digest[8 + i] = (uint8_t)(id >> (8 * i));
+    }
+    return key;
+}
+
+size_t world_chunk (const world_t *self, const copykey_t *key)
+{
+    uint64_t id = 0;
+
+    for (int i = 7; i >= 0; i--)
+        id = id << 8 | key->digest[8 + i];
+    CHECK (self, id > 0 && id <= self->n_chunks);
+    return (size_t)id - 1;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* A cluster on virtual time around the real core: fake workers, storage and clients,
+ * one seed for everything. The invariants are asserted at each step; world_report names
+ * the seed when one fails. One thread. */
+#ifndef T_SIM_WORLD_H
+#define T_SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/core/core.h"
+#include "common/rng.h"
+#include "common/units.h"
+
+#define WORLD_WORKERS 64
+#define WORLD_CLIENTS 128
+
+typedef struct world world_t;
+
+typedef struct world_config {
+    uint64_t seed;
+    size_t workers;
+    size_t racks; /* 0: every worker is a domain of its own */
+    size_t clients;
+    size_t chunks;   /* of each client */
+    uint64_t length; /* of a chunk; 0: random, up to 4 MiB */
+    uint32_t replicas;
+    uint32_t min_replicas;
+    uint32_t shared;   /* percent of chunks that several clients send */
+    uint32_t lost;     /* per mille of arriving chunks that vanish */
+    uint32_t refused;  /* per mille that are refused */
+    uint64_t capacity; /* of a worker; 0: plenty */
+    uint64_t window;   /* ingest window; 0: the core's default */
+    bool fetch;        /* clients read back what they committed */
+    uint64_t think;    /* longest time until a client starts; 0: 100 ms */
+} world_config_t;
+
+enum world_down {
+    DOWN_KILLED,  /* connection closed, probes refused */
+    DOWN_FROZEN,  /* says nothing, its port answers probes */
+    DOWN_CUT_OFF, /* says nothing, probes get no answer */
+};
+
+enum world_back {
+    BACK_WHOLE,   /* with its data and its changes */
+    BACK_TRIMMED, /* with its data; sends a listing */
+    BACK_EMPTY,   /* with a new disk */
+};
+
+world_t *world_new (const world_config_t *config);
+void world_destroy (world_t **self_p);
+
+/* Runs until UNTIL (ns since the start). */
+void world_run (world_t *self, uint64_t until);
+/* Runs until every client that has not vanished is done; asserts that this happens
+ * before LIMIT. */
+void world_finish (world_t *self, uint64_t limit);
+uint64_t world_now (const world_t *self);
+rng_t *world_rng (world_t *self);
+core_t *world_core (world_t *self);
+
+void world_down (world_t *self, size_t worker, enum world_down how);
+void world_up (world_t *self, size_t worker, enum world_back how);
+void world_full (world_t *self, size_t worker, bool full);
+void world_vanish (world_t *self, size_t client);
+
+/* Nothing is held any more: no grant, no parked item, no credit. */
+void world_assert_idle (world_t *self);
+/* Every committed chunk has COPIES copies on workers that are up. */
+void world_assert_copies (world_t *self, size_t copies);
+/* As the above, without asserting. */
+bool world_has_copies (world_t *self, size_t copies);
+
+typedef struct world_stats {
+    uint64_t events;
+    uint64_t trace; /* hash of all actions */
+    uint64_t placed;
+    uint64_t durable;
+    uint64_t again;    /* Durables with a code */
+    uint64_t refusals; /* Placed with a code */
+    uint64_t missing;  /* commits refused */
+    uint64_t committed;
+    uint64_t fewer; /* grants with fewer targets than replicas */
+    uint64_t replicated;
+    uint64_t fetched;
+    uint64_t refetched;
+    uint64_t fetch_lost; /* answers DFS_ELOST */
+    uint64_t most_granted;
+    int last_refusal;
+} world_stats_t;
+const world_stats_t *world_stats (const world_t *self);
+
+#endif
