@@ -155,7 +155,7 @@ void rig_spawn (rig_t *self)
     posix_spawn_file_actions_t actions;
     const char *build = getenv ("builddir");
 
-    snprintf (program, sizeof program, "%s/dfs-broker", build ? build : ".");
+    snprintf (program, sizeof program, "%s/broker/dfs-broker", build ? build : ".");
     snprintf (log, sizeof log, "%s/log", self->dir);
     posix_spawn_file_actions_init (&actions);
     posix_spawn_file_actions_addopen (&actions, 2, log, O_WRONLY | O_CREAT | O_APPEND,
