@@ -186,6 +186,7 @@ static bool do_mail (storage_t *self, mail_t *mail)
 {
     switch (mail->kind) {
     case MAIL_STOP:
+        mail_free (mail);
         return false;
     case MAIL_ENTRIES:
         apply (self, (mail_entries_t *)mail);
@@ -298,8 +299,10 @@ static void *reader_main (void *arg)
         mail_t *mail = mailbox_wait (self->reader_in, -1);
         if (mail == NULL)
             continue;
-        if (mail->kind == MAIL_STOP)
+        if (mail->kind == MAIL_STOP) {
+            mail_free (mail);
             return NULL;
+        }
         job_t *job = (job_t *)mail;
         Dfs__Listing *listing = NULL;
         dfs_error_t err;

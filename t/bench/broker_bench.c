@@ -15,6 +15,7 @@
 
 static void *sock;
 static arena_t *arena;
+static uint64_t *times; /* ns: when request i was sent, then how long it took */
 
 static void die (const char *what)
 {
@@ -109,19 +110,46 @@ static void ask_mkdir (uint64_t i, uint64_t done)
     send_env (&env, i);
 }
 
+static void took (uint64_t i, uint64_t now)
+{
+    times[i - 1] = now - times[i - 1];
+}
+
 static uint64_t count_of (const Dfs__Envelope *env, const char *kind)
 {
+    uint64_t now = clock_mono ();
+
     if (env->status)
         die (env->status->text ? env->status->text : "refused");
-    if (kind[0] == 's')
+    if (kind[0] == 's') {
+        took (env->seq, now);
         return env->body_case == DFS__ENVELOPE__BODY_STAT_REPLY;
+    }
     if (env->body_case != DFS__ENVELOPE__BODY_CHANGED)
         return 0;
     for (size_t i = 0; i < env->changed->n_results; i++) {
         if (env->changed->results[i]->result->code < 0)
             die (env->changed->results[i]->result->text);
+        took (env->changed->results[i]->request, now);
     }
     return env->changed->n_results;
+}
+
+static int by_size (const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void report (const char *kind, uint64_t count, uint64_t depth, bool secure,
+                    uint64_t ns)
+{
+    qsort (times, count, sizeof *times, by_size);
+    printf ("%s depth=%llu security=%s %.0f/s p50=%.0fus p99=%.0fus max=%.0fus\n", kind,
+            (unsigned long long)depth, secure ? "curve" : "none",
+            (double)count * 1e9 / (double)ns, (double)times[count / 2] / 1e3,
+            (double)times[count * 99 / 100] / 1e3, (double)times[count - 1] / 1e3);
 }
 
 int main (int argc, char **argv)
@@ -150,9 +178,13 @@ int main (int argc, char **argv)
         sock_connect (sock, &id, "127.0.0.1", port, broker.public_key, &err) < 0)
         die (err.text);
     hello (cluster);
+    times = calloc (count + 1, sizeof *times);
+    if (!times || count == 0)
+        die ("COUNT");
     uint64_t start = clock_mono (), sent = 0, done = 0;
     while (done < count) {
         for (; sent < count && sent - done < depth; sent++) {
+            times[sent] = clock_mono ();
             if (argv[2][0] == 's')
                 ask_stat (sent + 1);
             else
@@ -163,10 +195,8 @@ int main (int argc, char **argv)
             die ("no answer");
         done += count_of (env, argv[2]);
     }
-    double seconds = (double)(clock_mono () - start) / 1e9;
-    printf ("%s depth=%llu security=%s %.0f/s (%.1f us each)\n", argv[2],
-            (unsigned long long)depth, cluster->secure ? "curve" : "none",
-            (double)count / seconds, seconds * 1e6 / (double)count);
+    report (argv[2], count, depth, cluster->secure, clock_mono () - start);
+    free (times);
     sock_close (&sock);
     zmq_ctx_term (ctx);
     arena_destroy (&arena);

@@ -265,9 +265,12 @@ static void start_rules (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (names_plain), cmocka_unit_test (names_curve),
-        cmocka_unit_test (hello_rules), cmocka_unit_test (kill_keeps),
-        cmocka_unit_test (garbage),     cmocka_unit_test (start_rules),
+        cmocka_unit_test_teardown (names_plain, rig_cleanup),
+        cmocka_unit_test_teardown (names_curve, rig_cleanup),
+        cmocka_unit_test_teardown (hello_rules, rig_cleanup),
+        cmocka_unit_test_teardown (kill_keeps, rig_cleanup),
+        cmocka_unit_test_teardown (garbage, rig_cleanup),
+        cmocka_unit_test_teardown (start_rules, rig_cleanup),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);

@@ -28,6 +28,8 @@
 
 extern char **environ;
 
+static rig_t *current; /* of the running test */
+
 static void nap (void)
 {
     nanosleep (&(struct timespec){.tv_nsec = 5000000}, NULL);
@@ -94,6 +96,7 @@ rig_t *rig_new (bool secure, unsigned workers, unsigned replicas)
     dfs_error_t err;
 
     assert_non_null (self);
+    current = self;
     self->secure = secure;
     snprintf (self->dir, sizeof self->dir, "%s/dfs-broker-XXXXXX",
               getenv ("TMPDIR") ? getenv ("TMPDIR") : "/tmp");
@@ -145,7 +148,20 @@ void rig_destroy (rig_t **self_p)
     snprintf (command, sizeof command, "rm -rf '%s'", self->dir);
     assert_int_equal (system (command), 0);
     free (self);
+    current = NULL;
     *self_p = NULL;
+}
+
+/* Sockets of the failed test may still be open: its ZeroMQ context stays. */
+int rig_cleanup (void **state)
+{
+    (void)state;
+    if (current && current->pid) {
+        kill (current->pid, SIGKILL);
+        waitpid (current->pid, NULL, 0);
+    }
+    current = NULL;
+    return 0;
 }
 
 void rig_spawn (rig_t *self)

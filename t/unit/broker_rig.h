@@ -30,6 +30,8 @@ typedef struct rig {
 rig_t *rig_new (bool secure, unsigned workers, unsigned replicas);
 /* Kills what runs, removes everything. */
 void rig_destroy (rig_t **self_p);
+/* For a test's teardown: ends what a failed test left running. */
+int rig_cleanup (void **state);
 /* Adds a worker's section and key, as dfs-cluster add-worker does. */
 void rig_add_worker (rig_t *self, const char *name);
 /* Spawns the broker; stderr goes to DIR/log. rig_start waits until it is ready. */

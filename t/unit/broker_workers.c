@@ -330,10 +330,10 @@ static void added (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (registration),
-        cmocka_unit_test (changes),
-        cmocka_unit_test (relay),
-        cmocka_unit_test (added),
+        cmocka_unit_test_teardown (registration, rig_cleanup),
+        cmocka_unit_test_teardown (changes, rig_cleanup),
+        cmocka_unit_test_teardown (relay, rig_cleanup),
+        cmocka_unit_test_teardown (added, rig_cleanup),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
