@@ -103,6 +103,12 @@ int locations_mark (locations_t *self, uint32_t worker, const uint8_t store[16],
     return disk && disk->incarnation == incarnation;
 }
 
+int locations_keep (locations_t *self, uint32_t worker, const locations_store_t *stores,
+                    size_t n, dfs_error_t *err)
+{
+    return disks_forget (self, worker, stores, n, err);
+}
+
 int locations_change (locations_t *self, uint32_t worker, const uint8_t store[16],
                       uint64_t incarnation, uint64_t seq, int kind,
                       const copykey_t *key, uint64_t birth, uint64_t length,
@@ -331,7 +337,7 @@ void locations_count (locations_t *self, uint32_t worker, uint64_t *copies,
 
 int locations_forget (locations_t *self, uint32_t worker, size_t max, dfs_error_t *err)
 {
-    int rc = disks_forget (self, worker, err);
+    int rc = disks_forget (self, worker, NULL, 0, err);
     if (rc == 0)
         rc = disks_clear (self, max, err);
     return rc < 0 ? rc : disks_buried (self, worker);

@@ -31,6 +31,15 @@ void locations_close (locations_t **self_p);
 /* What is known of a store: 1 and sequence applied, or 0. */
 int locations_mark (locations_t *self, uint32_t worker, const uint8_t store[16],
                     uint64_t incarnation, uint64_t *seq);
+typedef struct locations_store {
+    uint8_t id[16];
+    uint64_t incarnation;
+} locations_store_t;
+
+/* WORKER has these N stores and no others: copies in others, or in another incarnation,
+ * are gone. */
+int locations_keep (locations_t *self, uint32_t worker, const locations_store_t *stores,
+                    size_t n, dfs_error_t *err);
 /* One change; SEQ must be mark + 1 (DFS_ESTALE otherwise: nothing changes). KIND as in
  * control.proto. A store of another incarnation starts from nothing. */
 int locations_change (locations_t *self, uint32_t worker, const uint8_t store[16],

@@ -79,11 +79,21 @@ static void key_disk (const disk_t *disk, uint8_t key[20])
     memcpy (key + 4, disk->store, 16);
 }
 
-int disks_forget (locations_t *self, uint32_t worker, dfs_error_t *err)
+static bool named (const disk_t *disk, const locations_store_t *stores, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (disk->incarnation == stores[i].incarnation &&
+            memcmp (disk->store, stores[i].id, sizeof stores[i].id) == 0)
+            return true;
+    return false;
+}
+
+int disks_forget (locations_t *self, uint32_t worker, const locations_store_t *except,
+                  size_t n, dfs_error_t *err)
 {
     for (size_t i = 0; i < self->n_disks;) {
         disk_t *d = &self->disks[i];
-        if (d->worker != worker) {
+        if (d->worker != worker || named (d, except, n)) {
             i++;
             continue;
         }

@@ -55,7 +55,9 @@ int disks_renew (locations_t *self, disk_t **disk, uint32_t worker,
                  const uint8_t store[16], uint64_t incarnation, dfs_error_t *err);
 /* NUMBER's records are dead from now on. */
 int disks_bury (locations_t *self, uint32_t number, uint32_t worker, dfs_error_t *err);
-int disks_forget (locations_t *self, uint32_t worker, dfs_error_t *err);
+/* Buries the stores of WORKER, except for the N named. */
+int disks_forget (locations_t *self, uint32_t worker, const locations_store_t *except,
+                  size_t n, dfs_error_t *err);
 /* 1 while there are dead records of WORKER. */
 int disks_buried (const locations_t *self, uint32_t worker);
 /* Removes at most MAX dead records. */
