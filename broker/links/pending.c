@@ -385,21 +385,18 @@ void pending_flush (links_t *links)
 
 /* --- on the way back --- */
 
-/* Pins of what is now referred to may go; so may an upload that ended. */
+/* It is decided: pins of its chunks may go, and so may an upload that ended. */
 static void tell_core (links_t *links, const change_t *change,
                        const Dfs__OpResult *result)
 {
-    int code = result->has_code ? result->code : DFS_OK;
-
     if (change->n_keys) {
         event_t event = {.type = EVENT_COMMITTED,
                          .u.committed = {.session = change->session,
                                          .keys = change->keys,
                                          .n = change->n_keys}};
-        if (code == DFS_OK)
-            links_step (links, &event);
+        links_step (links, &event);
     }
-    if (change->upload && code == DFS_OK) {
+    if (change->upload && (!result->has_code || result->code == DFS_OK)) {
         event_t event = {
             .type = EVENT_UPLOAD_DONE,
             .u.upload = {.session = change->session, .upload = change->upload}};

@@ -50,17 +50,25 @@ int lookup_chunk (tables_t *tables, const copykey_t *key, core_chunk_t *out,
     return DFS_OK;
 }
 
+/* The stores named are all that the worker has: what others held is gone. */
 static void find_marks (tables_t *tables, mail_core_t *mail)
 {
     const action_lookup_marks_t *ask = &mail->ask.u.marks;
     core_mark_t *marks = need (mail->arena, ask->n * sizeof *marks);
+    locations_store_t *stores = need (mail->arena, ask->n * sizeof *stores);
+    dfs_error_t err;
 
     for (size_t i = 0; i < ask->n; i++) {
-        const core_store_t *store = &ask->stores[i];
-        memcpy (marks[i].id, store->id, sizeof marks[i].id);
-        marks[i].incarnation = store->incarnation;
-        if (locations_mark (tables->locations, ask->worker, store->id,
-                            store->incarnation, &marks[i].seq) != 1)
+        memcpy (stores[i].id, ask->stores[i].id, sizeof stores[i].id);
+        stores[i].incarnation = ask->stores[i].incarnation;
+    }
+    if (locations_keep (tables->locations, ask->worker, stores, ask->n, &err) < 0)
+        log_error ("locations_broken", "worker=%u err=\"%s\"", ask->worker, err.text);
+    for (size_t i = 0; i < ask->n; i++) {
+        memcpy (marks[i].id, stores[i].id, sizeof marks[i].id);
+        marks[i].incarnation = stores[i].incarnation;
+        if (locations_mark (tables->locations, ask->worker, stores[i].id,
+                            stores[i].incarnation, &marks[i].seq) != 1)
             marks[i].seq = 0;
     }
     mail->answer.type = EVENT_MARKS_FOUND;
@@ -211,6 +219,49 @@ static void find_extents (tables_t *tables, mail_core_t *mail)
     answer->n = ask->n;
 }
 
+void lookup_referenced (namespace_reader_t *reader, mail_core_t *mail)
+{
+    const action_scan_t *ask = &mail->ask.u.scan;
+    event_scanned_t *answer = &mail->answer.u.scanned;
+    size_t max = ask->max < SCAN_MAX ? ask->max : SCAN_MAX;
+    chunk_row_t *rows = need (mail->arena, max * sizeof *rows);
+    core_chunk_t *chunks = need (mail->arena, max * sizeof *chunks);
+    dfs_error_t err;
+
+    mail->answer.type = EVENT_SCANNED;
+    answer->token = ask->token;
+    int n = namespace_chunks (reader, ask->from_start ? NULL : &ask->after, rows, max,
+                              &err);
+    if (n < 0) {
+        log_error ("scan_failed", "err=\"%s\"", err.text);
+        answer->code = n;
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        chunks[i].key = rows[i].key;
+    mail->listed = chunks;
+    answer->n = (size_t)n;
+    answer->more = answer->n == max;
+}
+
+/* What the reader thread listed, with what is known of it now. */
+static void complete_scan (tables_t *tables, mail_core_t *mail)
+{
+    event_scanned_t *answer = &mail->answer.u.scanned;
+    dfs_error_t err;
+
+    for (size_t i = 0; i < answer->n; i++) {
+        copykey_t key = mail->listed[i].key;
+        answer->code = lookup_chunk (tables, &key, &mail->listed[i], &err);
+        if (answer->code < 0) {
+            log_error ("scan_failed", "err=\"%s\"", err.text);
+            answer->n = 0;
+            return;
+        }
+    }
+    answer->chunks = mail->listed;
+}
+
 static void scan_worker (tables_t *tables, mail_core_t *mail)
 {
     const action_scan_t *ask = &mail->ask.u.scan;
@@ -255,7 +306,10 @@ void lookup_core (tables_t *tables, mail_core_t *mail)
         find_extents (tables, mail);
         break;
     case ACTION_SCAN_WORKER:
-        scan_worker (tables, mail);
+        if (mail->ask.u.scan.worker == 0)
+            complete_scan (tables, mail);
+        else
+            scan_worker (tables, mail);
         break;
     default:
         assert (!"not for storage");

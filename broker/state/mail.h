@@ -91,9 +91,11 @@ typedef struct job {
 
 typedef struct mail_core {
     mail_t head;
-    arena_t *arena; /* holds what both point to */
-    action_t ask;   /* ACTION_LOOKUP_MARKS … ACTION_SCAN_WORKER */
-    event_t answer; /* type and u; the times are the reactor's */
+    arena_t *arena;       /* holds what both point to */
+    action_t ask;         /* ACTION_LOOKUP_MARKS … ACTION_SCAN_WORKER */
+    event_t answer;       /* type and u; the times are the reactor's */
+    core_chunk_t *listed; /* a scan of all chunks: what the reader found */
+    bool read;            /* it has been at the reader */
 } mail_core_t;
 
 /* --- members, users and the default policy, whole --- */

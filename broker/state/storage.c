@@ -157,9 +157,18 @@ static void do_job (storage_t *self, job_t *job)
     mailbox_push (self->config.out, job);
 }
 
+/* A scan of all chunks goes by the reader thread, which lists them, and comes back for
+ * their copies. */
 static void do_core (storage_t *self, mail_core_t *mail)
 {
-    if (mail->ask.type == ACTION_LOCATIONS_APPLY && self->locations_since == 0)
+    if (mail->ask.type == ACTION_SCAN_WORKER && mail->ask.u.scan.worker == 0 &&
+        !mail->read) {
+        mailbox_push (self->reader_in, mail);
+        return;
+    }
+    if ((mail->ask.type == ACTION_LOCATIONS_APPLY ||
+         mail->ask.type == ACTION_LOOKUP_MARKS) &&
+        self->locations_since == 0)
         self->locations_since = clock_mono ();
     lookup_core (&self->tables, mail);
     mailbox_push (self->config.out, mail);
@@ -291,6 +300,21 @@ static void *storage_main (void *arg)
     return NULL;
 }
 
+static void read_listing (storage_t *self, job_t *job)
+{
+    Dfs__Listing *listing = NULL;
+    dfs_error_t err;
+
+    int code = namespace_list (self->reader, job->env->list, job->out, &listing, &err);
+    if (code < 0)
+        job_refuse (job, code, err.text);
+    else {
+        job->answer.body_case = DFS__ENVELOPE__BODY_LISTING;
+        job->answer.listing = listing;
+    }
+    mailbox_push (self->config.out, job);
+}
+
 static void *reader_main (void *arg)
 {
     storage_t *self = arg;
@@ -303,19 +327,14 @@ static void *reader_main (void *arg)
             mail_free (mail);
             return NULL;
         }
-        job_t *job = (job_t *)mail;
-        Dfs__Listing *listing = NULL;
-        dfs_error_t err;
-
-        int code =
-            namespace_list (self->reader, job->env->list, job->out, &listing, &err);
-        if (code < 0)
-            job_refuse (job, code, err.text);
-        else {
-            job->answer.body_case = DFS__ENVELOPE__BODY_LISTING;
-            job->answer.listing = listing;
+        if (mail->kind == MAIL_JOB) {
+            read_listing (self, (job_t *)mail);
+            continue;
         }
-        mailbox_push (self->config.out, job);
+        mail_core_t *scan = (mail_core_t *)mail;
+        lookup_referenced (self->reader, scan);
+        scan->read = true;
+        mailbox_push (self->in, scan);
     }
 }
 

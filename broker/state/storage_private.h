@@ -16,6 +16,8 @@ typedef struct tables {
 void lookup_job (tables_t *tables, job_t *job);
 /* Answers what the core asks; the answer may be a failure, never nothing. */
 void lookup_core (tables_t *tables, mail_core_t *mail);
+/* First half of a scan of all chunks: the keys, on the reader thread. */
+void lookup_referenced (namespace_reader_t *reader, mail_core_t *mail);
 /* Facts and copies of one chunk; OUT->key is KEY in any case. */
 int lookup_chunk (tables_t *tables, const copykey_t *key, core_chunk_t *out,
                   dfs_error_t *err);
