@@ -146,17 +146,27 @@ int verb_ls (int argc, char **argv)
     return n ? run (&lister, argv + optind, n) : run (&lister, nothing, 1);
 }
 
+/* A pattern is matched with names, so it has no '/': what begins with one is a
+ * directory, on either side of it. */
+static void take_pattern (char **operands, int n, const char **pattern)
+{
+    int at = 0;
+    while (at < n - 1 && operands[at][0] == '/')
+        at++;
+    *pattern = operands[at];
+    memmove (&operands[at], &operands[at + 1], (size_t)(n - 1 - at) * sizeof *operands);
+}
+
 int verb_find (int argc, char **argv)
 {
     static char root[] = "/";
     char *nothing[] = {root};
     lister_t lister = {.whole_paths = true, .options = {.recursive = true}};
-    int key;
-    while ((key = tool_next (argc, argv, NULL)) != -1)
+    while (tool_next (argc, argv, NULL) != -1)
         lister.details = true;
     tool_operands (argc, 1, INT32_MAX);
-    lister.options.pattern = argv[optind++];
-    lister.options.brief = !lister.details && !tool_common.json;
     int n = argc - optind;
-    return n ? run (&lister, argv + optind, n) : run (&lister, nothing, 1);
+    take_pattern (argv + optind, n, &lister.options.pattern);
+    lister.options.brief = !lister.details && !tool_common.json;
+    return n > 1 ? run (&lister, argv + optind, n - 1) : run (&lister, nothing, 1);
 }

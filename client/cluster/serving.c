@@ -11,7 +11,8 @@
 #include "lifecycle.h"
 #include "process.h"
 
-#define POLL_MS 30
+#define POLL_MS   30
+#define RETURN_MS 5000 /* that a running worker has to find its new broker */
 
 static bool broker_runs (const nodes_t *nodes)
 {
@@ -42,10 +43,26 @@ static bool is_settled (const char *state)
            strcmp (state, "removed") == 0;
 }
 
-/* One question. Returns the first started worker that is not up, NULL when all are; its
- * state goes to STATE. */
-static const node_t *first_missing (dfs_t *dfs, nodes_t *nodes, char *state, size_t cap,
-                                    dfs_error_t *err)
+static bool is_worker (const node_t *node)
+{
+    return strcmp (node->role, "worker") == 0;
+}
+
+/* A worker that ran before its broker was started: it comes back by itself. */
+static bool is_returning (const nodes_t *nodes, const node_t *node)
+{
+    process_t p;
+    if (!is_worker (node) || node->child || !node->local ||
+        !process_find (nodes->cluster, node, &p))
+        return false;
+    process_close (&p);
+    return p.ready;
+}
+
+/* One question. Returns the first worker that we wait for and that is not up, NULL when
+ * all are; its state goes to STATE. */
+static const node_t *first_missing (dfs_t *dfs, nodes_t *nodes, bool returning,
+                                    char *state, size_t cap, dfs_error_t *err)
 {
     dfs_status_t status;
     const node_t *missing = NULL;
@@ -53,7 +70,8 @@ static const node_t *first_missing (dfs_t *dfs, nodes_t *nodes, char *state, siz
     int rc = dfs_status (dfs, &status, err);
     for (size_t i = 0; i < nodes->n && !missing; i++) {
         const node_t *node = &nodes->all[i];
-        if (!node->child || strcmp (node->role, "worker"))
+        if (!(node->child && is_worker (node)) &&
+            !(returning && is_returning (nodes, node)))
             continue;
         const char *now = rc < 0 ? err->text : state_of (&status, node->config->name);
         if (rc < 0 || !is_settled (now)) {
@@ -72,13 +90,36 @@ static uint32_t rest_ms (uint64_t deadline)
     return now >= deadline ? 1 : (uint32_t)((deadline - now) / MS) + 1;
 }
 
+static int wait_all (dfs_t *dfs, nodes_t *nodes, bool broker_started, uint64_t deadline)
+{
+    uint64_t patience = clock_mono () + RETURN_MS * MS;
+    int status = 0;
+    for (;;) {
+        char state[512] = "";
+        dfs_error_t err = {0};
+        bool returning = broker_started && clock_mono () < patience;
+        const node_t *missing =
+            first_missing (dfs, nodes, returning, state, sizeof state, &err);
+        for (size_t i = 0; i < nodes->n; i++)
+            tool_worst (&status,
+                        lifecycle_check_child (nodes->cluster, &nodes->all[i]));
+        if (!missing || status)
+            return status;
+        if (clock_mono () > deadline) {
+            tool_error (missing->config->name, "is not up in time: %s", state);
+            return dfs_error_status (DFS_ETIMEOUT);
+        }
+        process_pause (POLL_MS);
+    }
+}
+
 int serving_wait (nodes_t *nodes, uint64_t deadline)
 {
-    size_t started = 0;
-    int status = 0;
+    bool broker_started = false;
     for (size_t i = 0; i < nodes->n; i++)
-        started += nodes->all[i].child > 0;
-    if (started == 0 || !broker_runs (nodes))
+        if (nodes->all[i].child && !is_worker (&nodes->all[i]))
+            broker_started = true;
+    if (!broker_runs (nodes))
         return 0;
     dfs_options_t options = {.config = nodes->cluster->path,
                              .timeout_ms = rest_ms (deadline)};
@@ -86,21 +127,7 @@ int serving_wait (nodes_t *nodes, uint64_t deadline)
     dfs_t *dfs = dfs_open (&options, &err);
     if (!dfs)
         return tool_fail (NULL, &err);
-    for (;;) {
-        char state[512] = "";
-        const node_t *missing = first_missing (dfs, nodes, state, sizeof state, &err);
-        for (size_t i = 0; i < nodes->n; i++)
-            tool_worst (&status,
-                        lifecycle_check_child (nodes->cluster, &nodes->all[i]));
-        if (!missing || status)
-            break;
-        if (clock_mono () > deadline) {
-            tool_error (missing->config->name, "is not up in time: %s", state);
-            status = dfs_error_status (DFS_ETIMEOUT);
-            break;
-        }
-        process_pause (POLL_MS);
-    }
+    int status = wait_all (dfs, nodes, broker_started, deadline);
     dfs_close (&dfs);
     return status;
 }

@@ -464,6 +464,8 @@ static void text_is_for_people (void **state)
     assert_string_equal (out, "/w/d/e/\n");
     assert_int_equal (run ("find *.txt /w"), 0);
     assert_string_equal (out, "/w/d/e/g.txt\n");
+    assert_int_equal (run ("find /w g*"), 0);
+    assert_string_equal (out, "/w/d/e/g.txt\n");
     assert_int_equal (run ("search e /w"), 0);
     assert_string_equal (out, "/w/d/e/\n");
 }
