@@ -27,7 +27,8 @@ client_cli_libverbs_la_SOURCES = \
 	client/cli/walk.c client/cli/walk.h
 
 UNIT_TESTS += t/unit/cli_verbs
-t_unit_cli_verbs_SOURCES = t/unit/cli_verbs.c t/unit/cli_fake.c t/unit/cli_fake.h
+t_unit_cli_verbs_SOURCES = t/unit/cli_verbs.c t/unit/cli_fake.c t/unit/cli_fake.h \
+	t/unit/cli_run.c t/unit/cli_run.h
 t_unit_cli_verbs_LDADD = client/cli/libverbs.la client/cli/libcli.la msgs/libmsgs.la \
 	$(JANSSON_LIBS) $(CMOCKA_LIBS) -lm
 UNIT_TESTS += t/unit/cli_output

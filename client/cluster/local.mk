@@ -13,10 +13,16 @@ client_cluster_libcluster_la_SOURCES = \
 	client/cluster/start.c \
 	client/cluster/status.c \
 	client/cluster/stop.c \
-	client/cluster/verbs.h
+	client/cluster/verbs.c client/cluster/verbs.h
 
 
 bin_PROGRAMS += client/dfs-cluster
 client_dfs_cluster_SOURCES = client/cluster/main.c
 client_dfs_cluster_LDADD = client/cluster/libcluster.la client/cli/libcli.la \
 	client/libdfs-internal.la msgs/libmsgs.la $(JANSSON_LIBS) -lm
+
+UNIT_TESTS += t/unit/cli_cluster
+t_unit_cli_cluster_SOURCES = t/unit/cli_cluster.c t/unit/cli_fake.c t/unit/cli_fake.h \
+	t/unit/cli_run.c t/unit/cli_run.h
+t_unit_cli_cluster_LDADD = client/cluster/libcluster.la client/cli/libcli.la \
+	msgs/libmsgs.la $(JANSSON_LIBS) $(CMOCKA_LIBS) -lm

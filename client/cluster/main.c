@@ -3,33 +3,7 @@
  */
 #include "verbs.h"
 
-static const tool_verb_t verbs[] = {
-    {"init", NULL, "DIR",
-     "make a cluster: cluster.cfg, keys and marked data directories", init_options,
-     false, verb_init},
-    {"start", NULL, "DIR [NODE…]", "start nodes; returns when they are serving",
-     start_options, false, verb_start},
-    {"stop", NULL, "DIR [NODE…]", "stop nodes", start_options, false, verb_stop},
-    {"restart", NULL, "DIR [NODE…]", "stop nodes and start them again", start_options,
-     false, verb_restart},
-    {"status", NULL, "DIR", "show the nodes and the cluster's health", NULL, true,
-     verb_status},
-    {"kill", NULL, "DIR NODE [SIGNAL]", "send a signal to a node (default: KILL)", NULL,
-     false, verb_kill},
-    {"add-worker", NULL, "DIR NAME", "add a worker, also to a running cluster",
-     add_options, false, verb_add_worker},
-    {"logs", NULL, "DIR [NODE…]", "show the nodes' logs", log_options, false,
-     verb_logs},
-    {"env", NULL, "DIR", "print what a shell evaluates to use the cluster", NULL, false,
-     verb_env},
-    {0},
-};
-
 int main (int argc, char **argv)
 {
-    static const tool_info_t info = {
-        "dfs-cluster",
-        "Makes, starts, stops and watches a dfs cluster on this machine.", verbs,
-        false};
-    return tool_main (&info, argc, argv);
+    return tool_main (&cluster_info, argc, argv);
 }

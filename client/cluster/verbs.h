@@ -5,6 +5,7 @@
 
 #include "client/cli/tool.h"
 
+extern const tool_info_t cluster_info;
 extern const tool_option_t init_options[], add_options[], start_options[],
     log_options[];
 

@@ -18,23 +18,12 @@
 #include <jansson.h>
 
 #include "cli_fake.h"
+#include "cli_run.h"
 #include "client/cli/verbs.h"
 
 #include <cmocka.h> /* last: its macro fail () is not ours */
 
 static char dir[256], trace_file[300], cluster[300];
-static char out[65536], err[65536];
-
-static void shell (const char *fmt, ...) __attribute__ ((format (printf, 1, 2)));
-static void shell (const char *fmt, ...)
-{
-    char command[4096];
-    va_list ap;
-    va_start (ap, fmt);
-    vsnprintf (command, sizeof command, fmt, ap);
-    va_end (ap);
-    assert_int_equal (system (command), 0);
-}
 
 static int setup (void **state)
 {
@@ -58,38 +47,11 @@ static int teardown (void **state)
     return 0;
 }
 
-static void slurp (const char *path, char *buf, size_t cap)
+/* Runs `dfs-client WORDS`. */
+static int client (const char *words)
 {
-    int fd = open (path, O_RDONLY);
-    ssize_t n = fd < 0 ? 0 : read (fd, buf, cap - 1);
-    buf[n > 0 ? n : 0] = 0;
-    if (fd >= 0)
-        close (fd);
-}
-
-/* Runs `dfs-client WORDS`, split at spaces; out and err get what it said. */
-static int run (const char *words)
-{
-    char line[4096], *argv[64] = {NULL};
-    int argc = 0, status = 0;
-    snprintf (line, sizeof line, "dfs-client %s", words);
-    for (char *save = NULL, *word = strtok_r (line, " ", &save); word;
-         word = strtok_r (NULL, " ", &save))
-        argv[argc++] = word;
     unlink (trace_file);
-    fflush (NULL);
-    pid_t pid = fork ();
-    assert_true (pid >= 0);
-    if (pid == 0) {
-        if (!freopen ("out", "w", stdout) || !freopen ("err", "w", stderr))
-            _exit (99);
-        exit (tool_main (&client_info, argc, argv));
-    }
-    assert_int_equal (waitpid (pid, &status, 0), pid);
-    slurp ("out", out, sizeof out);
-    slurp ("err", err, sizeof err);
-    assert_true (WIFEXITED (status));
-    return WEXITSTATUS (status);
+    return run_program (&client_info, words);
 }
 
 static void assert_traced (const char *line)
@@ -112,21 +74,21 @@ static void put_names_the_destination_as_cp_does (void **state)
 {
     (void)state;
     shell ("echo one >a && echo two >b && mkdir cluster/d");
-    assert_int_equal (run ("put a"), 0);
+    assert_int_equal (client ("put a"), 0);
     assert_traced ("put a /a create replace");
-    assert_int_equal (run ("upload a /x"), 0);
+    assert_int_equal (client ("upload a /x"), 0);
     assert_traced ("put a /x create replace");
-    assert_int_equal (run ("put a /d"), 0);
+    assert_int_equal (client ("put a /d"), 0);
     assert_traced ("put a /d/a create replace");
-    assert_int_equal (run ("put a b /d/"), 0);
+    assert_int_equal (client ("put a b /d/"), 0);
     assert_traced ("put b /d/b create replace");
-    assert_int_equal (run ("put a d//"), 0);
+    assert_int_equal (client ("put a d//"), 0);
     assert_traced ("put a /d/a create replace");
-    assert_int_equal (run ("put a b /x"), 1);
-    assert_int_equal (run ("put a /none/"), 3);
+    assert_int_equal (client ("put a b /x"), 1);
+    assert_int_equal (client ("put a /none/"), 3);
     assert_says ("dfs-client: put: /none/: no such directory");
-    assert_int_equal (run ("put a /x/"), 1);
-    assert_int_equal (run ("put -p a /none/deep/"), 0);
+    assert_int_equal (client ("put a /x/"), 1);
+    assert_int_equal (client ("put -p a /none/deep/"), 0);
     assert_traced ("put a /none/deep/a create replace parents");
 }
 
@@ -134,19 +96,19 @@ static void put_says_what_is_wrong (void **state)
 {
     (void)state;
     shell ("echo one >a && mkdir -p tree cluster/dd && echo x >cluster/there");
-    assert_int_equal (run ("put nothing /x"), 3);
+    assert_int_equal (client ("put nothing /x"), 3);
     assert_says ("dfs-client: put: nothing: No such file or directory");
-    assert_int_equal (run ("put tree"), 1);
+    assert_int_equal (client ("put tree"), 1);
     assert_says ("dfs-client: put: tree: is a directory (-r stores directories)");
-    assert_int_equal (run ("put -n a /there"), 4);
+    assert_int_equal (client ("put -n a /there"), 4);
     assert_says ("dfs-client: put: /there: already exists");
-    assert_int_equal (run ("put --if-version 3 a /there"), 4);
-    assert_int_equal (run ("put --if-version 7 a /there"), 0);
-    assert_int_equal (run ("update a /absent"), 3);
+    assert_int_equal (client ("put --if-version 3 a /there"), 4);
+    assert_int_equal (client ("put --if-version 7 a /there"), 0);
+    assert_int_equal (client ("update a /absent"), 3);
     assert_says ("dfs-client: update: /absent: no such file or directory");
-    assert_int_equal (run ("--config /down put a"), 6);
+    assert_int_equal (client ("--config /down put a"), 6);
     assert_says ("dfs-client: put: no broker answers");
-    assert_int_equal (run ("put nothing a /dd"), 3);
+    assert_int_equal (client ("put nothing a /dd"), 3);
     assert_traced ("put a /dd/a create replace");
 }
 
@@ -154,9 +116,9 @@ static void update_and_append_ask_for_their_flags (void **state)
 {
     (void)state;
     shell ("echo one >a && echo x >cluster/there");
-    assert_int_equal (run ("update a /there"), 0);
+    assert_int_equal (client ("update a /there"), 0);
     assert_traced ("put a /there replace");
-    assert_int_equal (run ("append a /there"), 0);
+    assert_int_equal (client ("append a /there"), 0);
     assert_traced ("put a /there create append");
     shell ("printf 'one\\none\\n' | cmp - cluster/there");
 }
@@ -165,17 +127,17 @@ static void standard_input_and_output (void **state)
 {
     (void)state;
     shell ("printf 0123456789 >ten && mkdir -p cluster/dir");
-    assert_int_equal (run ("put ten"), 0);
-    assert_int_equal (run ("get /ten -"), 0);
+    assert_int_equal (client ("put ten"), 0);
+    assert_int_equal (client ("get /ten -"), 0);
     assert_string_equal (out, "0123456789");
-    assert_int_equal (run ("cat /ten /ten"), 0);
+    assert_int_equal (client ("cat /ten /ten"), 0);
     assert_string_equal (out, "01234567890123456789");
-    assert_int_equal (run ("put -"), 2);
-    assert_int_equal (run ("put - /dir"), 1);
-    assert_int_equal (run ("get -r /dir -"), 2);
+    assert_int_equal (client ("put -"), 2);
+    assert_int_equal (client ("put - /dir"), 1);
+    assert_int_equal (client ("get -r /dir -"), 2);
     int fd = open ("ten", O_RDONLY), saved = dup (0);
     dup2 (fd, 0);
-    assert_int_equal (run ("put - /piped"), 0);
+    assert_int_equal (client ("put - /piped"), 0);
     dup2 (saved, 0);
     close (fd);
     close (saved);
@@ -193,16 +155,16 @@ static void ranges (void **state)
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         char words[64];
         snprintf (words, sizeof words, "get --range %s /ten -", good[i].range);
-        assert_int_equal (run (words), 0);
+        assert_int_equal (client (words), 0);
         assert_string_equal (out, good[i].want);
     }
-    assert_int_equal (run ("get --range 10- /ten -"), 2);
-    assert_int_equal (run ("get --range 0-1 /empty -"), 2);
+    assert_int_equal (client ("get --range 10- /ten -"), 2);
+    assert_int_equal (client ("get --range 0-1 /empty -"), 2);
     static const char *const bad[] = {"5", "-", "a-b", "4-2", "1-2-3", "-1-2", ""};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char words[64];
         snprintf (words, sizeof words, "get --range=%s /ten -", bad[i]);
-        assert_int_equal (run (words), 2);
+        assert_int_equal (client (words), 2);
     }
 }
 
@@ -210,21 +172,21 @@ static void get_names_the_destination_as_cp_does (void **state)
 {
     (void)state;
     shell ("rm -rf got && mkdir got && echo 1 >cluster/f && echo 2 >cluster/g");
-    assert_int_equal (run ("get /f got"), 0);
+    assert_int_equal (client ("get /f got"), 0);
     assert_traced ("get /f got/f");
-    assert_int_equal (run ("download /f got/new"), 0);
+    assert_int_equal (client ("download /f got/new"), 0);
     assert_traced ("get /f got/new");
-    assert_int_equal (run ("get /f g got/"), 0);
+    assert_int_equal (client ("get /f g got/"), 0);
     assert_traced ("get /g got/g");
-    assert_int_equal (run ("get /f /g got/new"), 1);
-    assert_int_equal (run ("get /f nowhere/"), 3);
-    assert_int_equal (run ("get /f/ got"), 1);
-    assert_int_equal (run ("get /absent got"), 3);
+    assert_int_equal (client ("get /f /g got/new"), 1);
+    assert_int_equal (client ("get /f nowhere/"), 3);
+    assert_int_equal (client ("get /f/ got"), 1);
+    assert_int_equal (client ("get /absent got"), 3);
     assert_says ("dfs-client: get: /absent: no such file or directory");
     shell ("mkdir -p cluster/sub");
-    assert_int_equal (run ("get /sub got"), 1);
+    assert_int_equal (client ("get /sub got"), 1);
     assert_says ("dfs-client: get: /sub: is a directory (-r gets directories)");
-    assert_int_equal (run ("get /f"), 0);
+    assert_int_equal (client ("get /f"), 0);
     shell ("cmp f cluster/f");
 }
 
@@ -242,9 +204,9 @@ static void trees_come_back_as_they_went (void **state)
         "ln -s a/1 t/link && ln -s nowhere t/a/dangling && ln -s a t/dirlink && "
         "printf x >\"t/$(printf '\\377\\001')\" && chmod 600 t/a/1 && chmod 555 t/a/b "
         "&& touch -h -d 2001-02-03T04:05:06.789 t/a/b/c t/a/b t/a t/empty t/a/2 t");
-    assert_int_equal (run ("put -r t /t"), 0);
+    assert_int_equal (client ("put -r t /t"), 0);
     assert_string_equal (err, "");
-    assert_int_equal (run ("get -r /t back"), 0);
+    assert_int_equal (client ("get -r /t back"), 0);
     assert_string_equal (err, "");
     shell ("diff -r --no-dereference t back");
     /* A symlink's own time is not the cluster's to keep in this fake. */
@@ -257,10 +219,10 @@ static void trees_come_back_as_they_went (void **state)
     shell ("diff listing-t listing-back");
     /* An existing directory takes it under its name. */
     shell ("mkdir cluster/u");
-    assert_int_equal (run ("put -r t /u"), 0);
+    assert_int_equal (client ("put -r t /u"), 0);
     shell ("diff -r --no-dereference t cluster/u/t");
-    assert_int_equal (run ("put -r t/. /u/t"), 0);
-    assert_int_equal (run ("get -r /u/t back"), 0);
+    assert_int_equal (client ("put -r t/. /u/t"), 0);
+    assert_int_equal (client ("get -r /u/t back"), 0);
     shell ("diff -r --no-dereference t back/t");
 }
 
@@ -269,7 +231,7 @@ static void directories_are_finished_after_their_content (void **state)
     (void)state;
     char trace[65536];
     shell ("rm -rf many; mkdir -p many/d && cd many/d && seq 1 1500 | xargs touch");
-    assert_int_equal (run ("put -r many"), 0);
+    assert_int_equal (client ("put -r many"), 0);
     slurp (trace_file, trace, sizeof trace);
     const char *attr = strstr (trace, "setattr /many/d "), *last = NULL;
     for (const char *p = trace; (p = strstr (p, "put many/d/")); p++)
@@ -286,13 +248,13 @@ static void what_cannot_be_stored_is_named (void **state)
     (void)state;
     shell (
         "rm -rf odd; mkdir -p odd/sub && mkfifo odd/sub/pipe && echo x >odd/sub/file");
-    assert_int_equal (run ("put -r odd"), 1);
+    assert_int_equal (client ("put -r odd"), 1);
     assert_says ("dfs-client: put: odd/sub/pipe: is a fifo, which cannot be stored");
     shell ("cmp odd/sub/file cluster/odd/sub/file");
     if (geteuid () == 0)
         return; /* root reads everything */
     shell ("rm -rf odd; mkdir -p odd/shut && echo x >odd/f && chmod 0 odd/f odd/shut");
-    assert_int_equal (run ("put -r odd /odd2"), 1);
+    assert_int_equal (client ("put -r odd /odd2"), 1);
     assert_non_null (strstr (err, "put: odd/f: Permission denied"));
     assert_non_null (strstr (err, "put: odd/shut: Permission denied"));
 }
@@ -303,11 +265,11 @@ static void a_symlink_in_the_way_is_not_followed (void **state)
     shell ("rm -rf dest outside; mkdir -p cluster/s/d dest outside && "
            "echo evil >cluster/s/d/f && ln -s ../outside dest/d && "
            "mkdir cluster/s/e && echo fine >cluster/s/e/f");
-    assert_int_equal (run ("get -r /s/. dest"), 2);
-    assert_int_equal (run ("get -r /s dest"), 0);
+    assert_int_equal (client ("get -r /s/. dest"), 2);
+    assert_int_equal (client ("get -r /s dest"), 0);
     shell ("ln -s ../../outside dest/s/x && rm -r dest/s/d && ln -s ../../outside "
            "dest/s/d");
-    assert_int_equal (run ("get -r /s dest"), 1);
+    assert_int_equal (client ("get -r /s dest"), 1);
     assert_non_null (strstr (err, "get: dest/s/d: "));
     shell ("test ! -e outside/f && cmp cluster/s/e/f dest/s/e/f");
 }
@@ -316,36 +278,36 @@ static void names_are_changed_as_asked (void **state)
 {
     (void)state;
     shell ("mkdir -p cluster/n/in && echo 1 >cluster/n/a && echo 2 >cluster/n/b");
-    assert_int_equal (run ("mv /n/a /n/in"), 0);
+    assert_int_equal (client ("mv /n/a /n/in"), 0);
     assert_traced ("rename /n/a /n/in/a");
-    assert_int_equal (run ("mv -n /n/in/a /n/b /n"), 0);
+    assert_int_equal (client ("mv -n /n/in/a /n/b /n"), 0);
     assert_traced ("rename /n/in/a /n/a no_replace");
-    assert_int_equal (run ("mv /n/in /n/out/"), 0);
+    assert_int_equal (client ("mv /n/in /n/out/"), 0);
     assert_traced ("rename /n/in /n/out");
-    assert_int_equal (run ("mv /n/a /n/c/"), 3);
-    assert_int_equal (run ("cp /n/a /n/out"), 0);
+    assert_int_equal (client ("mv /n/a /n/c/"), 3);
+    assert_int_equal (client ("cp /n/a /n/out"), 0);
     assert_traced ("clone /n/a /n/out/a");
-    assert_int_equal (run ("cp /n /m"), 1);
-    assert_int_equal (run ("cp -rn /n /m"), 0);
+    assert_int_equal (client ("cp /n /m"), 1);
+    assert_int_equal (client ("cp -rn /n /m"), 0);
     assert_traced ("mkdir /m/out 755 parents");
     assert_traced ("clone /n/a /m/a no_replace");
-    assert_int_equal (run ("cp -r /n /n/out/x"), 1);
-    assert_int_equal (run ("rm /n/a /n/absent /n"), 3);
+    assert_int_equal (client ("cp -r /n /n/out/x"), 1);
+    assert_int_equal (client ("rm /n/a /n/absent /n"), 3);
     assert_non_null (strstr (err, "rm: /n/absent: no such file or directory\n"));
     assert_non_null (strstr (err, "rm: /n: is a directory (-r removes directories)\n"));
     assert_traced ("unlink /n/a");
-    assert_int_equal (run ("rm -f /n/absent"), 0);
-    assert_int_equal (run ("delete -r /n"), 0);
+    assert_int_equal (client ("rm -f /n/absent"), 0);
+    assert_int_equal (client ("delete -r /n"), 0);
     assert_traced ("unlink /n recursive");
-    assert_int_equal (run ("rm -r /"), 1);
-    assert_int_equal (run ("mkdir -m 700 /p/q"), 3);
-    assert_int_equal (run ("mkdir -p -m 700 /p/q"), 0);
+    assert_int_equal (client ("rm -r /"), 1);
+    assert_int_equal (client ("mkdir -m 700 /p/q"), 3);
+    assert_int_equal (client ("mkdir -p -m 700 /p/q"), 0);
     assert_traced ("mkdir /p/q 700 parents");
-    assert_int_equal (run ("mkdir /p/q"), 4);
-    assert_int_equal (run ("mkdir -m 9 /z"), 2);
-    assert_int_equal (run ("rmdir /p"), 4);
-    assert_int_equal (run ("rmdir /p/q"), 0);
-    assert_int_equal (run ("mkdir /a/../b"), 2);
+    assert_int_equal (client ("mkdir /p/q"), 4);
+    assert_int_equal (client ("mkdir -m 9 /z"), 2);
+    assert_int_equal (client ("rmdir /p"), 4);
+    assert_int_equal (client ("rmdir /p/q"), 0);
+    assert_int_equal (client ("mkdir /a/../b"), 2);
 }
 
 static json_t *parse_out (void)
@@ -374,7 +336,7 @@ static void json_has_the_keys_promised (void **state)
     shell ("rm -rf cluster/j; mkdir -p cluster/j/d && echo x >cluster/j/damaged && "
            "echo yy >cluster/j/fine && "
            "printf x >\"cluster/j/$(printf '\\377\\\\\\nz')\"");
-    assert_int_equal (run ("ls --json /j"), 0);
+    assert_int_equal (client ("ls --json /j"), 0);
     json_t *v = parse_out ();
     assert_int_equal (json_array_size (v), 4);
     assert_keys (json_array_get (v, 0), "name path type size mtime version");
@@ -382,18 +344,18 @@ static void json_has_the_keys_promised (void **state)
         json_string_value (json_object_get (json_array_get (v, 3), "name")),
         "\\xff\\\\\\x0az");
     json_decref (v);
-    assert_int_equal (run ("ls --json /j/d"), 0);
+    assert_int_equal (client ("ls --json /j/d"), 0);
     v = parse_out ();
     assert_int_equal (json_array_size (v), 0);
     json_decref (v);
-    assert_int_equal (run ("stat --json /j/fine"), 0);
+    assert_int_equal (client ("stat --json /j/fine"), 0);
     v = parse_out ();
     assert_keys (v,
                  "name path type size mtime version chunks replicas chunk_size owner "
                  "mode sha256_tree");
     assert_int_equal (json_integer_value (json_object_get (v, "size")), 3);
     json_decref (v);
-    assert_int_equal (run ("status --json"), 0);
+    assert_int_equal (client ("status --json"), 0);
     v = parse_out ();
     assert_keys (v, "cluster health epoch brokers workers files chunks bytes_logical "
                     "bytes_stored chunks_under_replicated chunks_lost chunks_surplus "
@@ -403,22 +365,22 @@ static void json_has_the_keys_promised (void **state)
     assert_keys (json_array_get (json_object_get (v, "workers"), 0),
                  "name endpoint state condition location chunks bytes_used bytes_free");
     json_decref (v);
-    assert_int_equal (run ("analyze --json /j"), 0);
+    assert_int_equal (client ("analyze --json /j"), 0);
     v = parse_out ();
     assert_keys (v,
                  "cluster totals unique replication_factor dedup_ratio workers files");
     assert_int_equal (json_array_size (json_object_get (v, "files")), 3);
     assert_true (json_real_value (json_object_get (v, "dedup_ratio")) == 2.0);
     json_decref (v);
-    assert_int_equal (run ("explain --json /j/fine"), 0);
+    assert_int_equal (client ("explain --json /j/fine"), 0);
     v = parse_out ();
     assert_keys (json_array_get (v, 0), "index id size replicas");
     json_decref (v);
-    assert_int_equal (run ("df --json"), 0);
+    assert_int_equal (client ("df --json"), 0);
     v = parse_out ();
     assert_int_equal (json_integer_value (json_object_get (v, "bytes_free")), 9 << 20);
     json_decref (v);
-    assert_int_equal (run ("du --json /j"), 0);
+    assert_int_equal (client ("du --json /j"), 0);
     v = parse_out ();
     assert_int_equal (
         json_integer_value (json_object_get (json_array_get (v, 0), "bytes")), 6);
@@ -430,7 +392,7 @@ static void verify_counts_and_judges (void **state)
     (void)state;
     shell ("rm -rf cluster/v; mkdir -p cluster/v/d && echo x >cluster/v/fine && "
            "echo x >cluster/v/same && echo xyz >cluster/v/d/other");
-    assert_int_equal (run ("verify --json /v"), 0);
+    assert_int_equal (client ("verify --json /v"), 0);
     json_t *v = parse_out ();
     assert_keys (v, "chunks replicas bytes corrupt missing repaired");
     assert_int_equal (json_integer_value (json_object_get (v, "chunks")), 2);
@@ -438,13 +400,13 @@ static void verify_counts_and_judges (void **state)
     assert_int_equal (json_integer_value (json_object_get (v, "bytes")), 6);
     json_decref (v);
     shell ("echo longer >cluster/v/damaged");
-    assert_int_equal (run ("verify /v"), 7);
+    assert_int_equal (client ("verify /v"), 7);
     assert_non_null (strstr (err, "verify: /v/damaged: chunk 0 "));
     assert_non_null (strstr (err, "worker w2: data damaged\n"));
     shell ("rm cluster/v/damaged && echo longest >cluster/v/lonely");
-    assert_int_equal (run ("verify /v"), 6);
-    assert_int_equal (run ("verify /v/fine"), 0);
-    assert_int_equal (run ("verify /nowhere"), 3);
+    assert_int_equal (client ("verify /v"), 6);
+    assert_int_equal (client ("verify /v/fine"), 0);
+    assert_int_equal (client ("verify /nowhere"), 3);
 }
 
 static void text_is_for_people (void **state)
@@ -452,21 +414,21 @@ static void text_is_for_people (void **state)
     (void)state;
     shell ("rm -rf cluster/w; mkdir -p cluster/w/d/e && echo x >cluster/w/f && "
            "ln -s f cluster/w/l && echo y >cluster/w/d/e/g.txt");
-    assert_int_equal (run ("ls /w"), 0);
+    assert_int_equal (client ("ls /w"), 0);
     assert_string_equal (out, "d/\nf\nl\n");
-    assert_int_equal (run ("list -R /w"), 0);
+    assert_int_equal (client ("list -R /w"), 0);
     assert_string_equal (out, "d/\nd/e/\nd/e/g.txt\nf\nl\n");
-    assert_int_equal (run ("ls -d /w/d"), 0);
+    assert_int_equal (client ("ls -d /w/d"), 0);
     assert_string_equal (out, "/w/d/\n");
-    assert_int_equal (run ("ls -l /w/f"), 0);
+    assert_int_equal (client ("ls -l /w/f"), 0);
     assert_non_null (strstr (out, "-rw-r--r--  2  admin  2  "));
-    assert_int_equal (run ("ls /w/nothing /w/d"), 3);
+    assert_int_equal (client ("ls /w/nothing /w/d"), 3);
     assert_string_equal (out, "/w/d/e/\n");
-    assert_int_equal (run ("find *.txt /w"), 0);
+    assert_int_equal (client ("find *.txt /w"), 0);
     assert_string_equal (out, "/w/d/e/g.txt\n");
-    assert_int_equal (run ("find /w g*"), 0);
+    assert_int_equal (client ("find /w g*"), 0);
     assert_string_equal (out, "/w/d/e/g.txt\n");
-    assert_int_equal (run ("search e /w"), 0);
+    assert_int_equal (client ("search e /w"), 0);
     assert_string_equal (out, "/w/d/e/\n");
 }
 
@@ -493,15 +455,15 @@ static void wrong_usage_exits_2_with_the_usage (void **state)
                                         "rm --json /x",
                                         "--timeout x ls"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        if (run (wrong[i]) != 2 || !strstr (err, "Usage: dfs-client "))
+        if (client (wrong[i]) != 2 || !strstr (err, "Usage: dfs-client "))
             fail_msg ("'%s': %s", wrong[i], err);
         assert_string_equal (out, "");
     }
-    assert_int_equal (run ("--help"), 0);
+    assert_int_equal (client ("--help"), 0);
     assert_non_null (strstr (out, "put, upload"));
-    assert_int_equal (run ("put --help"), 0);
+    assert_int_equal (client ("put --help"), 0);
     assert_non_null (strstr (out, "--no-clobber"));
-    assert_int_equal (run ("--version"), 0);
+    assert_int_equal (client ("--version"), 0);
     assert_string_equal (out, "dfs-client 0.0.0\n");
 }
 
