@@ -133,7 +133,7 @@ void *storetest_chunk (uint64_t seed, size_t len, copykey_t *key, uint32_t **crc
     return data;
 }
 
-static uint64_t new_cookie (storetest_t *self)
+int64_t storetest_cookie (storetest_t *self)
 {
     pthread_mutex_lock (&self->lock);
     self->codes = realloc (self->codes, (self->n_codes + 1) * sizeof *self->codes);
@@ -142,11 +142,10 @@ static uint64_t new_cookie (storetest_t *self)
     uint64_t cookie = self->n_codes++;
     self->asked++;
     pthread_mutex_unlock (&self->lock);
-    return cookie;
+    return (int64_t)cookie;
 }
 
-/* The cookie will not be answered. */
-static int64_t void_cookie (storetest_t *self, uint64_t cookie, int code)
+int64_t storetest_void (storetest_t *self, uint64_t cookie, int code)
 {
     pthread_mutex_lock (&self->lock);
     self->codes[cookie] = code;
@@ -181,7 +180,7 @@ int64_t storetest_put (storetest_t *self, uint64_t seed, size_t len, uint64_t bi
         .true_len = len, .stored_len = len, .birth = birth, .upload = 5};
     uint32_t *crcs;
     uint8_t *data = storetest_chunk (seed, len, &what.key, &crcs);
-    uint64_t cookie = new_cookie (self);
+    uint64_t cookie = (uint64_t)storetest_cookie (self);
     dfs_error_t err = {0};
     int rc = len > DIGEST_BLOCK
                  ? put_large (self, &what, data, crcs, cookie)
@@ -189,7 +188,7 @@ int64_t storetest_put (storetest_t *self, uint64_t seed, size_t len, uint64_t bi
     free (data);
     free (crcs);
     if (rc < 0 && rc != DFS_EAGAIN)
-        return void_cookie (self, cookie, rc);
+        return storetest_void (self, cookie, rc);
     return (int64_t)cookie;
 }
 

@@ -43,6 +43,10 @@ void *storetest_chunk (uint64_t seed, size_t len, copykey_t *key, uint32_t **crc
 /* Puts it with birth BIRTH; returns the cookie, or a negative code. Large ones go in
  * frames of 1 MiB through store_begin. */
 int64_t storetest_put (storetest_t *self, uint64_t seed, size_t len, uint64_t birth);
+/* For a test's own appends: a cookie, and that it will not be answered (returns CODE).
+ */
+int64_t storetest_cookie (storetest_t *self);
+int64_t storetest_void (storetest_t *self, uint64_t cookie, int code);
 /* Waits for a cookie's answer. */
 int storetest_wait (storetest_t *self, int64_t cookie);
 void storetest_wait_all (storetest_t *self);

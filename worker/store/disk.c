@@ -154,7 +154,7 @@ static int make_volumes_dir (disk_t *self, dfs_error_t *err)
     int rc = io_mkdir (path, 0700, &mine);
     if (rc < 0 && rc != DFS_EEXIST)
         return fail (err, rc, "%s", mine.text);
-    return io_sync_dir (self->dir, err);
+    return DFS_OK; /* durable with the state, which is saved next to it */
 }
 
 /* A directory without a state is one that was never opened; the state comes last, so

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "common/buf.h"
+#include "common/io.h"
 #include "worker/store/batch.h"
 #include "worker/store/index.h"
 #include "worker/store/record.h"
@@ -159,7 +160,11 @@ int volume_path (const disk_t *self, uint32_t number, char *out, size_t cap);
 /* Writes bytes of an extent through the aligned fd where there is one. NOT locked. */
 int volume_write_data (disk_t *self, volume_t *vol, uint64_t offset, const void *data,
                        size_t len, dfs_error_t *err);
-int volume_sync (disk_t *self, volume_t *vol, dfs_error_t *err);
+static inline int volume_sync (const disk_t *self, const volume_t *vol,
+                               dfs_error_t *err)
+{
+    return self->config->memory_durability ? DFS_OK : io_fdatasync (vol->fd, err);
+}
 
 /* --- append.c --- */
 

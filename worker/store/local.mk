@@ -24,13 +24,16 @@ worker_store_libstore_la_SOURCES = \
 worker_store_libstore_la_LIBADD = msgs/libmsgs.la
 
 store_test_common = t/lib/storetest.c t/lib/storetest.h
-UNIT_TESTS += t/unit/store_record t/unit/store_basic t/unit/store_tend
+UNIT_TESTS += t/unit/store_record t/unit/store_basic t/unit/store_tend t/unit/store_fault
 t_unit_store_record_SOURCES = t/unit/store_record.c
 t_unit_store_record_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_basic_SOURCES = t/unit/store_basic.c $(store_test_common)
 t_unit_store_basic_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_tend_SOURCES = t/unit/store_tend.c $(store_test_common)
 t_unit_store_tend_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+t_unit_store_fault_SOURCES = t/unit/store_fault.c t/lib/iofault.c t/lib/iofault.h \
+	$(store_test_common)
+t_unit_store_fault_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 
 check_PROGRAMS += t/bench/store_bench
 t_bench_store_bench_SOURCES = t/bench/store_bench.c $(store_test_common)

@@ -239,9 +239,8 @@ static int cut (disk_t *disk, volume_t *vol, uint64_t end, dfs_error_t *err)
         log_warn ("tail_cut", "disk=%s volume=%08x offset=%llu length=%llu", disk->dir,
                   vol->number, (unsigned long long)end,
                   (unsigned long long)(size - end));
+        /* Durable with the next batch; forgotten before that, it is done again. */
         rc = io_ftruncate (vol->fd, end, err);
-        if (rc == 0)
-            rc = io_fsync (vol->fd, err);
     }
     struct stat st;
     if (rc == 0 && fstat (vol->fd, &st) == 0) {
@@ -261,6 +260,12 @@ static int cut_tail (disk_t *disk, dfs_error_t *err)
     int rc = DFS_OK;
     for (size_t i = 0; rc == 0 && i < disk->n_volumes; i++) {
         volume_t *vol = disk->volumes[i];
+        if (vol->number > disk->mark_volume &&
+            vol->bad) { /* its making was cut short */
+            rc = volume_remove (disk, vol, err);
+            i--;
+            continue;
+        }
         if (vol->number == disk->mark_volume)
             rc = cut (disk, vol, disk->mark_end, err);
         else if (vol->number > disk->mark_volume)

@@ -260,8 +260,7 @@ static volume_t *create (disk_t *self, dfs_error_t *err)
     int rc = vol->fd < 0 ? vol->fd : DFS_OK;
     if (rc == 0)
         rc = io_pwrite (vol->fd, page, sizeof page, 0, err);
-    if (rc == 0 && !self->config->memory_durability)
-        rc = io_fsync (vol->fd, err);
+    /* The header becomes durable with the first batch, by the fdatasync of that. */
     if (rc == 0 && !self->config->memory_durability)
         rc = io_sync_dir (dir, err);
     if (rc < 0) {
@@ -327,6 +326,7 @@ int volume_reserve (disk_t *self, const record_t *rec, volume_t **vol, uint64_t 
             self->used -= len;
         }
         volume_done (self, *vol);
+        *vol = NULL;
         return rc;
     }
     open_direct (self, *vol);
@@ -356,9 +356,7 @@ int volume_remove (disk_t *self, volume_t *vol, dfs_error_t *err)
 {
     assert (vol->refs == 0 && vol->inflight == 0 && vol != self->active);
     char path[512];
-    char dir[512];
     volume_path (self, vol->number, path, sizeof path);
-    snprintf (dir, sizeof dir, "%s/volumes", self->dir);
     int rc = io_unlink (path, err);
     if (rc < 0 && rc != DFS_ENOENT)
         return rc;
@@ -370,7 +368,7 @@ int volume_remove (disk_t *self, volume_t *vol, dfs_error_t *err)
              (--self->n_volumes - i) * sizeof *self->volumes);
     close_fds (vol);
     free (vol);
-    return io_sync_dir (dir, err);
+    return DFS_OK; /* should it come back after a crash, it is empty still */
 }
 
 /* --- bytes --- */
@@ -400,11 +398,4 @@ int volume_write_data (disk_t *self, volume_t *vol, uint64_t offset, const void 
     }
     buf_put (self->staging, page);
     return rc;
-}
-
-int volume_sync (disk_t *self, volume_t *vol, dfs_error_t *err)
-{
-    if (self->config->memory_durability)
-        return DFS_OK;
-    return io_fdatasync (vol->fd, err);
 }
