@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Parts of the daemon by themselves: the table of ids, what is kept for slow peers, the
+ * storage thread. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zmq.h>
+
+#include "broker/links/idmap.h"
+#include "broker/links/outbox.h"
+#include "broker/state/storage.h"
+#include "common/clock.h"
+#include "common/rng.h"
+#include "common/units.h"
+
+#include <cmocka.h> /* last: its macro fail () is not ours */
+
+/* Against a plain array, with many collisions of removal and insertion. */
+static void ids (void **state)
+{
+    static int items[512];
+    bool there[512] = {false};
+    idmap_t *map = idmap_new ();
+    rng_t rng;
+    size_t count = 0;
+
+    (void)state;
+    rng_seed (&rng, 1);
+    for (int i = 0; i < 200000; i++) {
+        uint64_t id = rng_below (&rng, 512);
+        if (rng_below (&rng, 2)) {
+            idmap_put (map, id * 0x100000001ULL, &items[id]);
+            count += !there[id];
+            there[id] = true;
+        } else {
+            void *was = idmap_remove (map, id * 0x100000001ULL);
+            assert_ptr_equal (was, there[id] ? &items[id] : NULL);
+            count -= there[id];
+            there[id] = false;
+        }
+        uint64_t look = rng_below (&rng, 512);
+        assert_ptr_equal (idmap_get (map, look * 0x100000001ULL),
+                          there[look] ? &items[look] : NULL);
+        assert_int_equal (idmap_count (map), count);
+    }
+    size_t pos = 0, seen = 0;
+    for (int *item; (item = idmap_next (map, &pos)); seen++)
+        assert_true (there[item - items]);
+    assert_int_equal (seen, count);
+    idmap_destroy (&map);
+}
+
+static void ping (Dfs__Envelope *env, uint64_t seq)
+{
+    static Dfs__Ping body = DFS__PING__INIT;
+
+    dfs__envelope__init (env);
+    env->has_seq = true;
+    env->seq = seq;
+    env->body_case = DFS__ENVELOPE__BODY_PING;
+    env->ping = &body;
+}
+
+static Dfs__Envelope *receive (void *sock, bool router, arena_t *arena,
+                               envelope_from_t *from, int wait_ms)
+{
+    zmq_pollitem_t item = {.socket = sock, .events = ZMQ_POLLIN};
+    Dfs__Envelope *env;
+    dfs_error_t err;
+
+    arena_reset (arena);
+    if (zmq_poll (&item, 1, wait_ms) <= 0)
+        return NULL;
+    int rc = envelope_recv (sock, router, false, arena, from, &env, &err);
+    return rc == 1 ? env : NULL;
+}
+
+/* A peer that does not read for a while gets everything, in order; one that does not
+ * read at all costs a bounded amount. */
+static void slow_peer (void **state)
+{
+    void *ctx = zmq_ctx_new ();
+    void *router = zmq_socket (ctx, ZMQ_ROUTER), *dealer = zmq_socket (ctx, ZMQ_DEALER);
+    int one = 1, few = 4, zero = 0;
+    char endpoint[] = "inproc://slow";
+    arena_t *arena = arena_new (ENVELOPE_ARENA);
+    envelope_from_t from;
+    Dfs__Envelope env;
+    link_t link;
+    uint64_t sent = 0;
+
+    (void)state;
+    zmq_setsockopt (router, ZMQ_ROUTER_MANDATORY, &one, sizeof one);
+    zmq_setsockopt (router, ZMQ_SNDHWM, &few, sizeof few);
+    zmq_setsockopt (dealer, ZMQ_RCVHWM, &few, sizeof few);
+    zmq_setsockopt (router, ZMQ_LINGER, &zero, sizeof zero);
+    zmq_setsockopt (dealer, ZMQ_LINGER, &zero, sizeof zero);
+    assert_int_equal (zmq_bind (router, endpoint), 0);
+    assert_int_equal (zmq_connect (dealer, endpoint), 0);
+    link_init (&link, "test");
+    link.sock = router;
+    ping (&env, 1);
+    assert_int_equal (envelope_send (dealer, NULL, 0, &env), 0);
+    assert_non_null (receive (router, true, arena, &from, 5000));
+    conn_t *conn = link_hello (&link, &from);
+    assert_non_null (conn);
+    assert_ptr_equal (link_conn (&link, &from.route), conn);
+
+    int rc;
+    do {
+        ping (&env, ++sent);
+        rc = outbox_send (&link, conn, &env);
+    } while (rc == 0);
+    assert_int_equal (rc, DFS_EAGAIN);
+    assert_in_range (sent, OUTBOX_MESSAGES, OUTBOX_MESSAGES + 100);
+    assert_true (conn->kept_bytes <= OUTBOX_BYTES);
+    for (uint64_t seq = 1; seq < sent; seq++) {
+        Dfs__Envelope *got = NULL;
+        /* As the reactor does: what cannot go now goes a little later. */
+        for (int i = 0; i < 5000 && !got; i++) {
+            outbox_retry (&link);
+            got = receive (dealer, false, arena, &from, 1);
+        }
+        assert_non_null (got);
+        assert_int_equal (got->seq, seq);
+    }
+    assert_false (outbox_retry (&link));
+    assert_int_equal (conn->n_kept, 0);
+
+    /* Gone with something kept: nothing is left of it. */
+    while (outbox_send (&link, conn, &env) == 0 && conn->n_kept < 10)
+        ;
+    link_drop (&link, &conn);
+    assert_null (link.blocked);
+    link_clear (&link);
+    zmq_close (dealer);
+    zmq_close (router);
+    zmq_ctx_term (ctx);
+    arena_destroy (&arena);
+}
+
+/* --- storage --- */
+
+typedef struct bench {
+    char dir[64];
+    mailbox_t *out;
+    storage_t *storage;
+} bench_t;
+
+static void failed (const dfs_error_t *err, void *arg)
+{
+    (void)arg;
+    print_error ("%s\n", err->text);
+    abort ();
+}
+
+static void open_storage (bench_t *bench)
+{
+    storage_config_t config = {
+        .dir = bench->dir, .cluster_id = {1}, .out = bench->out, .failed = failed};
+    dfs_error_t err;
+
+    bench->storage = storage_open (&config, &err);
+    if (!bench->storage)
+        fail_msg ("%s", err.text);
+}
+
+static void free_mail (void *item)
+{
+    mail_free (item);
+}
+
+/* Next mail of KIND; others are freed. */
+static void *next_mail (bench_t *bench, enum mail_kind kind)
+{
+    uint64_t end = clock_mono () + 10 * SEC;
+
+    while (clock_mono () < end) {
+        mail_t *mail = mailbox_wait (bench->out, 1000);
+        if (mail && mail->kind == kind)
+            return mail;
+        mail_free (mail);
+    }
+    fail_msg ("no mail %d", (int)kind);
+    return NULL;
+}
+
+static void push_op (bench_t *bench, uint64_t index, uint64_t cookie, Dfs__Op *op)
+{
+    Dfs__Entry entry = DFS__ENTRY__INIT;
+    uint8_t bytes[1024];
+
+    entry.version = 1;
+    entry.time_ns = 1000 + index;
+    entry.has_user = true;
+    entry.user = 1;
+    entry.op = op;
+    assert_true (dfs__entry__get_packed_size (&entry) <= sizeof bytes);
+    journal_entry_t row = {.index = index,
+                           .term = 1,
+                           .data = bytes,
+                           .len = dfs__entry__pack (&entry, bytes),
+                           .cookie = cookie};
+    storage_push (bench->storage, &mail_entries_new (&row, 1)->head);
+}
+
+static void push_seed (bench_t *bench)
+{
+    Dfs__Op op = DFS__OP__INIT;
+    Dfs__OpSeed seed = DFS__OP_SEED__INIT;
+    Dfs__Policy policy = DFS__POLICY__INIT;
+    Dfs__Policy *policies = &policy;
+    Dfs__User user = DFS__USER__INIT;
+    Dfs__User *users = &user;
+    uint8_t id[16] = {1};
+    char name[] = "storage", admin[] = "admin";
+
+    policy.id = policy.replicas = policy.min_replicas = 1;
+    policy.chunk_size = 4 * MIB;
+    policy.history_ns = SEC;
+    user.id = 1;
+    user.name = admin;
+    seed.cluster_id.data = id;
+    seed.cluster_id.len = sizeof id;
+    seed.name = name;
+    seed.feature_level = seed.incarnation = 1;
+    seed.policies = &policies;
+    seed.n_policies = 1;
+    seed.users = &users;
+    seed.n_users = 1;
+    op.op_case = DFS__OP__OP_SEED;
+    op.seed = &seed;
+    push_op (bench, 1, 0, &op);
+}
+
+static void push_mkdir (bench_t *bench, uint64_t index, const char *path)
+{
+    Dfs__Op op = DFS__OP__INIT;
+    Dfs__OpMkdir mk = DFS__OP_MKDIR__INIT;
+    uint8_t bytes[64];
+
+    mk.path.len = strlen (path);
+    memcpy (bytes, path, mk.path.len);
+    mk.path.data = bytes;
+    op.op_case = DFS__OP__OP_MKDIR;
+    op.mkdir = &mk;
+    push_op (bench, index, 100 + index, &op);
+}
+
+/* A listing asked right after a change was decided sees it, though nothing was
+ * committed in between; what was applied is durable a moment later, and there after a
+ * restart. */
+static void storage (void **state)
+{
+    bench_t bench = {.out = mailbox_new ()};
+    uint8_t root[] = "/";
+    char path[32];
+
+    (void)state;
+    snprintf (bench.dir, sizeof bench.dir, "/tmp/dfs-storage-XXXXXX");
+    assert_non_null (mkdtemp (bench.dir));
+    open_storage (&bench);
+    assert_int_equal (storage_applied (bench.storage), 0);
+    push_seed (&bench);
+    mail_directory_t *directory = next_mail (&bench, MAIL_DIRECTORY);
+    assert_true (directory->seeded);
+    assert_int_equal (directory->n_users, 1);
+    assert_non_null (directory->policy);
+    mail_free (&directory->head);
+    for (uint64_t index = 2; index < 30; index++) {
+        snprintf (path, sizeof path, "/d%02llu", (unsigned long long)index);
+        push_mkdir (&bench, index, path);
+        mail_applied_t *applied = next_mail (&bench, MAIL_APPLIED);
+        assert_int_equal (applied->index, index);
+        assert_int_equal (applied->n, 1);
+        assert_int_equal (applied->rows[0].cookie, 100 + index);
+        assert_int_equal (applied->rows[0].result->code, 0);
+        mail_free (&applied->head);
+
+        Dfs__Envelope env = DFS__ENVELOPE__INIT;
+        Dfs__List list = DFS__LIST__INIT;
+        list.path.data = root;
+        list.path.len = 1;
+        env.body_case = DFS__ENVELOPE__BODY_LIST;
+        env.list = &list;
+        job_t *job = job_new ();
+        job->env = &env;
+        job->index = index;
+        dfs__envelope__init (&job->answer);
+        storage_push (bench.storage, &job->head);
+        job = next_mail (&bench, MAIL_JOB);
+        assert_null (job->answer.status);
+        assert_int_equal (job->answer.listing->n_entries, index - 1);
+        mail_free (&job->head);
+    }
+    push_mkdir (&bench, 30, "/last");
+    uint64_t durable = 0;
+    while (durable < 30) {
+        mail_durable_t *mail = next_mail (&bench, MAIL_DURABLE);
+        durable = mail->index;
+        mail_free (&mail->head);
+    }
+    storage_close (&bench.storage);
+    open_storage (&bench);
+    assert_int_equal (storage_applied (bench.storage), 30);
+    storage_close (&bench.storage);
+
+    /* Another cluster's namespace is refused. */
+    storage_config_t config = {
+        .dir = bench.dir, .cluster_id = {2}, .out = bench.out, .failed = failed};
+    dfs_error_t err;
+    assert_null (storage_open (&config, &err));
+    assert_int_equal (err.code, DFS_ECLUSTER);
+    mailbox_destroy (&bench.out, free_mail);
+    char command[96];
+    snprintf (command, sizeof command, "rm -rf '%s'", bench.dir);
+    assert_int_equal (system (command), 0);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (ids),
+        cmocka_unit_test (slow_peer),
+        cmocka_unit_test (storage),
+    };
+
+    cmocka_set_message_output (CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name ("broker_parts", tests, NULL, NULL);
+}
