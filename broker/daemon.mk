@@ -37,7 +37,10 @@ broker_dfs_broker_LDADD = broker/libbroker.la $(CZMQ_LIBS)
 
 broker_rig = t/unit/broker_rig.c t/unit/broker_rig.h t/unit/broker_tcp.c
 broker_rig_libs = msgs/libmsgs.la common/libcommon.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
-UNIT_TESTS += t/unit/broker_links t/unit/broker_workers t/unit/broker_parts
+UNIT_TESTS += t/unit/broker_links t/unit/broker_workers t/unit/broker_files \
+	t/unit/broker_parts
+t_unit_broker_files_SOURCES = t/unit/broker_files.c $(broker_rig)
+t_unit_broker_files_LDADD = $(broker_rig_libs)
 t_unit_broker_parts_SOURCES = t/unit/broker_parts.c
 t_unit_broker_parts_LDADD = broker/libbroker.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
 t_unit_broker_links_SOURCES = t/unit/broker_links.c $(broker_rig)
