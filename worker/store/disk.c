@@ -20,6 +20,7 @@
 #define STATE_FORMAT  1
 #define STATE_PACKED  32 /* "DFSS", format u32, incarnation u64, zero, CRC32C */
 #define SPACE_FRESH   (100 * MS)
+#define FULL_BELOW    (4 * MIB) /* a disk that cannot take so much is full */
 #define RESERVE_MAX   (256 * MIB)
 #define RESERVE_SHARE 32 /* of the capacity, when no reserve is set */
 
@@ -85,19 +86,29 @@ uint64_t disk_capacity (disk_t *self)
     return bound (self) > reserve ? bound (self) - reserve : 0;
 }
 
+static bool fits (const disk_t *self, uint64_t len, uint64_t keep)
+{
+    uint64_t limit = bound (self);
+    return limit >= keep && self->used + len <= limit - keep &&
+           self->space_free >= len + keep;
+}
+
 int disk_room (disk_t *self, uint64_t len, bool use_reserve, dfs_error_t *err)
 {
     look_at_space (self);
     int rc = disk_writable (self, err);
     if (rc < 0)
         return rc;
-    uint64_t keep = use_reserve ? 0 : reserve_of (self);
-    uint64_t limit = bound (self);
-    if (limit < keep || self->used + len > limit - keep ||
-        self->space_free < len + keep)
+    if (!fits (self, len, use_reserve ? 0 : reserve_of (self)))
         return fail (err, DFS_ENOSPC, "disk %s is full", self->dir);
     self->space_free -= len;
     return DFS_OK;
+}
+
+bool disk_full (disk_t *self)
+{
+    look_at_space (self);
+    return !fits (self, FULL_BELOW, reserve_of (self));
 }
 
 /* --- incarnation --- */

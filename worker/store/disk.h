@@ -118,6 +118,7 @@ void disk_fail (disk_t *self, int code, const char *text);
 /* DFS_OK, or why LEN more bytes may not be written. Locked. */
 int disk_room (disk_t *self, uint64_t len, bool use_reserve, dfs_error_t *err);
 uint64_t disk_capacity (disk_t *self); /* locked */
+bool disk_full (disk_t *self);         /* locked */
 int disk_writable (const disk_t *self, dfs_error_t *err);
 /* The entry of a copy that may be served: 1, 0, negative. Locked. */
 int disk_find (disk_t *self, const copykey_t *key, entry_t *entry, dfs_error_t *err);

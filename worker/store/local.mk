@@ -24,7 +24,8 @@ worker_store_libstore_la_SOURCES = \
 worker_store_libstore_la_LIBADD = msgs/libmsgs.la
 
 store_test_common = t/lib/storetest.c t/lib/storetest.h
-UNIT_TESTS += t/unit/store_record t/unit/store_basic t/unit/store_tend t/unit/store_fault
+UNIT_TESTS += t/unit/store_record t/unit/store_basic t/unit/store_tend t/unit/store_fault \
+	t/unit/store_damage t/fuzz/record
 t_unit_store_record_SOURCES = t/unit/store_record.c
 t_unit_store_record_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_basic_SOURCES = t/unit/store_basic.c $(store_test_common)
@@ -34,6 +35,18 @@ t_unit_store_tend_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_fault_SOURCES = t/unit/store_fault.c t/lib/iofault.c t/lib/iofault.h \
 	$(store_test_common)
 t_unit_store_fault_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+t_unit_store_damage_SOURCES = t/unit/store_damage.c $(store_test_common)
+t_unit_store_damage_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+# The fuzzer is an ordinary test, too; with --enable-fuzz it searches.
+t_fuzz_record_SOURCES = t/fuzz/record.c
+t_fuzz_record_LDADD = worker/store/libstore.la
+if FUZZ
+noinst_PROGRAMS += t/fuzz/record_search
+t_fuzz_record_search_SOURCES = t/fuzz/record.c
+t_fuzz_record_search_CPPFLAGS = $(AM_CPPFLAGS) -DDFS_LIBFUZZER
+t_fuzz_record_search_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+t_fuzz_record_search_LDADD = worker/store/libstore.la
+endif
 
 check_PROGRAMS += t/bench/store_bench
 t_bench_store_bench_SOURCES = t/bench/store_bench.c $(store_test_common)

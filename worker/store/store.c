@@ -189,7 +189,7 @@ static void describe (disk_t *disk, store_disk_t *out)
         out->used = disk->used;
         out->chunks = index_chunks (disk->index);
         out->condition = disk->condition;
-        if (disk->condition == CONDITION_OK && disk_room (disk, 0, false, NULL) < 0)
+        if (disk->condition == CONDITION_OK && disk_full (disk))
             out->condition = CONDITION_FULL;
     }
     pthread_mutex_unlock (&disk->lock);
