@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <assert.h>
+#include <inttypes.h>
+
+#include "common/log.h"
+#include "common/resolve.h"
+#include "common/units.h"
+#include "worker/links/link_private.h"
+
+#define DIAL_NS       (1 * SEC) /* look up again while it is not connected */
+#define HELLO_NS      (2 * SEC) /* say it again while no welcome came */
+#define HELLO_SOON_NS (20 * MS) /* the connection is there, its pipe not yet */
+#define REFUSED_NS    (3 * SEC) /* after a failed handshake */
+enum { RESOLVE_MS = 3000 };
+
+/* --- on the dial thread --- */
+
+static int look_up_broker (result_t *job, const cluster_t *cluster, dfs_error_t *err)
+{
+    int rc = resolve_host (job->node->host, job->address, sizeof job->address,
+                           RESOLVE_MS, err);
+    for (int i = 0; rc == DFS_OK && i < 3; i++)
+        rc = cluster_broker_port (cluster, job->node, i + 1, &job->ports[i], err);
+    return rc;
+}
+
+void dial_work (void *arg, void *link)
+{
+    broker_link_t *self = link;
+    result_t *job = arg;
+    dfs_error_t err = {0};
+    if (job->kind == RESULT_ADDRESS)
+        job->code = look_up_broker (job, self->config.cluster, &err);
+    else
+        job->code = resolve_host (job->host, job->address, sizeof job->address,
+                                  RESOLVE_MS, &err);
+    if (job->code < 0)
+        log_debug ("address_unknown", "host=%s err=%d text=\"%s\"",
+                   job->kind == RESULT_ADDRESS ? job->node->host : job->host, job->code,
+                   err.text);
+    mailbox_push (self->results, job);
+}
+
+/* --- on the link thread --- */
+
+static result_t *job_new (enum result_kind kind)
+{
+    result_t *job = calloc (1, sizeof *job);
+    assert (job);
+    job->kind = kind;
+    return job;
+}
+
+void dial_members (broker_link_t *self)
+{
+    member_t *members = calloc (DIRECTORY_MEMBERS, sizeof *members);
+    assert (members);
+    size_t n = directory_members (self->config.directory, members, DIRECTORY_MEMBERS);
+    for (size_t i = 0; i < n; i++) {
+        if (members[i].address[0])
+            continue;
+        result_t *job = job_new (RESULT_MEMBER);
+        snprintf (job->host, sizeof job->host, "%s", members[i].host);
+        jobs_push (self->dial, job);
+    }
+    free (members);
+}
+
+static void lost (broker_link_t *self, peer_t *peer)
+{
+    if (peer->welcomed) {
+        atomic_fetch_sub (&self->welcomed, 1);
+        log_info ("broker_lost", "peer=%s", peer->node->name);
+    }
+    peer->connected = peer->welcomed = false;
+    peer->hello_at = 0;
+    changes_stop (peer);
+}
+
+void peer_close (broker_link_t *self, peer_t *peer)
+{
+    lost (self, peer);
+    if (peer->monitor)
+        sock_monitor_close (peer->dealer, &peer->monitor);
+    sock_close (&peer->dealer);
+    sock_close (&peer->pulse);
+    sock_close (&peer->listen);
+}
+
+static int connect_one (broker_link_t *self, peer_t *peer, void **socket,
+                        enum sock_kind kind, int port, dfs_error_t *err)
+{
+    const link_config_t *config = &self->config;
+    *socket = sock_new (config->ctx, kind, config->identity, NULL, err);
+    if (!*socket)
+        return err->code;
+    /* The monitor must be there before the connection is. */
+    if (kind == SOCK_WORKER) {
+        peer->monitor = sock_monitor (
+            config->ctx, *socket,
+            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
+            err);
+        if (!peer->monitor)
+            return err->code;
+    }
+    return sock_connect (*socket, config->identity, peer->address, peer->ports[port],
+                         peer->has_key ? peer->key : NULL, err);
+}
+
+void peer_address (broker_link_t *self, peer_t *peer, const result_t *result)
+{
+    peer->dialing = false;
+    peer->dial_at = self->now + DIAL_NS;
+    if (result->code < 0)
+        return;
+    bool same = peer->dealer && strcmp (peer->address, result->address) == 0 &&
+                memcmp (peer->ports, result->ports, sizeof peer->ports) == 0;
+    if (same || peer->connected)
+        return;
+    peer_close (self, peer);
+    snprintf (peer->address, sizeof peer->address, "%s", result->address);
+    memcpy (peer->ports, result->ports, sizeof peer->ports);
+    dfs_error_t err = {0};
+    if (connect_one (self, peer, &peer->dealer, SOCK_WORKER, 0, &err) < 0 ||
+        connect_one (self, peer, &peer->pulse, SOCK_WORKER_PULSE, 1, &err) < 0 ||
+        connect_one (self, peer, &peer->listen, SOCK_LISTEN, 2, &err) < 0) {
+        log_error ("broker_connect", "peer=%s err=%d text=\"%s\"", peer->node->name,
+                   err.code, err.text);
+        peer_close (self, peer);
+    }
+}
+
+void peer_events (broker_link_t *self, peer_t *peer)
+{
+    sock_event_t event;
+    while (peer->monitor && sock_monitor_read (peer->monitor, &event))
+        switch (event.event) {
+        case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+            peer->connected = true;
+            peer->hello_at = self->now;
+            break;
+        case ZMQ_EVENT_DISCONNECTED:
+            lost (self, peer);
+            break;
+        default:
+            /* Such a connection is not tried again by the library. */
+            log_warn ("broker_refused", "peer=%s err=%d text=\"handshake failed\"",
+                      peer->node->name, event.value);
+            peer_close (self, peer);
+            peer->dial_at = self->now + REFUSED_NS;
+            return;
+        }
+}
+
+void peer_tick (broker_link_t *self, peer_t *peer)
+{
+    if (!peer->connected && !peer->dialing && self->now >= peer->dial_at) {
+        peer->dialing = true;
+        result_t *job = job_new (RESULT_ADDRESS);
+        job->peer = peer->index;
+        job->node = peer->node;
+        jobs_push (self->dial, job);
+    }
+    if (peer->connected && peer->hello_at && self->now >= peer->hello_at)
+        peer->hello_at =
+            self->now + (send_hello (self, peer) == DFS_OK ? HELLO_NS : HELLO_SOON_NS);
+}
