@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Sends stored chunks on to other workers: the next hop of an upload's chain, or a copy
+ * on a broker's order. What waits is a reference to stored bytes (small chunks: the
+ * message they came in, within a budget), so receiving never waits for forwarding. One
+ * thread, one PUSH per target; requests come from any thread. */
+#ifndef WORKER_FLOW_FORWARD_H
+#define WORKER_FLOW_FORWARD_H
+
+#include <zmq.h>
+
+#include "msgs/frame.h"
+#include "msgs/sock.h"
+#include "worker/links/directory.h"
+#include "worker/links/notes.h"
+#include "worker/store/store.h"
+
+typedef struct forward forward_t;
+
+typedef struct forward_config {
+    void *ctx;
+    const sock_identity_t *identity;
+    directory_t *directory;
+    store_t *store;
+    notes_t *notes;
+    uint64_t patience_ns; /* a target out of reach so long fails; 0: 3 s */
+} forward_config_t;
+
+/* One chunk to send to one worker. */
+typedef struct forward_item {
+    uint32_t target;  /* member id */
+    uint8_t hop;      /* of the receiver */
+    int orderer;      /* link to answer an order through */
+    uint64_t session; /* who sent it here: hears of a failure; 0 for orders */
+    uint64_t upload;
+    uint64_t order; /* 0: hop of an upload */
+    uint64_t trace;
+    copykey_t key;
+    uint32_t grant_len;
+    uint8_t grant[FRAME_GRANT_MAX];
+    /* A small chunk with its bytes; crcs as they came. */
+    bool has_body;
+    zmq_msg_t body;
+    uint32_t n_crcs;
+    uint32_t crcs[FRAME_BLOCKS];
+    /* Internal. */
+    struct forward_item *next;
+    store_chunk_t *chunk;
+    uint64_t stored_len;
+    uint64_t sent;
+    uint64_t consumed;
+    uint64_t sent_at;
+    unsigned tries;
+} forward_item_t;
+
+forward_t *forward_new (const forward_config_t *config, dfs_error_t *err);
+/* Ends the thread; what waits is dropped: a broker that misses the copy orders it anew.
+ */
+void forward_destroy (forward_t **self_p);
+
+/* Returns owned, zeroed. */
+forward_item_t *forward_item_new (void);
+void forward_item_destroy (forward_item_t **item_p);
+/* Gives ITEM a reference of its own to the bytes that came, if the budget allows it. An
+ * item without is read from the store, so it may be queued only when it is there. */
+bool forward_item_keep_body (forward_item_t *item, zmq_msg_t *body,
+                             const frame_t *frame);
+void forward_item_drop_body (forward_item_t *item);
+/* Takes the item. Any thread. */
+void forward_queue (forward_t *self, forward_item_t **item_p);
+/* The receiver has consumed so many bytes of KEY, or (CODE < 0) does not take it. Any
+ * thread. */
+void forward_answer (forward_t *self, const copykey_t *key, uint64_t consumed,
+                     int code);
+/* Bytes sent since the start. */
+uint64_t forward_bytes (forward_t *self);
+
+#endif
