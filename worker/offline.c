@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/offline.h"
+#include "worker/store/store.h"
+
+int offline_dump (const cluster_node_t *node, dfs_error_t *err)
+{
+    int rc = DFS_OK;
+    for (size_t i = 0; i < node->n_data && rc == DFS_OK; i++)
+        rc = store_dump (node->data[i], stdout, err);
+    return rc;
+}
+
+int offline_rebuild_index (const cluster_node_t *node, dfs_error_t *err)
+{
+    int rc = DFS_OK;
+    for (size_t i = 0; i < node->n_data && rc == DFS_OK; i++)
+        rc = store_rebuild_index (node->data[i], err);
+    return rc;
+}
+
+/* The node's own spelling of DIR, or NULL. */
+static const char *data_directory (const cluster_node_t *node, const char *dir)
+{
+    char *real = realpath (dir, NULL);
+    const char *found = NULL;
+    for (size_t i = 0; i < node->n_data && !found; i++) {
+        char *own = realpath (node->data[i], NULL);
+        if (strcmp (node->data[i], dir) == 0 || (real && own && !strcmp (real, own)))
+            found = node->data[i];
+        free (own);
+    }
+    free (real);
+    return found;
+}
+
+int offline_format (const cluster_t *cluster, const cluster_node_t *node,
+                    const char *dir, bool force, dfs_error_t *err)
+{
+    const char *own = data_directory (node, dir);
+    if (!own)
+        return fail (err, DFS_EUSAGE, "%s is no data directory of %s in %s", dir,
+                     node->name, cluster->path);
+    return store_format (own, cluster->id, node->name, force, err);
+}
