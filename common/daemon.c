@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,7 @@ int daemon_run (const daemon_module_t *modules, void *ctx, int signal_fd, int fa
                 void (*reload) (void *ctx), dfs_error_t *err)
 {
     int rc = DFS_OK;
+    bool written = false;
     size_t n = 0;
     for (; modules[n].name && rc == 0; n++) {
         rc = modules[n].start (ctx, err);
@@ -107,6 +109,7 @@ int daemon_run (const daemon_module_t *modules, void *ctx, int signal_fd, int fa
     if (rc == 0 && ready_path) {
         const char *text = ready_text (ctx);
         rc = io_replace (ready_path, text, strlen (text), 0644, err);
+        written = rc == DFS_OK;
     }
     if (rc == 0) {
         daemon_notify ("READY=1");
@@ -118,7 +121,7 @@ int daemon_run (const daemon_module_t *modules, void *ctx, int signal_fd, int fa
         n--;
         modules[n].stop (ctx);
     }
-    if (ready_path)
+    if (written) /* never that of the process which holds our directory */
         unlink (ready_path);
     if (rc == 0)
         log_info ("stopped", NULL);

@@ -44,7 +44,7 @@ test_expect_success 'ten thousand small files' '
                 print \$f qq(\$d \$i ), \"x\" x (\$i * 3); } }" &&
     dfs-client put -r many /many && dfs-client get -r /many many.back &&
     diff -r many many.back &&
-    test "$(dfs-client find --json /many "*" | perl -ne "\$n++ while /\"type\": *\"file\"/g; END { print \$n }")" -eq 10000
+    test "$(dfs-client find --json "*" /many | perl -ne "\$n++ while /\"type\": *\"file\"/g; END { print \$n }")" -eq 10000
 '
 
 test_expect_success 'find and du' '

@@ -44,7 +44,7 @@ test_expect_success 'status' '
 '
 test_expect_success 'verify, explain, du, df, analyze' '
     dfs-client verify --json /d/f >j && has j chunks replicas bytes corrupt missing repaired &&
-    test "$(json replicas j)" -eq 8 && test "$(json bytes j)" -eq 400000 &&
+    test "$(json replicas j)" -eq 8 && test "$(json bytes j)" -eq 200000 &&
     dfs-client explain --json /d/f >j && has j index id size replicas &&
     json 0.replicas j >r && has r worker location &&
     dfs-client du --json /d >j && dfs-client df --json >j && dfs-client analyze --json >j
