@@ -71,7 +71,7 @@ static int decide (op_t *op, const Dfs__Entry *entry, dfs_error_t *err)
         assert (op->records == 0); /* a refusal changes nothing */
         Dfs__OpResult *result = op->result;
         set_field (result, code, rc);
-        result->text = arena_dup (op->arena, refusal.text, strlen (refusal.text));
+        result->text = arena_dup (op->scratch, refusal.text, strlen (refusal.text));
         result->has_job = result->has_version = result->has_inode = result->has_size =
             0;
     } else if (!op->result->has_version)
@@ -93,6 +93,31 @@ static int apply_entry (op_t *op, const Dfs__Entry *entry, Dfs__OpResult **resul
     return rc;
 }
 
+/* Copies the result to the caller's arena. What was decided and is remembered does not
+ * depend on how much room the caller has. */
+static int hand_over (arena_t *arena, Dfs__OpResult **result, dfs_error_t *err)
+{
+    Dfs__OpResult *to = arena_dup (arena, *result, sizeof **result);
+    if (!to)
+        return fail (err, DFS_ENOMEM, "no room for a result");
+    if (to->text && to->text != protobuf_c_empty_string)
+        to->text = arena_dup (arena, to->text, strlen (to->text));
+    if (to->n_missing) {
+        to->missing =
+            arena_dup (arena, to->missing, to->n_missing * sizeof *to->missing);
+        for (size_t i = 0; to->missing && i < to->n_missing; i++) {
+            ProtobufCBinaryData *m = &to->missing[i];
+            m->data = arena_dup (arena, m->data, m->len);
+            if (!m->data)
+                to->missing = NULL;
+        }
+        if (!to->missing)
+            return fail (err, DFS_ENOMEM, "no room for a result");
+    }
+    *result = to;
+    return 0;
+}
+
 int namespace_apply (namespace_t *ns, uint64_t index, uint64_t term, const void *data,
                      size_t len, arena_t *arena, Dfs__OpResult **result,
                      dfs_error_t *err)
@@ -102,16 +127,16 @@ int namespace_apply (namespace_t *ns, uint64_t index, uint64_t term, const void 
     if (index != ns->applied + 1)
         return fail (err, DFS_EINTERNAL, "entry %llu after %llu",
                      (unsigned long long)index, (unsigned long long)ns->applied);
+    int rc = state_begin (ns, err);
+    if (rc < 0)
+        return rc;
     arena_reset (ns->scratch);
     op_t op = {.ns = ns, .view = &ns->view, .index = index, .limit = ENTRY_RECORDS};
     op.scratch = ns->scratch;
-    op.arena = arena;
-    op.result = arena_alloc (arena, sizeof *op.result);
-    if (!op.result)
-        return fail (err, DFS_ENOMEM, "no room for a result");
+    op.result = arena_alloc (ns->scratch, sizeof *op.result);
+    assert (op.result);
     dfs__op_result__init (op.result);
     *result = op.result;
-    int rc = 0;
     if (len > 0) { /* an empty entry only moves the index */
         Dfs__Entry *entry =
             dfs__entry__unpack (arena_allocator (ns->scratch), len, data);
@@ -142,5 +167,5 @@ int namespace_apply (namespace_t *ns, uint64_t index, uint64_t term, const void 
     ns->term = term;
     ns->dirty = true;
     state_hash_remember (ns);
-    return 0;
+    return hand_over (arena, result, err);
 }

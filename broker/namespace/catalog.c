@@ -6,6 +6,8 @@
 #include "broker/namespace/dentry.h"
 #include "broker/namespace/tables.h"
 
+#define TEXT_MAX 255 /* of names */
+
 int catalog_all (view_t *view, enum table table, const ProtobufCMessageDescriptor *type,
                  arena_t *arena, size_t max, void ***out, size_t *n, dfs_error_t *err)
 {
@@ -96,11 +98,16 @@ static int reload (op_t *op, dfs_error_t *err)
     return catalog_load (&op->ns->catalog, op->view, op->index, err);
 }
 
+static bool short_text (const char *text)
+{
+    return text[0] && strlen (text) <= TEXT_MAX;
+}
+
 int catalog_check_policy (const Dfs__Policy *p, dfs_error_t *err)
 {
     if (p->id == 0 || p->replicas == 0 || p->replicas > 16 || p->min_replicas == 0 ||
         p->min_replicas > p->replicas || p->chunk_size < 4096 ||
-        p->chunk_size > CHUNK_MAX)
+        p->chunk_size > CHUNK_MAX || (p->name && strlen (p->name) > TEXT_MAX))
         return fail (err, DFS_EINVAL, "policy %u is out of range", p->id);
     return 0;
 }
@@ -119,7 +126,9 @@ int op_policy_set (op_t *op, const Dfs__Policy *policy, dfs_error_t *err)
 
 int catalog_check_member (const Dfs__Member *member, dfs_error_t *err)
 {
-    if (member->id == 0 || !member->name[0] || member->port > 65535 ||
+    if (member->id == 0 || !short_text (member->name) || member->port > 65535 ||
+        strlen (member->host) > TEXT_MAX ||
+        (member->location && strlen (member->location) > TEXT_MAX) ||
         (member->has_key && member->key.len != 32))
         return fail (err, DFS_EINVAL, "member %u is out of range", member->id);
     return 0;
@@ -127,7 +136,8 @@ int catalog_check_member (const Dfs__Member *member, dfs_error_t *err)
 
 int catalog_check_user (const Dfs__User *user, dfs_error_t *err)
 {
-    if (user->id == 0 || !user->name[0] || (user->has_key && user->key.len != 32))
+    if (user->id == 0 || !short_text (user->name) ||
+        (user->has_key && user->key.len != 32))
         return fail (err, DFS_EINVAL, "user %u is out of range", user->id);
     return 0;
 }

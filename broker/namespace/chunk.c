@@ -52,7 +52,8 @@ static int change_inline (op_t *op, const Dfs__RecExtent *e, bool more,
     const void *data;
     size_t len;
     uint64_t refs = 0;
-    int rc = inline_read (op->view, op->scratch, digest, &data, &len, &refs, err);
+    arena_reset (op->ns->item);
+    int rc = inline_read (op->view, op->ns->item, digest, &data, &len, &refs, err);
     if (rc < 0)
         return rc;
     enum put_how how = PUT_ANY;
@@ -73,7 +74,7 @@ static int change_inline (op_t *op, const Dfs__RecExtent *e, bool more,
         union {
             const void *in;
             uint8_t *out;
-        } p = {.in = data}; /* from the scratch arena: packing only reads it */
+        } p = {.in = data}; /* from the arena: packing only reads it */
         rec.data.data = p.out;
         rec.data.len = len;
     }

@@ -10,7 +10,7 @@
 /* 1, 0 or negative. */
 int chunk_read (view_t *view, arena_t *arena, const copykey_t *key, Dfs__RecChunk **out,
                 dfs_error_t *err);
-/* DATA is copied to ARENA unless that is NULL; REFS may be NULL. */
+/* DATA is copied to ARENA; REFS may be NULL. */
 int inline_read (view_t *view, arena_t *arena, const uint8_t digest[32],
                  const void **data, size_t *len, uint64_t *refs, dfs_error_t *err);
 /* What a record says, with the strictest policy. */

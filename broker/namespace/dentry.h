@@ -13,6 +13,7 @@ typedef struct place {
     Dfs__FileType type;
     const char *rest; /* WALK_PARENTS: components behind a missing directory */
     size_t rest_len;
+    Dfs__RecInode *dir; /* record of PARENT where it was read already, else NULL */
 } place_t;
 
 enum walk_flags {

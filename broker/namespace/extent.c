@@ -58,7 +58,7 @@ static int missing (op_t *op, const ProtobufCBinaryData *digest, dfs_error_t *er
 {
     Dfs__OpResult *result = op->result;
     if (!result->missing) {
-        result->missing = arena_alloc (op->arena, MISSING_MAX * sizeof *digest);
+        result->missing = arena_alloc (op->scratch, MISSING_MAX * sizeof *digest);
         if (!result->missing)
             return refuse (err, DFS_ENOMEM);
     }
@@ -66,7 +66,7 @@ static int missing (op_t *op, const ProtobufCBinaryData *digest, dfs_error_t *er
     if (n == MISSING_MAX ||
         (n && memcmp (result->missing[n - 1].data, digest->data, 32) == 0))
         return 0;
-    result->missing[n].data = arena_dup (op->arena, digest->data, 32);
+    result->missing[n].data = arena_dup (op->scratch, digest->data, 32);
     result->missing[n].len = 32;
     if (!result->missing[n].data)
         return refuse (err, DFS_ENOMEM);
@@ -82,8 +82,9 @@ static int check_inline (op_t *op, const Dfs__Extent *e, uint64_t *came, bool *u
     uint64_t whole = e->has_chunk_length ? e->chunk_length : e->length;
     const void *data;
     size_t len;
+    arena_reset (op->ns->item);
     int rc =
-        inline_read (op->view, op->scratch, e->digest.data, &data, &len, NULL, err);
+        inline_read (op->view, op->ns->item, e->digest.data, &data, &len, NULL, err);
     if (rc < 0)
         return rc;
     if (rc > 0)

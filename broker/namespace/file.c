@@ -71,7 +71,7 @@ static int plan_policy (op_t *op, plan_t *plan, dfs_error_t *err)
     else if (plan->commit->policy)
         plan->policy = plan->commit->policy;
     else {
-        int rc = inherited_policy (op, plan->at.parent, &plan->policy, err);
+        int rc = inherited_policy (op, &plan->at, &plan->policy, err);
         if (rc < 0)
             return rc;
     }

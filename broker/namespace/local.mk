@@ -66,3 +66,7 @@ t_unit_ns_list_LDADD = $(ns_libs)
 UNIT_TESTS += t/unit/ns_locations
 t_unit_ns_locations_SOURCES = t/unit/ns_locations.c
 t_unit_ns_locations_LDADD = $(ns_libs)
+
+check_PROGRAMS += t/bench/namespace
+t_bench_namespace_SOURCES = t/bench/namespace.c
+t_bench_namespace_LDADD = broker/libnamespace.la

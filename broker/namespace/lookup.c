@@ -13,8 +13,11 @@
 
 static int ready (namespace_t *ns, dfs_error_t *err)
 {
-    if (ns->view.broken || !ns->view.txn)
+    if (ns->view.broken)
         return fail (err, DFS_EINTERNAL, "namespace failed before");
+    int rc = state_begin (ns, err);
+    if (rc < 0)
+        return rc;
     arena_reset (ns->scratch);
     return ns->seeded ? 0 : fail (err, DFS_EUNAVAIL, "the cluster is not seeded yet");
 }
@@ -126,8 +129,11 @@ int namespace_policy (namespace_t *self, uint32_t id, arena_t *arena, Dfs__Polic
 int namespace_members (namespace_t *self, arena_t *arena, Dfs__Member ***out, size_t *n,
                        dfs_error_t *err)
 {
-    void **all;
-    int rc = catalog_all (&self->view, T_MEMBER, &dfs__member__descriptor, arena,
+    void **all = NULL;
+    *n = 0;
+    int rc = state_begin (self, err);
+    if (rc == 0)
+        rc = catalog_all (&self->view, T_MEMBER, &dfs__member__descriptor, arena,
                           MEMBERS_MAX, &all, n, err);
     memcpy (out, &all, sizeof all);
     return rc;
@@ -136,8 +142,11 @@ int namespace_members (namespace_t *self, arena_t *arena, Dfs__Member ***out, si
 int namespace_users (namespace_t *self, arena_t *arena, Dfs__User ***out, size_t *n,
                      dfs_error_t *err)
 {
-    void **all;
-    int rc = catalog_all (&self->view, T_USER, &dfs__user__descriptor, arena, USERS_MAX,
+    void **all = NULL;
+    *n = 0;
+    int rc = state_begin (self, err);
+    if (rc == 0)
+        rc = catalog_all (&self->view, T_USER, &dfs__user__descriptor, arena, USERS_MAX,
                           &all, n, err);
     memcpy (out, &all, sizeof all);
     return rc;
@@ -146,7 +155,7 @@ int namespace_users (namespace_t *self, arena_t *arena, Dfs__User ***out, size_t
 uint64_t namespace_next_job (namespace_t *self)
 {
     MDB_val k, v;
-    if (self->counters[C_JOBS] == 0 ||
+    if (self->counters[C_JOBS] == 0 || state_begin (self, NULL) < 0 ||
         table_seek (&self->view, T_JOB, NULL, 0, &k, &v, NULL) <= 0)
         return 0;
     return get64 (k.mv_data);
@@ -156,6 +165,8 @@ size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *o
                                 size_t max)
 {
     size_t n = 0;
+    if (state_begin (self, NULL) < 0)
+        return 0;
     MDB_cursor *cursor = table_cursor (&self->view, T_SESSION, NULL);
     if (!cursor)
         return 0;
@@ -177,6 +188,8 @@ size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *o
 uint64_t namespace_oldest_past (namespace_t *self)
 {
     MDB_val k, v;
+    if (state_begin (self, NULL) < 0)
+        return UINT64_MAX;
     if (table_size (&self->view, T_REAP) > 0)
         return 0;
     if (table_seek (&self->view, T_PAST_LOG, NULL, 0, &k, &v, NULL) <= 0)

@@ -21,13 +21,28 @@ int check_version (const Dfs__RecInode *rec, bool asked, uint64_t version,
     return 0;
 }
 
-int inherited_policy (op_t *op, uint64_t dir, uint32_t *policy, dfs_error_t *err)
+int inherited_policy (op_t *op, place_t *at, uint32_t *policy, dfs_error_t *err)
 {
-    Dfs__RecInode *rec;
-    int rc = inode_must (op->view, op->scratch, dir, &rec, err);
+    int rc = 0;
+    if (!at->dir)
+        rc = inode_must (op->view, op->scratch, at->parent, &at->dir, err);
     if (rc == 0)
-        *policy = rec->policy;
+        *policy = at->dir->policy;
     return rc;
+}
+
+/* Names in the directory of AT changed. */
+static int touch_parent (op_t *op, const place_t *at, dfs_error_t *err)
+{
+    Dfs__RecInode *rec = at->dir;
+    int rc = 0;
+    if (!rec)
+        rc = inode_must (op->view, op->scratch, at->parent, &rec, err);
+    if (rc < 0)
+        return rc;
+    rec->mtime_ns = op->time;
+    rec->ctime_ns = op->time;
+    return inode_amend (op, at->parent, rec, err);
 }
 
 static int make_directory (op_t *op, uint64_t parent, const char *name, size_t len,
@@ -49,9 +64,9 @@ int make_parents (op_t *op, place_t *at, dfs_error_t *err)
     if (at->rest_len == 0)
         return 0;
     uint32_t policy;
-    int rc = inherited_policy (op, at->parent, &policy, err);
+    int rc = inherited_policy (op, at, &policy, err);
     if (rc == 0)
-        rc = inode_touch (op, at->parent, err);
+        rc = touch_parent (op, at, err);
     const char *end = at->rest + at->rest_len;
     while (rc == 0 && at->rest < end) {
         uint64_t id;
@@ -66,6 +81,7 @@ int make_parents (op_t *op, place_t *at, dfs_error_t *err)
             at->rest++;
     }
     at->rest_len = 0;
+    at->dir = NULL;
     return rc;
 }
 
@@ -79,7 +95,7 @@ int place_inode (op_t *op, const place_t *at, uint64_t id, Dfs__FileType type,
             rc = inode_unlink (op, at->inode, err);
     } else
         rc = dentry_add (op, at->parent, at->name, at->name_len, id, type, err);
-    return rc < 0 ? rc : inode_touch (op, at->parent, err);
+    return rc < 0 ? rc : touch_parent (op, at, err);
 }
 
 int op_mkdir (op_t *op, const Dfs__OpMkdir *mkdir, dfs_error_t *err)
@@ -102,12 +118,12 @@ int op_mkdir (op_t *op, const Dfs__OpMkdir *mkdir, dfs_error_t *err)
     uint64_t id;
     rc = make_parents (op, &at, err);
     if (rc == 0)
-        rc = inherited_policy (op, at.parent, &policy, err);
+        rc = inherited_policy (op, &at, &policy, err);
     if (rc == 0)
         rc = make_directory (op, at.parent, at.name, at.name_len,
                              mkdir->has_mode ? mkdir->mode : 0755, policy,
                              mkdir->has_mtime_ns ? &mkdir->mtime_ns : NULL, &id, err);
-    return rc < 0 ? rc : inode_touch (op, at.parent, err);
+    return rc < 0 ? rc : touch_parent (op, &at, err);
 }
 
 /* Takes the name AT away; its inode loses a name. */
@@ -115,7 +131,7 @@ static int take_away (op_t *op, const place_t *at, dfs_error_t *err)
 {
     int rc = dentry_remove (op, at->parent, at->name, at->name_len, err);
     if (rc == 0)
-        rc = inode_touch (op, at->parent, err);
+        rc = touch_parent (op, at, err);
     return rc < 0 ? rc : inode_unlink (op, at->inode, err);
 }
 
@@ -161,7 +177,7 @@ int op_unlink (op_t *op, const Dfs__OpUnlink *unlink, dfs_error_t *err)
         return take_away (op, &at, err);
     rc = dentry_remove (op, at.parent, at.name, at.name_len, err);
     if (rc == 0)
-        rc = inode_touch (op, at.parent, err);
+        rc = touch_parent (op, &at, err);
     return rc < 0 ? rc : job_remove_tree (op, at.inode, err);
 }
 
@@ -179,7 +195,7 @@ int op_symlink (op_t *op, const Dfs__OpSymlink *symlink, dfs_error_t *err)
     if (at.inode && (!symlink->replace || at.type == DFS__FILE_TYPE__FILE_DIRECTORY))
         return refuse (err, DFS_EEXIST);
     uint32_t policy;
-    rc = inherited_policy (op, at.parent, &policy, err);
+    rc = inherited_policy (op, &at, &policy, err);
     if (rc < 0)
         return rc;
     Dfs__RecInode rec;

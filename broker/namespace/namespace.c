@@ -11,10 +11,14 @@
 #include "broker/namespace/tables.h"
 #include "common/clock.h"
 
-#define MAP_SIZE (1ULL << 40) /* sparse */
+#define MAP_SIZE       (1ULL << 40) /* sparse */
+#define SCRATCH_BUDGET (256 << 20)  /* several times what the largest entry takes */
 
-static int begin (namespace_t *self, dfs_error_t *err)
+int state_begin (namespace_t *self, dfs_error_t *err)
 {
+    if (self->view.txn)
+        return 0;
+    memset (self->cursors, 0, sizeof self->cursors);
     self->view.txn = kv_begin (self->view.kv, true, err);
     if (self->view.txn)
         return 0;
@@ -78,17 +82,20 @@ namespace_t *namespace_open (const char *dir, dfs_error_t *err)
     int n = asprintf (&self->dir, "%s/namespace", dir);
     assert (n > 0);
     pthread_mutex_init (&self->lock, NULL);
-    self->scratch = arena_new (64 * 1024 * 1024);
+    self->scratch = arena_new (SCRATCH_BUDGET);
+    self->item = arena_new (4 * INLINE_MAX);
     self->seed_arena = arena_new (64 * 1024);
     self->digest = digest_new ();
     self->ring = calloc (HASH_RING, sizeof *self->ring);
     assert (self->ring);
     self->view.catalog = &self->catalog;
+    self->view.cursors = self->cursors;
     self->view.kv = kv_open (self->dir, table_names, T_COUNT, MAP_SIZE, 0, err);
-    if (!self->view.kv || begin (self, err) < 0 || load (self, err) < 0) {
+    if (!self->view.kv || state_begin (self, err) < 0 || load (self, err) < 0) {
         namespace_abandon (&self);
         wrap (err, "open namespace");
-    }
+    } else
+        kv_abort (&self->view.txn); /* the first use begins one, on its own thread */
     return self;
 }
 
@@ -102,6 +109,7 @@ void namespace_abandon (namespace_t **self_p)
     kv_close (&self->view.kv);
     catalog_clear (&self->catalog);
     arena_destroy (&self->scratch);
+    arena_destroy (&self->item);
     arena_destroy (&self->seed_arena);
     digest_destroy (&self->digest);
     pthread_mutex_destroy (&self->lock);
@@ -159,7 +167,7 @@ int namespace_commit (namespace_t *self, dfs_error_t *err)
     self->durable = self->applied;
     self->dirty = false;
     readers_tidy (self, clock_mono ());
-    return begin (self, err);
+    return 0;
 }
 
 uint64_t namespace_applied (const namespace_t *self)

@@ -5,8 +5,9 @@
  * sockets.
  *
  * Threads: a namespace_t belongs to one thread (which holds its open write
- * transaction). A namespace_reader_t belongs to another one and sees what
- * namespace_commit made durable or at least visible. */
+ * transaction); another one may open it, and close it after a commit. A
+ * namespace_reader_t belongs to another one and sees what namespace_commit made durable
+ * or at least visible. */
 #ifndef BROKER_NAMESPACE_NAMESPACE_H
 #define BROKER_NAMESPACE_NAMESPACE_H
 
@@ -115,6 +116,7 @@ void namespace_identity (const namespace_t *self, uint8_t cluster_id[16],
 
 /* --- listings, on a thread of their own --- */
 
+/* Readers are destroyed before their namespace is closed. */
 namespace_reader_t *namespace_reader_new (namespace_t *self, dfs_error_t *err);
 void namespace_reader_destroy (namespace_reader_t **self_p);
 /* Index that a listing started now would see. */

@@ -22,8 +22,8 @@ int op_prune (op_t *op, const Dfs__OpPrune *prune, dfs_error_t *err);
 /* Makes the missing directories of AT (walked with WALK_PARENTS); AT is then the name
  * in the last of them. Nothing to do when none is missing. */
 int make_parents (op_t *op, place_t *at, dfs_error_t *err);
-/* Policy of what is made in directory DIR. */
-int inherited_policy (op_t *op, uint64_t dir, uint32_t *policy, dfs_error_t *err);
+/* Policy of what is made at AT. */
+int inherited_policy (op_t *op, place_t *at, uint32_t *policy, dfs_error_t *err);
 /* Puts inode ID under the name AT, which is new, or replaces what is there (a name less
  * for that inode); the directory's times follow. */
 int place_inode (op_t *op, const place_t *at, uint64_t id, Dfs__FileType type,

@@ -25,7 +25,7 @@ static int too_old (op_t *op, Dfs__OpResult **result, const char *text)
 {
     op->result->code = DFS_ESTALE;
     op->result->has_code = 1;
-    op->result->text = arena_dup (op->arena, text, strlen (text));
+    op->result->text = arena_dup (op->scratch, text, strlen (text));
     *result = op->result;
     return 1;
 }
@@ -58,7 +58,8 @@ int request_begin (op_t *op, const Dfs__Entry *entry, Dfs__RecSession *session,
         if (rc < 0)
             return rc;
         if (rc > 0) {
-            *result = dfs__op_result__unpack (arena_allocator (op->arena), len, value);
+            *result =
+                dfs__op_result__unpack (arena_allocator (op->scratch), len, value);
             return *result ? 1
                            : broken (op->view, err, DFS_EDAMAGED,
                                      "result does not unpack", request);

@@ -10,9 +10,10 @@
 
 static int check_seed (const Dfs__OpSeed *seed, dfs_error_t *err)
 {
-    if (seed->cluster_id.len != 16 || seed->n_policies == 0 ||
-        seed->n_policies > SEED_MAX || seed->n_members > SEED_MAX ||
-        seed->n_users > SEED_MAX || seed->inline_max > INLINE_MAX)
+    if (seed->cluster_id.len != 16 || strlen (seed->name) > 255 ||
+        seed->n_policies == 0 || seed->n_policies > SEED_MAX ||
+        seed->n_members > SEED_MAX || seed->n_users > SEED_MAX ||
+        seed->inline_max > INLINE_MAX)
         return fail (err, DFS_EINVAL, "seed is out of range");
     for (size_t i = 0; i < seed->n_policies; i++)
         if (seed->policies[i]->id == 1)

@@ -106,6 +106,7 @@ typedef struct catalog {
 typedef struct view {
     kv_t *kv;
     MDB_txn *txn;
+    MDB_cursor **cursors; /* one per table, kept as long as TXN; NULL for readers */
     uint64_t at; /* 0: now; else names and inodes as they were after that log index */
     bool broken; /* a failure that is not the caller's */
     catalog_t *catalog;
@@ -121,6 +122,8 @@ struct namespace_reader;
 struct namespace
 {
     view_t view; /* txn: the open write transaction */
+    MDB_cursor
+        *cursors[T_COUNT]; /* made on demand, ended by LMDB with the transaction */
     char *dir;
     uint64_t applied;
     uint64_t term;
@@ -132,6 +135,7 @@ struct namespace
     Dfs__RecSeed *seed; /* from seed_arena */
     arena_t *seed_arena;
     arena_t *scratch; /* reset at each entry and look-up */
+    arena_t *item;    /* of one inline content at a time */
     uint8_t *pack;    /* buffer for packing */
     size_t pack_cap;
     digest_t *digest;
@@ -152,7 +156,6 @@ typedef struct op {
     unsigned records; /* written so far */
     unsigned limit;
     arena_t *scratch;
-    arena_t *arena; /* of the result */
     Dfs__OpResult *result;
     Dfs__InlineData **inl; /* contents that came with it */
     size_t n_inl;
@@ -160,6 +163,9 @@ typedef struct op {
 
 /* Reads the identity that the seed entry left. */
 int state_load_seed (namespace_t *ns, dfs_error_t *err);
+/* Begins the write transaction where there is none: it belongs to the thread that does.
+ */
+int state_begin (namespace_t *ns, dfs_error_t *err);
 /* Marks the view as broken and returns CODE. */
 int broken (view_t *view, dfs_error_t *err, int code, const char *what, uint64_t id);
 /* Closes without committing: what a crash leaves. For tests. */

@@ -82,12 +82,39 @@ static int lmdb_failed (view_t *view, int rc, enum table table, dfs_error_t *err
     return kv_fail (err, rc, table_names[table]);
 }
 
+MDB_cursor *table_cursor (view_t *view, enum table table, dfs_error_t *err)
+{
+    MDB_cursor *cursor = NULL;
+    int rc = mdb_cursor_open (view->txn, kv_dbi (view->kv, table), &cursor);
+    if (rc != 0) {
+        lmdb_failed (view, rc, table, err);
+        return NULL;
+    }
+    return cursor;
+}
+
+/* The cursor that the owner keeps for TABLE: a key beside the last one is found without
+ * going down from the root, and what was found is changed in place. */
+static MDB_cursor *kept_cursor (view_t *view, enum table table, dfs_error_t *err)
+{
+    if (!view->cursors[table])
+        view->cursors[table] = table_cursor (view, table, err);
+    return view->cursors[table];
+}
+
 int table_fetch (view_t *view, enum table table, const void *key, size_t key_len,
                  const void **value, size_t *len, dfs_error_t *err)
 {
     MDB_val k = borrow (key, key_len);
     MDB_val v;
-    int rc = mdb_get (view->txn, kv_dbi (view->kv, table), &k, &v);
+    int rc;
+    if (view->cursors) {
+        MDB_cursor *cursor = kept_cursor (view, table, err);
+        if (!cursor)
+            return err ? err->code : DFS_EINTERNAL;
+        rc = mdb_cursor_get (cursor, &k, &v, MDB_SET);
+    } else
+        rc = mdb_get (view->txn, kv_dbi (view->kv, table), &k, &v);
     if (rc == MDB_NOTFOUND)
         return 0;
     if (rc != 0)
@@ -114,26 +141,22 @@ int table_read (view_t *view, enum table table, const void *key, size_t key_len,
     return 1;
 }
 
-MDB_cursor *table_cursor (view_t *view, enum table table, dfs_error_t *err)
+static MDB_cursor *borrow_cursor (view_t *view, enum table table, dfs_error_t *err)
 {
-    MDB_cursor *cursor = NULL;
-    int rc = mdb_cursor_open (view->txn, kv_dbi (view->kv, table), &cursor);
-    if (rc != 0) {
-        lmdb_failed (view, rc, table, err);
-        return NULL;
-    }
-    return cursor;
+    return view->cursors ? kept_cursor (view, table, err)
+                         : table_cursor (view, table, err);
 }
 
 int table_seek (view_t *view, enum table table, const void *key, size_t key_len,
                 MDB_val *found, MDB_val *value, dfs_error_t *err)
 {
-    MDB_cursor *cursor = table_cursor (view, table, err);
+    MDB_cursor *cursor = borrow_cursor (view, table, err);
     if (!cursor)
         return err ? err->code : DFS_EINTERNAL;
     *found = borrow (key, key_len);
     int rc = mdb_cursor_get (cursor, found, value, key_len ? MDB_SET_RANGE : MDB_FIRST);
-    mdb_cursor_close (cursor);
+    if (!view->cursors)
+        mdb_cursor_close (cursor);
     if (rc == MDB_NOTFOUND)
         return 0;
     return rc ? lmdb_failed (view, rc, table, err) : 1;
@@ -142,14 +165,15 @@ int table_seek (view_t *view, enum table table, const void *key, size_t key_len,
 int table_before (view_t *view, enum table table, const void *key, size_t key_len,
                   MDB_val *found, MDB_val *value, dfs_error_t *err)
 {
-    MDB_cursor *cursor = table_cursor (view, table, err);
+    MDB_cursor *cursor = borrow_cursor (view, table, err);
     if (!cursor)
         return err ? err->code : DFS_EINTERNAL;
     *found = borrow (key, key_len);
     int rc = mdb_cursor_get (cursor, found, value, MDB_SET_RANGE);
     rc =
         mdb_cursor_get (cursor, found, value, rc == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
-    mdb_cursor_close (cursor);
+    if (!view->cursors)
+        mdb_cursor_close (cursor);
     if (rc == MDB_NOTFOUND)
         return 0;
     return rc ? lmdb_failed (view, rc, table, err) : 1;
@@ -168,22 +192,27 @@ int table_store (op_t *op, enum table table, const void *key, size_t key_len,
 {
     view_t *view = op->view;
     namespace_t *ns = op->ns;
-    MDB_val k = borrow (key, key_len);
-    MDB_val v = borrow (value, len);
+    MDB_cursor *cursor = kept_cursor (view, table, err);
+    if (!cursor)
+        return err ? err->code : DFS_EINTERNAL;
+    unsigned flags = MDB_NOOVERWRITE;
+    if (how == PUT_LAST)
+        flags |= MDB_APPEND;
     if (how == PUT_ANY) {
         const void *old;
         size_t old_len;
         int rc = table_fetch (view, table, key, key_len, &old, &old_len, err);
         if (rc < 0)
             return rc;
-        if (rc > 0)
+        if (rc > 0) {
             ns->sum -= state_hash_record (table, key, key_len, old, old_len);
+            flags = MDB_CURRENT; /* the fetch left the cursor there */
+        }
     }
     ns->sum += state_hash_record (table, key, key_len, value, len);
-    unsigned flags = how == PUT_ANY ? 0 : MDB_NOOVERWRITE;
-    if (how == PUT_LAST)
-        flags |= MDB_APPEND;
-    int rc = mdb_put (view->txn, kv_dbi (view->kv, table), &k, &v, flags);
+    MDB_val k = borrow (key, key_len);
+    MDB_val v = borrow (value, len);
+    int rc = mdb_cursor_put (cursor, &k, &v, flags);
     if (rc == MDB_KEYEXIST)
         return broken (view, err, DFS_EDAMAGED, table_names[table], op->index);
     if (rc != 0)
@@ -218,8 +247,7 @@ int table_del (op_t *op, enum table table, const void *key, size_t key_len,
     if (rc == 0)
         return broken (op->view, err, DFS_EDAMAGED, table_names[table], op->index);
     op->ns->sum -= state_hash_record (table, key, key_len, old, len);
-    MDB_val k = borrow (key, key_len);
-    rc = mdb_del (op->view->txn, kv_dbi (op->view->kv, table), &k, NULL);
+    rc = mdb_cursor_del (op->view->cursors[table], 0);
     if (rc != 0)
         return lmdb_failed (op->view, rc, table, err);
     op->records++;
