@@ -70,3 +70,4 @@ t_unit_ns_locations_LDADD = $(ns_libs)
 check_PROGRAMS += t/bench/namespace
 t_bench_namespace_SOURCES = t/bench/namespace.c
 t_bench_namespace_LDADD = broker/libnamespace.la
+EXTRA_DIST += doc/format/namespace.md
