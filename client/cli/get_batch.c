@@ -48,7 +48,7 @@ static void finish (get_batch_t *self, dfs_get_item_t *item)
 {
     if (item->code == DFS_ECANCELED)
         self->canceled = true;
-    else if (item->code == DFS_EISDIR) {
+    else if (item->code == DFS_EISDIR && item->dest) {
         tool_error (item->source, "is a directory (-r gets directories)");
         tool_worst (&self->status, dfs_error_status (item->code));
     } else if (item->code < 0) {

@@ -37,7 +37,9 @@ static void workers_text (const dfs_status_t *s)
         table_add (table, "%s", units_format_size (left, sizeof left, w->bytes_free));
         table_add (table, "%u%%", w->cpu_permille / 10);
         table_add (table, "%s",
-                   units_format_duration (heard, sizeof heard, w->heard_ago_ns));
+                   w->heard_ago_ns
+                       ? units_format_duration (heard, sizeof heard, w->heard_ago_ns)
+                       : "-");
     }
     table_destroy (&table);
 }

@@ -237,9 +237,20 @@ static void explain_row (table_t *table, const dfs_chunk_info_t *chunk,
                NULL);
 }
 
+static void explain_head (explainer_t *e)
+{
+    if (e->table)
+        return;
+    e->table = table_new ("rrrlllll", stdout);
+    table_row (e->table, "CHUNK", "OFFSET", "SIZE", "ID", "WORKER", "STATE", "LOCATION",
+               "VERIFIED", NULL);
+}
+
 static int explain_chunk (const dfs_chunk_info_t *chunk, void *arg)
 {
     explainer_t *e = arg;
+    if (!tool_common.json)
+        explain_head (e);
     if (tool_common.json)
         explain_json (e, chunk);
     else if (chunk->n_replicas == 0)
@@ -260,15 +271,12 @@ int verb_explain (int argc, char **argv)
     tool_operands (argc, 1, 1);
     char *path = path_remote (argv[optind]);
     dfs_t *dfs = tool_open ();
-    if (!tool_common.json) {
-        e.table = table_new ("rrrlllll", stdout);
-        table_row (e.table, "CHUNK", "OFFSET", "SIZE", "ID", "WORKER", "STATE",
-                   "LOCATION", "VERIFIED", NULL);
-    }
     int rc = dfs_locate (dfs, path, explain_chunk, &e, &err);
-    table_destroy (&e.table);
     if (tool_common.json)
         out_array_end (&e.json);
+    else if (rc == 0 && !e.table)
+        tool_say ("no chunks: the file is empty\n");
+    table_destroy (&e.table);
     if (rc < 0)
         status = tool_fail (path, &err);
     dfs_close (&dfs);
