@@ -27,9 +27,9 @@ worker_libworker_la_SOURCES = \
 	worker/links/sequence.c worker/links/sequence.h
 worker_libworker_la_LIBADD = msgs/libmsgs.la
 
-bin_PROGRAMS += dfs-worker
-dfs_worker_SOURCES = worker/main.c worker/offline.c worker/offline.h
-dfs_worker_LDADD = worker/libworker.la worker/store/libstore.la msgs/libmsgs.la \
+bin_PROGRAMS += worker/dfs-worker
+worker_dfs_worker_SOURCES = worker/main.c worker/offline.c worker/offline.h
+worker_dfs_worker_LDADD = worker/libworker.la worker/store/libstore.la msgs/libmsgs.la \
 	common/libcommon.la $(ZMQ_LIBS) $(CZMQ_LIBS)
 
 dist_man_MANS += doc/man/dfs-worker.8
