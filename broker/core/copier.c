@@ -2,14 +2,12 @@
 #include "broker/core/copier.h"
 
 #include <stdlib.h>
-#include <string.h>
 
+#include "broker/core/copier_private.h"
 #include "broker/core/place.h"
 #include "broker/core/placement.h"
 #include "broker/core/uploads.h"
 
-#define ORDER_WAIT   (10 * SEC) /* and a second more for each 4 MiB */
-#define ORDER_RATE   (4 * MIB)
 #define ORDER_CREDIT (4 * MIB)
 #define BUSY_BYTES   (16 * MIB) /* of a target's window while clients upload */
 #define PUMP_MOST    256        /* jobs looked at in one step */
@@ -17,70 +15,6 @@
 #define PUMP_LATER   (20 * MS)
 #define STUCK_LATER  (10 * SEC)
 #define FAILED_LATER (200 * MS)
-#define FAILED_OFTEN 8 /* then it waits as long as a stuck one */
-#define BAD_WORKERS  4
-
-/* Queues in the order in which they are served. */
-enum queue {
-    QUEUE_RECHECK, /* something happened: sort it again */
-    QUEUE_URGENT,
-    QUEUE_ONE, /* live copy left */
-    QUEUE_TWO,
-    QUEUE_MORE,
-    QUEUE_SERVED, /* the ones behind are not served */
-    QUEUE_RUNNING = QUEUE_SERVED,
-    QUEUE_FAILED, /* waits FAILED_LATER */
-    QUEUE_STUCK, /* no source or no target for now; waits for a worker or STUCK_LATER */
-    QUEUE_LOST,  /* no copy on any worker that is not dead */
-    QUEUES,
-};
-
-typedef struct job {
-    chunk_t *chunk;
-    uint32_t want;
-    bool repair; /* references count on it */
-    bool urgent;
-    enum queue queue;
-    list_t node;
-    list_t orders;
-    uint32_t n_orders;
-    uint32_t failures;
-    uint64_t retry_at;
-    uint64_t round;            /* of the copier when it was queued */
-    uint32_t bad[BAD_WORKERS]; /* that failed lately */
-} job_t;
-
-typedef struct order {
-    uint64_t id;
-    job_t *job;
-    uint32_t source;
-    uint32_t target;
-    uint64_t credit;
-    list_t in_job;
-    list_t in_source;
-    list_t in_target;
-} order_t;
-
-struct copier {
-    table_t *orders;
-    list_t queues[QUEUES];
-    size_t counts[QUEUES];
-    size_t jobs;
-    size_t repairs; /* jobs that references count on */
-    uint64_t bytes_queued;
-    uint64_t done;
-    uint64_t failed;
-    uint64_t hold_until;
-    uint64_t timer;
-    uint64_t round; /* counts changes of workers: stuck jobs of older ones are tried */
-    bool wake;
-    /* bandwidth and progress */
-    uint64_t tokens;
-    uint64_t tokens_at;
-    uint64_t rate; /* bytes per second, smoothed */
-    uint64_t rate_bytes;
-    uint64_t rate_at;
-};
 
 static bool match_order (const void *entry, const void *key)
 {
@@ -119,10 +53,9 @@ void copier_destroy (copier_t **self_p)
     *self_p = NULL;
 }
 
-/* ---- jobs ---------------------------------------------------------------------------
- */
+/* --- jobs --- */
 
-static void enqueue (core_t *core, job_t *job, enum queue queue)
+void copier_enqueue (core_t *core, job_t *job, enum queue queue)
 {
     copier_t *self = core->copier;
 
@@ -138,7 +71,7 @@ static void enqueue (core_t *core, job_t *job, enum queue queue)
         self->wake = true;
 }
 
-static void free_job (core_t *core, job_t *job)
+void copier_free_job (core_t *core, job_t *job)
 {
     copier_t *self = core->copier;
     chunk_t *chunk = job->chunk;
@@ -172,7 +105,7 @@ void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why
         chunk->job = job;
         core->copier->jobs++;
         core->copier->bytes_queued += chunk->length;
-        enqueue (core, job, QUEUE_RECHECK);
+        copier_enqueue (core, job, QUEUE_RECHECK);
     }
     if (want > job->want)
         job->want = want;
@@ -180,7 +113,7 @@ void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why
         set_repair (core, job);
     else if (!job->urgent) {
         job->urgent = true;
-        enqueue (core, job, QUEUE_RECHECK);
+        copier_enqueue (core, job, QUEUE_RECHECK);
     }
 }
 
@@ -204,11 +137,10 @@ void copier_wake_timer (core_t *core)
     self->wake = true;
 }
 
-/* QUEUE is FAILED or STUCK: each has one length of waiting, so it is in order. */
-static void wait_in (core_t *core, job_t *job, enum queue queue)
+void copier_wait_in (core_t *core, job_t *job, enum queue queue)
 {
     job->retry_at = core->now + (queue == QUEUE_FAILED ? FAILED_LATER : STUCK_LATER);
-    enqueue (core, job, queue);
+    copier_enqueue (core, job, queue);
     set_timer (core, job->retry_at);
 }
 
@@ -231,63 +163,12 @@ static bool revive (core_t *core)
             }
             if (n++ >= PUMP_MOST)
                 return false;
-            enqueue (core, job, QUEUE_RECHECK);
+            copier_enqueue (core, job, QUEUE_RECHECK);
         }
     return true;
 }
 
-/* ---- orders -------------------------------------------------------------------------
- */
-
-static void end_order (core_t *core, order_t *order)
-{
-    worker_t *source = members_find (core, order->source);
-    worker_t *target = members_find (core, order->target);
-
-    list_remove (&order->in_job);
-    list_remove (&order->in_source);
-    list_remove (&order->in_target);
-    order->job->n_orders--;
-    if (source)
-        source->copying_from--;
-    if (target) {
-        target->copying_to--;
-        target->copying_bytes -= order->credit;
-        credit_give (target, order->credit);
-    }
-    table_remove (core->copier->orders, table_hash (order->id), &order->id);
-    free (order);
-    core->copier->wake = true;
-    place_wake (core);
-}
-
-/* WORKER could not do it: others are tried first for a while. */
-static void fail_order (core_t *core, order_t *order, uint32_t worker)
-{
-    job_t *job = order->job;
-
-    job->bad[job->failures++ % BAD_WORKERS] = worker;
-    core->copier->failed++;
-    end_order (core, order);
-    wait_in (core, job, job->failures < FAILED_OFTEN ? QUEUE_FAILED : QUEUE_STUCK);
-}
-
-static void count_progress (core_t *core, uint64_t bytes)
-{
-    copier_t *self = core->copier;
-    uint64_t passed = core->now - self->rate_at;
-
-    self->done++;
-    self->rate_bytes += bytes;
-    if (passed < SEC / 4)
-        return;
-    if (passed > 10 * SEC)
-        self->rate = self->rate_bytes; /* first after a pause: no history */
-    else
-        self->rate = (self->rate + self->rate_bytes * (SEC / MS) / (passed / MS)) / 2;
-    self->rate_bytes = 0;
-    self->rate_at = core->now;
-}
+/* --- starting --- */
 
 static bool is_bad (const job_t *job, uint32_t worker)
 {
@@ -325,54 +206,6 @@ static worker_t *pick_source (core_t *core, const job_t *job, uint32_t limit,
     }
     return best;
 }
-
-static void send_order (core_t *core, job_t *job, worker_t *source, worker_t *target,
-                        uint64_t credit)
-{
-    order_t *order = core_zalloc (sizeof *order);
-    action_t *action = actions_add (core->out, ACTION_REPLICATE);
-    action_replicate_t *replicate = &action->u.replicate;
-    uint64_t wait = ORDER_WAIT + job->chunk->length * SEC / ORDER_RATE;
-    core_address_t *address;
-
-    order->id = core_id (core);
-    order->job = job;
-    order->source = source->member.id;
-    order->target = target->member.id;
-    order->credit = credit;
-    list_init (&order->in_job);
-    list_init (&order->in_source);
-    list_init (&order->in_target);
-    list_push (&job->orders, &order->in_job);
-    list_push (&source->sources, &order->in_source);
-    list_push (&target->orders, &order->in_target);
-    job->n_orders++;
-    source->copying_from++;
-    target->copying_to++;
-    target->copying_bytes += credit;
-    credit_take (target, credit);
-    table_put (core->copier->orders, table_hash (order->id), order);
-    core_timer (core, core->now + wait, TIMER_ORDER, order->id);
-
-    replicate->order = order->id;
-    replicate->worker = order->source;
-    replicate->grant.key = job->chunk->key;
-    replicate->grant.length = job->chunk->length;
-    replicate->grant.birth = core->log_index;
-    replicate->grant.expiry_ns = core->log_time + 2 * wait;
-    replicate->grant.incarnation = core->incarnation;
-    replicate->grant.term = core->term;
-    replicate->grant.order = order->id;
-    replicate->grant.n_targets = 1;
-    replicate->grant.targets[0] = order->target;
-    address = actions_alloc (core->out, sizeof *address);
-    *address = members_address (core, target);
-    replicate->targets = address;
-    replicate->n_targets = 1;
-}
-
-/* ---- starting -----------------------------------------------------------------------
- */
 
 enum started { STARTED, BUSY, SETTLED };
 
@@ -430,7 +263,7 @@ static enum started start_one (core_t *core, job_t *job, size_t n_orders)
             return BUSY;
         if (n_orders == 0) {
             /* May free the job's pins, not the job. */
-            wait_in (core, job, QUEUE_STUCK);
+            copier_wait_in (core, job, QUEUE_STUCK);
             uploads_copy_stuck (core, job->chunk);
         }
         return SETTLED;
@@ -440,7 +273,7 @@ static enum started start_one (core_t *core, job_t *job, size_t n_orders)
         return BUSY;
     if (!bandwidth (core, job->chunk->length))
         return BUSY;
-    send_order (core, job, source, ask.chosen[0], ask.credit);
+    copier_send_order (core, job, source, ask.chosen[0], ask.credit);
     return STARTED;
 }
 
@@ -467,28 +300,28 @@ static enum started look (core_t *core, job_t *job)
 
     if (live >= job->want && job->n_orders == 0) {
         tell_uploads (core, chunk);
-        free_job (core, job);
+        copier_free_job (core, job);
         return SETTLED;
     }
     if (live + job->n_orders >= job->want || (live == 0 && job->n_orders > 0)) {
-        enqueue (core, job, QUEUE_RUNNING);
+        copier_enqueue (core, job, QUEUE_RUNNING);
         return SETTLED;
     }
     if (live == 0) {
         bool present = chunk_present (core, chunk) > 0;
 
         if (present)
-            wait_in (core, job, QUEUE_STUCK);
+            copier_wait_in (core, job, QUEUE_STUCK);
         else
-            enqueue (core, job, QUEUE_LOST);
+            copier_enqueue (core, job, QUEUE_LOST);
         tell_uploads (core, chunk);
         /* Where only uploads wanted it, their clients send it again. */
         if (!job->repair && !present)
-            free_job (core, job);
+            copier_free_job (core, job);
         return SETTLED;
     }
     if (job->queue == QUEUE_RECHECK || job->queue != class_of (job, live)) {
-        enqueue (core, job, class_of (job, live));
+        copier_enqueue (core, job, class_of (job, live));
         return SETTLED;
     }
     while (live + job->n_orders < job->want) {
@@ -500,9 +333,9 @@ static enum started look (core_t *core, job_t *job)
             break;
     }
     if (job->n_orders > 0)
-        enqueue (core, job, QUEUE_RUNNING);
+        copier_enqueue (core, job, QUEUE_RUNNING);
     else if (job->queue < QUEUE_SERVED)
-        wait_in (core, job, QUEUE_STUCK);
+        copier_wait_in (core, job, QUEUE_STUCK);
     return STARTED;
 }
 
@@ -531,7 +364,8 @@ void copier_pump (core_t *core)
             }
             if (look (core, job) != BUSY)
                 continue;
-            enqueue (core, job, q); /* to the end: others may have free workers */
+            copier_enqueue (core, job,
+                            q); /* to the end: others may have free workers */
             if (++failures < PUMP_BUSY && failures < self->counts[q])
                 continue;
             set_timer (core, core->now + PUMP_LATER);
@@ -539,69 +373,6 @@ void copier_pump (core_t *core)
         }
     }
     self->wake = false;
-}
-
-/* ---- what happens to orders ---------------------------------------------------------
- */
-
-void copier_chunk_changed (core_t *core, chunk_t *chunk, uint32_t worker)
-{
-    job_t *job = chunk->job;
-    list_t *node;
-
-    if (!job)
-        return;
-    for (node = job->orders.next; node != &job->orders;) {
-        order_t *order = LIST_OF (node, order_t, in_job);
-
-        node = node->next;
-        if (order->target == worker && chunk_on (core, chunk, worker)) {
-            count_progress (core, chunk->length);
-            end_order (core, order);
-        }
-    }
-    if (chunk_live (core, chunk) >= job->want && job->n_orders == 0)
-        free_job (core, job);
-    else
-        enqueue (core, job, QUEUE_RECHECK);
-}
-
-void copier_refused (core_t *core, chunk_t *chunk, uint32_t worker)
-{
-    job_t *job = chunk->job;
-    list_t *node;
-
-    for (node = job ? job->orders.next : NULL; job && node != &job->orders;) {
-        order_t *order = LIST_OF (node, order_t, in_job);
-
-        node = node->next;
-        if (order->target == worker)
-            fail_order (core, order, worker);
-    }
-}
-
-bool copier_result (core_t *core, const event_order_t *event)
-{
-    order_t *order =
-        table_get (core->copier->orders, table_hash (event->order), &event->order);
-
-    if (!order || order->source != event->worker)
-        return order != NULL;
-    /* Sent is not stored: the target's own report ends it. */
-    if (event->code == DFS_OK)
-        return true;
-    core_log (core, LOG_WARN, "replicate_failed", "node=%u target=%u code=%d",
-              event->worker, order->target, event->code);
-    fail_order (core, order, event->worker);
-    return true;
-}
-
-void copier_timer (core_t *core, uint64_t id)
-{
-    order_t *order = table_get (core->copier->orders, table_hash (id), &id);
-
-    if (order)
-        fail_order (core, order, order->target);
 }
 
 void copier_worker_changed (core_t *core, worker_t *worker)
@@ -612,14 +383,14 @@ void copier_worker_changed (core_t *core, worker_t *worker)
         while (!list_empty (&worker->orders)) {
             order_t *order = LIST_OF (worker->orders.next, order_t, in_target);
 
-            enqueue (core, order->job, QUEUE_RECHECK);
-            end_order (core, order);
+            copier_enqueue (core, order->job, QUEUE_RECHECK);
+            copier_end_order (core, order);
         }
         while (!list_empty (&worker->sources)) {
             order_t *order = LIST_OF (worker->sources.next, order_t, in_source);
 
-            enqueue (core, order->job, QUEUE_RECHECK);
-            end_order (core, order);
+            copier_enqueue (core, order->job, QUEUE_RECHECK);
+            copier_end_order (core, order);
         }
     }
     self->round++;

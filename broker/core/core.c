@@ -123,8 +123,7 @@ void core_worker_changed (core_t *core, worker_t *worker, int before)
     place_wake (core);
 }
 
-/* ---- events -------------------------------------------------------------------------
- */
+/* --- events --- */
 
 static void on_role (core_t *core, const event_role_t *role)
 {

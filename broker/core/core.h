@@ -45,8 +45,7 @@ void core_step (core_t *self, const event_t *event, actions_t *actions);
 /* When an EVENT_TICK is due; UINT64_MAX: never. */
 uint64_t core_wake (const core_t *self);
 
-/* ---- what status shows --------------------------------------------------------------
- */
+/* --- what status shows --- */
 
 enum core_health { HEALTH_OK, HEALTH_DEGRADED, HEALTH_CRITICAL };
 

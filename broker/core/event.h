@@ -27,8 +27,7 @@
 #define CORE_VERIFY_KEYS  64
 #define CORE_AVOID        16 /* workers an item asks to avoid; more are ignored */
 
-/* ---- shared parts ------------------------------------------------------------------
- */
+/* --- shared parts --- */
 
 typedef struct core_member {
     uint32_t id;
@@ -99,8 +98,7 @@ typedef struct core_chunk {
     core_copy_t copies[CORE_COPIES];
 } core_chunk_t;
 
-/* ---- events ------------------------------------------------------------------------
- */
+/* --- events --- */
 
 enum event_type {
     EVENT_TICK = 1, /* nothing but the time: core_wake () has come */
@@ -402,8 +400,7 @@ typedef struct event {
     } u;
 } event_t;
 
-/* ---- actions -----------------------------------------------------------------------
- */
+/* --- actions --- */
 
 enum action_type {
     /* to storage; each is answered by one event with its token */
@@ -670,8 +667,7 @@ typedef struct action {
     } u;
 } action_t;
 
-/* ---- list of actions ----------------------------------------------------------------
- */
+/* --- list of actions --- */
 
 typedef struct actions actions_t;
 

@@ -80,8 +80,7 @@ size_t grants_count (const core_t *core)
     return table_count (core->grants->by_id);
 }
 
-/* ---- giving and taking back ---------------------------------------------------------
- */
+/* --- giving and taking back --- */
 
 void grants_give (core_t *core, pin_t *pin, session_t *session,
                   const placement_t *chosen, core_placed_t *answer)
@@ -165,8 +164,7 @@ void grants_end (core_t *core, pin_t *pin)
     pin->grant = NULL;
 }
 
-/* ---- telling clients ----------------------------------------------------------------
- */
+/* --- telling clients --- */
 
 static void tell (core_t *core, const pin_t *pin, uint32_t copies, int code)
 {
@@ -238,8 +236,7 @@ static void durable (core_t *core, pin_t *pin, uint32_t copies)
     uploads_pin_durable (core, pin);
 }
 
-/* ---- what has become of it ----------------------------------------------------------
- */
+/* --- what has become of it --- */
 
 /* WAITING targets left, after taking note of what is stored. */
 static uint32_t waiting (core_t *core, grant_given_t *given)
@@ -346,8 +343,7 @@ void grants_progress (core_t *core, const event_progress_t *event)
     pin->upload->touched = core->now;
 }
 
-/* ---- refusals -----------------------------------------------------------------------
- */
+/* --- refusals --- */
 
 static int condition_of (int code)
 {

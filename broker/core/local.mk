@@ -5,15 +5,20 @@ broker_libcore_la_SOURCES = \
 	broker/core/changes.c broker/core/changes.h \
 	broker/core/chunks.c broker/core/chunks.h \
 	broker/core/commits.c broker/core/commits.h \
-	broker/core/copier.c broker/core/copier.h \
+	broker/core/copier.c broker/core/copier.h broker/core/copier_private.h \
 	broker/core/core.c broker/core/core.h broker/core/state.h \
 	broker/core/credit.c broker/core/credit.h \
+	broker/core/directory.c \
 	broker/core/domains.c broker/core/domains.h \
 	broker/core/grants.c broker/core/grants.h \
+	broker/core/hello.c \
 	broker/core/list.h \
-	broker/core/members.c broker/core/members.h \
+	broker/core/liveness.c \
+	broker/core/members.c broker/core/members.h broker/core/members_private.h \
 	broker/core/memory.c broker/core/memory.h \
-	broker/core/place.c broker/core/place.h \
+	broker/core/orders.c \
+	broker/core/parking.c \
+	broker/core/place.c broker/core/place.h broker/core/place_private.h \
 	broker/core/placement.c broker/core/placement.h \
 	broker/core/policies.c broker/core/policies.h \
 	broker/core/route.c broker/core/route.h \
@@ -31,3 +36,18 @@ t_sim_core_sim_SOURCES = \
 	t/sim/world.c t/sim/world.h t/sim/world_private.h \
 	t/sim/world_clients.c t/sim/world_storage.c t/sim/world_workers.c
 t_sim_core_sim_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+
+core_tests = t/unit/core_table t/unit/core_members t/unit/core_place t/unit/core_repair \
+	t/unit/core_route
+UNIT_TESTS += $(core_tests)
+core_help = t/unit/core_cluster.c t/unit/core_cluster.h
+t_unit_core_table_SOURCES = t/unit/core_table.c
+t_unit_core_table_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+t_unit_core_members_SOURCES = t/unit/core_members.c $(core_help)
+t_unit_core_members_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+t_unit_core_place_SOURCES = t/unit/core_place.c $(core_help)
+t_unit_core_place_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+t_unit_core_repair_SOURCES = t/unit/core_repair.c $(core_help)
+t_unit_core_repair_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+t_unit_core_route_SOURCES = t/unit/core_route.c $(core_help)
+t_unit_core_route_LDADD = broker/libcore.la $(CMOCKA_LIBS)

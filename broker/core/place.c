@@ -5,36 +5,10 @@
 #include <string.h>
 
 #include "broker/core/grants.h"
+#include "broker/core/place_private.h"
 #include "broker/core/placement.h"
 
-#define CHUNK_MAX      (64 * MIB)
-#define RETRY_FAILURES 8   /* sessions in a row that get nothing end a round */
-#define RETRY_MOST     512 /* answers of one round */
-#define RETRY_LATER    (5 * MS)
-
-/* A Place that is not answered whole. */
-typedef struct request {
-    uint64_t token; /* of its look-up */
-    uint64_t session;
-    uint64_t seq;
-    uint64_t upload;
-    size_t waiting;       /* pins without an answer */
-    core_placed_t *ready; /* answers of this step */
-    size_t n_ready;
-    size_t cap_ready;
-    list_t in_session;
-    list_t dirty; /* something to send */
-} request_t;
-
-struct place {
-    table_t *requests; /* by token */
-    list_t dirty;
-    list_t ring; /* sessions with parked pins */
-    size_t parked;
-    size_t active;
-    bool wake;
-    uint64_t timer; /* when a TIMER_RETRY runs out, 0 none */
-};
+#define CHUNK_MAX (64 * MIB)
 
 static bool match_request (const void *entry, const void *key)
 {
@@ -67,42 +41,7 @@ void place_destroy (place_t **self_p)
     *self_p = NULL;
 }
 
-size_t place_active (const core_t *core)
-{
-    return core->place->active;
-}
-
-size_t place_parked (const core_t *core)
-{
-    return core->place->parked;
-}
-
-void place_wake (core_t *core)
-{
-    core->place->wake = true;
-}
-
-void place_busy (core_t *core, session_t *session)
-{
-    bool busy = session->n_parked > 0 || session->n_grants > 0;
-
-    if (busy != session->busy)
-        core->place->active += busy ? 1 : (size_t)-1;
-    session->busy = busy;
-}
-
-static void set_timer (core_t *core, uint64_t when)
-{
-    place_t *self = core->place;
-
-    if (self->timer > core->now && self->timer <= when)
-        return;
-    self->timer = when;
-    core_timer (core, when, TIMER_RETRY, 0);
-}
-
-/* ---- answers ------------------------------------------------------------------------
- */
+/* --- answers --- */
 
 static void free_request (core_t *core, request_t *request)
 {
@@ -135,43 +74,12 @@ static core_placed_t *add_answer (core_t *core, request_t *request,
     return placed;
 }
 
-static void unpark (core_t *core, pin_t *pin)
-{
-    session_t *session = sessions_find (core, pin->upload->session);
-
-    if (pin->state != PIN_PARKED)
-        return;
-    list_remove (&pin->queue);
-    pin->state = PIN_LOOKUP;
-    core->place->parked--;
-    if (session) {
-        session->n_parked--;
-        if (session->n_parked == 0)
-            list_remove (&session->ring);
-        place_busy (core, session);
-    }
-}
-
-static void park (core_t *core, pin_t *pin, session_t *session)
-{
-    enum lane lane = credit_lane (core, pin->chunk->length);
-
-    if (pin->state == PIN_PARKED)
-        return;
-    pin->state = PIN_PARKED;
-    list_push (&session->parked[lane], &pin->queue);
-    core->place->parked++;
-    if (session->n_parked++ == 0)
-        list_push (&core->place->ring, &session->ring);
-    place_busy (core, session);
-}
-
 /* The answer for PIN, which waits no longer. */
 static core_placed_t *answer (core_t *core, pin_t *pin)
 {
     request_t *request = pin->request;
 
-    unpark (core, pin);
+    place_unpark (core, pin);
     pin->request = NULL;
     request->waiting--;
     return add_answer (core, request, &pin->chunk->key);
@@ -179,7 +87,7 @@ static core_placed_t *answer (core_t *core, pin_t *pin)
 
 void place_forget (core_t *core, pin_t *pin)
 {
-    unpark (core, pin);
+    place_unpark (core, pin);
     if (pin->request) {
         pin->request->waiting--;
         make_dirty (core, pin->request);
@@ -243,8 +151,7 @@ void place_flush (core_t *core)
     }
 }
 
-/* ---- deciding -----------------------------------------------------------------------
- */
+/* --- deciding --- */
 
 /* Somebody who is missing now may take chunks soon. */
 static bool may_come_back (const core_t *core)
@@ -293,8 +200,7 @@ static void order_targets (const session_t *session, placement_t *ask)
     }
 }
 
-/* Answers PIN if that is possible now: true; else it is parked: false. */
-static bool try (core_t *core, pin_t *pin, session_t *session)
+bool place_try (core_t *core, pin_t *pin, session_t *session)
 {
     const core_policy_t *policy = uploads_policy (core, pin);
     chunk_t *chunk = pin->chunk;
@@ -318,21 +224,21 @@ static bool try (core_t *core, pin_t *pin, session_t *session)
     }
     if (session->n_grants > 0 &&
         session->outstanding + ask.credit > credit_session_cap (core, active)) {
-        park (core, pin, session);
+        place_park (core, pin, session);
         return false;
     }
     ask.n = want - live;
     placement_choose (core, &ask);
     if (ask.starved) {
-        park (core, pin, session);
+        place_park (core, pin, session);
         return false;
     }
     if (live + ask.n_chosen < want) {
         uint32_t total = live + (uint32_t)ask.n_chosen;
 
         if (may_come_back (core) && core->now < pin->since + workers_wait (core)) {
-            set_timer (core, pin->since + workers_wait (core));
-            park (core, pin, session);
+            place_set_timer (core, pin->since + workers_wait (core));
+            place_park (core, pin, session);
             return false;
         }
         if (!policy_enough (core, policy, total)) {
@@ -363,73 +269,12 @@ static void try_or_park (core_t *core, pin_t *pin)
     }
     /* Those of the same session that came before go first. */
     if (!list_empty (&session->parked[credit_lane (core, pin->chunk->length)]))
-        park (core, pin, session);
+        place_park (core, pin, session);
     else
-        try (core, pin, session);
+        place_try (core, pin, session);
 }
 
-/* ---- rounds over parked pins --------------------------------------------------------
- */
-
-/* One of each lane of SESSION; true when something was answered. */
-static bool try_session (core_t *core, session_t *session)
-{
-    bool any = false;
-
-    for (int lane = LANE_SMALL; lane <= LANE_LARGE; lane++) {
-        list_t *parked = &session->parked[lane];
-
-        if (!list_empty (parked) &&
-            try (core, LIST_OF (parked->next, pin_t, queue), session))
-            any = true;
-    }
-    return any;
-}
-
-void place_retry (core_t *core)
-{
-    place_t *self = core->place;
-    size_t failures = 0, answers = 0, sessions = 0;
-
-    if (!self->wake)
-        return;
-    self->wake = false;
-    for (list_t *node = self->ring.next;
-         node != &self->ring && sessions <= RETRY_FAILURES; node = node->next)
-        sessions++;
-    while (!list_empty (&self->ring)) {
-        session_t *session = LIST_OF (self->ring.next, session_t, ring);
-
-        list_remove (&session->ring);
-        list_push (&self->ring, &session->ring);
-        if (try_session (core, session)) {
-            failures = 0;
-            answers++;
-        } else {
-            failures++;
-        }
-        /* A whole round without success: credit that comes back will wake them. */
-        if (failures >= sessions)
-            return;
-        if (failures >= RETRY_FAILURES || answers >= RETRY_MOST) {
-            set_timer (core, core->now + (answers >= RETRY_MOST ? 1 : RETRY_LATER));
-            return;
-        }
-    }
-}
-
-void place_timer (core_t *core)
-{
-    place_t *self = core->place;
-
-    if (self->timer > core->now)
-        return;
-    self->timer = 0;
-    self->wake = true;
-}
-
-/* ---- events -------------------------------------------------------------------------
- */
+/* --- events --- */
 
 static void refuse_all (core_t *core, const event_place_t *event, int code)
 {

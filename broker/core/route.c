@@ -96,8 +96,7 @@ void route_fetch (core_t *core, const event_fetch_t *event)
     action->u.extents.n = event->n;
 }
 
-/* ---- picking ------------------------------------------------------------------------
- */
+/* --- picking --- */
 
 static bool avoided (const event_piece_t *piece, uint32_t worker)
 {
@@ -249,8 +248,7 @@ void route_found (core_t *core, const event_extents_t *found)
     free (fetch);
 }
 
-/* ---- cancelling ---------------------------------------------------------------------
- */
+/* --- cancelling --- */
 
 static void cancel (core_t *core, session_t *session, const uint64_t *pieces, size_t n)
 {

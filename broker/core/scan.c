@@ -52,8 +52,7 @@ void scan_destroy (scan_t **self_p)
     *self_p = NULL;
 }
 
-/* ---- what is found ------------------------------------------------------------------
- */
+/* --- what is found --- */
 
 static uint32_t present_copies (const core_t *core, const core_chunk_t *found)
 {
@@ -113,8 +112,7 @@ bool scan_found (core_t *core, const event_chunks_t *found)
     return true;
 }
 
-/* ---- scans --------------------------------------------------------------------------
- */
+/* --- scans --- */
 
 static void drop_worker (scan_t *self, size_t i)
 {
@@ -231,8 +229,7 @@ static bool enough_known (const core_t *core)
     return n > 0;
 }
 
-/* ---- hold ---------------------------------------------------------------------------
- */
+/* --- hold --- */
 
 /* Many failure domains that vanish at once: a switch died, not disks. */
 static void look_at_hold (core_t *core)
@@ -273,8 +270,7 @@ void scan_resume (core_t *core)
     copier_hold (core, 0);
 }
 
-/* ---- end of a step ------------------------------------------------------------------
- */
+/* --- end of a step --- */
 
 static void ask_checks (core_t *core)
 {

@@ -97,8 +97,7 @@ void uploads_destroy (uploads_t **self_p)
     *self_p = NULL;
 }
 
-/* ---- uploads ------------------------------------------------------------------------
- */
+/* --- uploads --- */
 
 static void set_timer (core_t *core)
 {
@@ -216,8 +215,7 @@ void uploads_timer (core_t *core)
     set_timer (core);
 }
 
-/* ---- pins ---------------------------------------------------------------------------
- */
+/* --- pins --- */
 
 pin_t *uploads_pin (const core_t *core, const upload_t *upload, const copykey_t *key)
 {

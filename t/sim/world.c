@@ -8,8 +8,7 @@
 #include "common/dfs_error.h"
 #include "t/sim/world_private.h"
 
-/* ---- time ---------------------------------------------------------------------------
- */
+/* --- time --- */
 
 void world_fail (const world_t *self, const char *what, const char *file, int line)
 {
@@ -70,8 +69,7 @@ uint64_t world_delay (world_t *self, uint64_t mean)
     return mean / 2 + rng_below (&self->rng, mean + 1);
 }
 
-/* ---- the core -----------------------------------------------------------------------
- */
+/* --- the core --- */
 
 static void mix (world_t *self, uint64_t value)
 {
@@ -169,8 +167,7 @@ const world_stats_t *world_stats (const world_t *self)
     return &self->stats;
 }
 
-/* ---- making -------------------------------------------------------------------------
- */
+/* --- making --- */
 
 static void add_members (world_t *self)
 {
@@ -239,8 +236,7 @@ void world_destroy (world_t **self_p)
     *self_p = NULL;
 }
 
-/* ---- asserting ----------------------------------------------------------------------
- */
+/* --- asserting --- */
 
 void world_assert_idle (world_t *self)
 {

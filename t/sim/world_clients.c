@@ -37,8 +37,7 @@ static void later (world_t *self, size_t c, uint64_t wait)
     world_at (self, self->now + wait, retry, arg);
 }
 
-/* ---- writing ------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static void place (world_t *self, size_t c)
 {
@@ -77,8 +76,7 @@ static void commit (world_t *self, size_t c)
     free (keys);
 }
 
-/* ---- reading ------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static void fetch (world_t *self, size_t c)
 {
@@ -157,8 +155,7 @@ static void fetching (world_t *self, const action_fetching_t *action)
     }
 }
 
-/* ---- going on -----------------------------------------------------------------------
- */
+/* --- going on --- */
 
 static void go_on (world_t *self, size_t c)
 {
@@ -335,8 +332,7 @@ void world_client_action (world_t *self, const action_t *action)
     }
 }
 
-/* ---- life ---------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static void start (world_t *self, void *arg)
 {

@@ -39,8 +39,7 @@ typedef struct arriving {
     uint64_t process;
 } arriving_t;
 
-/* ---- to the core --------------------------------------------------------------------
- */
+/* --- to the core --- */
 
 static void arrive (world_t *self, void *arg)
 {
@@ -209,8 +208,7 @@ void world_workers_start (world_t *self)
     }
 }
 
-/* ---- faults -------------------------------------------------------------------------
- */
+/* --- faults --- */
 
 void world_down (world_t *self, size_t w, enum world_down how)
 {
@@ -254,8 +252,7 @@ void world_full (world_t *self, size_t w, bool full)
     self->workers[w].full = full;
 }
 
-/* ---- chunks -------------------------------------------------------------------------
- */
+/* --- chunks --- */
 
 static void store (world_t *self, size_t w, const arriving_t *in)
 {
@@ -335,8 +332,7 @@ void world_deliver (world_t *self, uint64_t when, const grant_t *grant, size_t c
     world_at (self, when, take, in);
 }
 
-/* ---- orders -------------------------------------------------------------------------
- */
+/* --- orders --- */
 
 static void probed (world_t *self, void *arg)
 {

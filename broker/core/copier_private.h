@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Inside of the copier, shared by copier.c (jobs and their queues) and orders.c (what
+ * is in the air). */
+#ifndef BROKER_CORE_COPIER_PRIVATE_H
+#define BROKER_CORE_COPIER_PRIVATE_H
+
+#include "broker/core/copier.h"
+
+#define BAD_WORKERS 4
+
+/* Queues in the order in which they are served. */
+enum queue {
+    QUEUE_RECHECK, /* something happened: sort it again */
+    QUEUE_URGENT,
+    QUEUE_ONE, /* live copy left */
+    QUEUE_TWO,
+    QUEUE_MORE,
+    QUEUE_SERVED, /* the ones behind are not served */
+    QUEUE_RUNNING = QUEUE_SERVED,
+    QUEUE_FAILED, /* waits FAILED_LATER */
+    QUEUE_STUCK, /* no source or no target for now; waits for a worker or STUCK_LATER */
+    QUEUE_LOST,  /* no copy on any worker that is not dead */
+    QUEUES,
+};
+
+typedef struct job {
+    chunk_t *chunk;
+    uint32_t want;
+    bool repair; /* references count on it */
+    bool urgent;
+    enum queue queue;
+    list_t node;
+    list_t orders;
+    uint32_t n_orders;
+    uint32_t failures;
+    uint64_t retry_at;
+    uint64_t round;            /* of the copier when it was queued */
+    uint32_t bad[BAD_WORKERS]; /* that failed lately */
+} job_t;
+
+typedef struct order {
+    uint64_t id;
+    job_t *job;
+    uint32_t source;
+    uint32_t target;
+    uint64_t credit;
+    list_t in_job;
+    list_t in_source;
+    list_t in_target;
+} order_t;
+
+struct copier {
+    table_t *orders;
+    list_t queues[QUEUES];
+    size_t counts[QUEUES];
+    size_t jobs;
+    size_t repairs; /* jobs that references count on */
+    uint64_t bytes_queued;
+    uint64_t done;
+    uint64_t failed;
+    uint64_t hold_until;
+    uint64_t timer;
+    uint64_t round; /* counts changes of workers: stuck jobs of older ones are tried */
+    bool wake;
+    /* bandwidth and progress */
+    uint64_t tokens;
+    uint64_t tokens_at;
+    uint64_t rate; /* bytes per second, smoothed */
+    uint64_t rate_bytes;
+    uint64_t rate_at;
+};
+
+/* At the end of QUEUE. */
+void copier_enqueue (core_t *core, job_t *job, enum queue queue);
+void copier_free_job (core_t *core, job_t *job);
+/* QUEUE is FAILED or STUCK: each has one length of waiting, so it is in order. */
+void copier_wait_in (core_t *core, job_t *job, enum queue queue);
+void copier_send_order (core_t *core, job_t *job, worker_t *source, worker_t *target,
+                        uint64_t credit);
+void copier_end_order (core_t *core, order_t *order);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Repair: what a death leaves is found by a scan, the most endangered goes first, a
+ * failure is tried elsewhere, a mass death is held. */
+#include "t/unit/core_cluster.h"
+
+#include <string.h>
+
+#define ALL 0xfffffffeULL
+
+/* Worker ID falls silent until it is dead; its copies are asked for. */
+static void die (cluster_core_t *c, uint32_t id, uint64_t alive)
+{
+    cluster_pass (c, 3 * SEC, alive);
+    assert_int_equal (cluster_state (c, id), WORKER_DEAD);
+    assert_int_equal (c->scan.worker, id);
+    assert_true (c->scan.from_start);
+}
+
+/* The answer: chunk I + 1 with copies on the workers of COPIES[I], 3 wanted. */
+static void page (cluster_core_t *c, size_t n, const uint64_t *copies, uint64_t length,
+                  bool more)
+{
+    core_chunk_t chunks[8];
+    event_t event = {.type = EVENT_SCANNED};
+
+    memset (chunks, 0, sizeof chunks);
+    for (size_t i = 0; i < n; i++) {
+        chunks[i].key = cluster_key (i + 1);
+        chunks[i].refs = 1;
+        chunks[i].length = length;
+        chunks[i].replicas = 3;
+        for (uint32_t id = 1; id < 32; id++)
+            if (copies[i] >> id & 1)
+                chunks[i].copies[chunks[i].n_copies++] = (core_copy_t){id, 1, false};
+    }
+    event.u.scanned = (event_scanned_t){c->scan.token, DFS_OK, chunks, n, more};
+    cluster_step (c, event);
+}
+
+/* Number of the chunk that the I-th order of the last step is about; 0: none. */
+static uint64_t ordered (const cluster_core_t *c, size_t i)
+{
+    const action_t *action = cluster_action (c, ACTION_REPLICATE, i);
+
+    for (uint64_t number = 1; action && number < 64; number++) {
+        copykey_t key = cluster_key (number);
+        if (copykey_cmp (&key, &action->u.replicate.grant.key) == 0)
+            return number;
+    }
+    return 0;
+}
+
+static core_status_t status_of (const cluster_core_t *c)
+{
+    core_status_t status;
+
+    core_status (c->core, &status);
+    return status;
+}
+
+static void test_dead_worker (void **state)
+{
+    cluster_core_t c;
+    uint64_t copies[3] = {1 << 1 | 1 << 2 | 1 << 3, 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4,
+                          1 << 1};
+    const action_replicate_t *order;
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    assert_int_equal (status_of (&c).health, HEALTH_OK);
+    die (&c, 1, ALL & ~2ULL);
+    assert_int_equal (status_of (&c).health, HEALTH_DEGRADED);
+    page (&c, 3, copies, 1000, false);
+    /* One has enough, one can be copied, one is lost. */
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 1);
+    order = &cluster_want (&c, ACTION_REPLICATE)->u.replicate;
+    assert_int_equal (ordered (&c, 0), 1);
+    assert_true (order->worker == 2 || order->worker == 3);
+    assert_int_equal (order->grant.targets[0], 4);
+    assert_int_equal (order->grant.upload, 0);
+    assert_int_equal (order->targets[0].port, 7004);
+    assert_int_equal (status_of (&c).under_replicated, 2);
+    assert_int_equal (status_of (&c).lost, 1);
+    assert_int_equal (status_of (&c).health, HEALTH_CRITICAL);
+    cluster_change (&c, 4, CHANGE_STORED, 1, 1000);
+    assert_int_equal (status_of (&c).under_replicated, 1);
+    assert_int_equal (status_of (&c).repair_done, 1);
+    /* The lost one heals when the worker is back: two copies are made from it. */
+    cluster_join (&c, 1, 0);
+    assert_int_equal (status_of (&c).lost, 0);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 2);
+    assert_int_equal (ordered (&c, 0), 3);
+    assert_int_equal (cluster_want (&c, ACTION_REPLICATE)->u.replicate.worker, 1);
+    cluster_free (&c);
+}
+
+/* The fewest live copies go first, whatever was found first. */
+static void test_order (void **state)
+{
+    cluster_core_t c;
+    core_config_t config = {.seed = 1, .repair_per_worker = 1};
+    uint64_t copies[4] = {1 << 1 | 1 << 2 | 1 << 3, 1 << 1 | 1 << 2 | 1 << 3,
+                          1 << 1 | 1 << 2, 1 << 1 | 1 << 3};
+
+    (void)state;
+    cluster_make (&c, &config, 3, 2, 2, NULL);
+    die (&c, 1, ALL & ~2ULL);
+    page (&c, 4, copies, 1000, false);
+    assert_int_equal (ordered (&c, 0), 3);
+    assert_int_equal (ordered (&c, 1), 4);
+    assert_int_equal (ordered (&c, 2), 0);
+    cluster_free (&c);
+}
+
+static void test_tried_elsewhere (void **state)
+{
+    cluster_core_t c;
+    uint64_t copies[1] = {1 << 1 | 1 << 2 | 1 << 3};
+    event_t event = {.type = EVENT_ORDER_RESULT};
+    uint32_t source;
+
+    (void)state;
+    cluster_make (&c, NULL, 5, 2, 2, NULL);
+    die (&c, 1, ALL & ~2ULL);
+    page (&c, 1, copies, 1000, false);
+    source = cluster_want (&c, ACTION_REPLICATE)->u.replicate.worker;
+    event.u.order.worker = source;
+    event.u.order.order = cluster_want (&c, ACTION_REPLICATE)->u.replicate.order;
+    event.u.order.code = DFS_EIO;
+    cluster_step (&c, event);
+    assert_null (cluster_action (&c, ACTION_REPLICATE, 0));
+    assert_int_equal (status_of (&c).repair_failed, 1);
+    cluster_pass (&c, SEC, ALL & ~2ULL);
+    assert_int_equal (cluster_want (&c, ACTION_REPLICATE)->u.replicate.worker,
+                      5 - source);
+    /* The source dies: the other one goes on, and makes up for it as well. */
+    cluster_closed (&c, 5 - source);
+    assert_int_equal (cluster_want (&c, ACTION_REPLICATE)->u.replicate.worker, source);
+    /* Sent is not stored. */
+    event.u.order.order = cluster_want (&c, ACTION_REPLICATE)->u.replicate.order;
+    event.u.order.code = DFS_OK;
+    cluster_step (&c, event);
+    assert_int_equal (status_of (&c).repair_active, 2);
+    cluster_free (&c);
+}
+
+/* Half of the domains gone at once: only what has one copy left is copied. */
+static void test_hold (void **state)
+{
+    cluster_core_t c;
+    core_config_t config = {.seed = 1, .repair_hold_ns = 100 * SEC};
+    uint64_t copies[2] = {1 << 1 | 1 << 3 | 1 << 4, 1 << 1 | 1 << 2 | 1 << 5};
+
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        cluster_make (&c, &config, 6, 2, 2, NULL);
+        cluster_pass (&c, 3 * SEC, ALL & ~14ULL);
+        assert_int_equal (cluster_state (&c, 1), WORKER_DEAD);
+        assert_int_equal (cluster_state (&c, 3), WORKER_DEAD);
+        copies[0] = 1 << 1 | 1 << 4 | 1 << 5;
+        copies[1] = 1 << 1 | 1 << 2 | 1 << 5;
+        page (&c, 2, copies, 1000, false);
+        assert_true (status_of (&c).repair_held);
+        assert_int_equal (ordered (&c, 0), 2);
+        cluster_change (
+            &c, cluster_want (&c, ACTION_REPLICATE)->u.replicate.grant.targets[0],
+            CHANGE_STORED, 2, 1000);
+        cluster_pass (&c, 50 * SEC, ALL & ~14ULL);
+        assert_true (status_of (&c).repair_held);
+        if (how == 0) /* told to go on */
+            cluster_step (&c, (event_t){.type = EVENT_REPAIR_RESUME});
+        else if (how == 1) /* it was a switch */
+            cluster_join (&c, 3, 0);
+        else /* time is up */
+            cluster_pass (&c, 51 * SEC, ALL & ~14ULL);
+        assert_false (status_of (&c).repair_held);
+        assert_true (cluster_count (&c, ACTION_REPLICATE) > 0);
+        cluster_free (&c);
+    }
+}
+
+/* A page follows the other; a worker that is back ends it. */
+static void test_pages (void **state)
+{
+    cluster_core_t c;
+    uint64_t copies[2] = {1 << 1 | 1 << 2, 1 << 1 | 1 << 2};
+    copykey_t last = cluster_key (2);
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    die (&c, 1, ALL & ~2ULL);
+    page (&c, 2, copies, 1000, true);
+    assert_int_equal (c.scan.worker, 1);
+    assert_false (c.scan.from_start);
+    assert_int_equal (copykey_cmp (&c.scan.after, &last), 0);
+    cluster_join (&c, 1, 0);
+    cluster_scanned (&c);
+    assert_null (cluster_action (&c, ACTION_SCAN_WORKER, 0));
+    cluster_free (&c);
+}
+
+static void test_bandwidth (void **state)
+{
+    cluster_core_t c;
+    core_config_t config = {.seed = 1, .repair_bandwidth = 10 * MIB};
+    uint64_t copies[8];
+    size_t n;
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++)
+        copies[i] = 1 << 1 | 1 << 2 | 1 << 3;
+    cluster_make (&c, &config, 4, 2, 2, NULL);
+    die (&c, 1, ALL & ~2ULL);
+    page (&c, 8, copies, 5 * MIB, false);
+    n = cluster_count (&c, ACTION_REPLICATE);
+    assert_int_equal (n, 2);
+    cluster_pass (&c, 1050 * MS, ALL & ~2ULL);
+    n = cluster_count (&c, ACTION_REPLICATE);
+    assert_in_range (n, 1, 3);
+    cluster_free (&c);
+}
+
+/* A copy reported as damaged is looked at and made good. */
+static void test_damaged (void **state)
+{
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    cluster_change (&c, 1, CHANGE_DAMAGED, 9, 1000);
+    assert_int_equal (cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.n, 1);
+    cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 9, 1000,
+                   1, 1 << 2, 0);
+    assert_int_equal (ordered (&c, 0), 9);
+    assert_int_equal (cluster_want (&c, ACTION_REPLICATE)->u.replicate.worker, 2);
+    cluster_free (&c);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_dead_worker),     cmocka_unit_test (test_order),
+        cmocka_unit_test (test_tried_elsewhere), cmocka_unit_test (test_hold),
+        cmocka_unit_test (test_pages),           cmocka_unit_test (test_bandwidth),
+        cmocka_unit_test (test_damaged),
+    };
+
+    cmocka_set_message_output (CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name ("core_repair", tests, NULL, NULL);
+}
