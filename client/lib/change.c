@@ -13,7 +13,7 @@
 #define MESSAGE_OPS  256
 #define MESSAGE_LEN  (900 * 1024)
 #define MESSAGES     16 /* in flight; ids are remembered in one row of bits */
-#define MESSAGES_ANY 4  /* up to here a message goes out with whatever waits */
+#define MESSAGES_ANY 2  /* up to here a message goes out with whatever waits */
 #define SILENCE      (5 * SEC)
 #define BUSY_MIN     (20 * MS)
 #define BUSY_MAX     (1 * SEC)

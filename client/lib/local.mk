@@ -38,3 +38,7 @@ client_libdfs_la_LIBADD = client/libdfs-internal.la
 client_libdfs_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
 	-export-symbols-regex '^dfs_[a-z]'
 include_HEADERS += client/lib/dfs.h
+UNIT_TESTS += t/unit/lib_transfer
+t_unit_lib_transfer_SOURCES = t/unit/lib_transfer.c \
+	t/unit/lib_fake.c t/unit/lib_fake.h t/unit/lib_fake_data.c
+t_unit_lib_transfer_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)

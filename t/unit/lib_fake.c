@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The broker's half of the fake cluster. */
+#include "lib_fake.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/error.h"
+#include "msgs/check.h"
+#include "msgs/sock.h"
+
+void fake_send (fake_t *self, Dfs__Envelope *env)
+{
+    int rc = envelope_send (self->router, &self->client, 0, env);
+    assert (rc == 0 || rc == DFS_EUNAVAIL);
+}
+
+fake_chunk_t *fake_chunk (fake_t *self, const uint8_t digest[32], bool make)
+{
+    for (size_t i = 0; i < self->n_chunks; i++)
+        if (memcmp (self->chunks[i].key.digest, digest, 32) == 0)
+            return &self->chunks[i];
+    if (!make)
+        return NULL;
+    assert (self->n_chunks < FAKE_CHUNKS);
+    fake_chunk_t *chunk = &self->chunks[self->n_chunks++];
+    memset (chunk, 0, sizeof *chunk);
+    memcpy (chunk->key.digest, digest, 32);
+    return chunk;
+}
+
+const fake_file_t *fake_file (const fake_t *self, const void *path, size_t len)
+{
+    for (size_t i = self->n_files; i > 0; i--)
+        if (strlen (self->files[i - 1].path) == len &&
+            memcmp (self->files[i - 1].path, path, len) == 0)
+            return &self->files[i - 1];
+    return NULL;
+}
+
+uint8_t *fake_content (fake_t *self, const char *path, uint64_t *size)
+{
+    const fake_file_t *file = fake_file (self, path, strlen (path));
+    if (!file)
+        return NULL;
+    uint8_t *out = calloc (1, file->size + 1);
+    for (size_t i = 0; i < file->n; i++) {
+        const fake_extent_t *e = &file->extents[i];
+        if (e->kind == DFS__EXTENT_KIND__EXTENT_CHUNK) {
+            fake_chunk_t *chunk = fake_chunk (self, e->digest, false);
+            assert (chunk && chunk->whole);
+            memcpy (out + e->offset, chunk->bytes, e->length);
+        } else if (e->kind == DFS__EXTENT_KIND__EXTENT_INLINE)
+            memcpy (out + e->offset, file->data, e->length);
+    }
+    *size = file->size;
+    return out;
+}
+
+void fake_forget (fake_t *self)
+{
+    for (size_t i = 0; i < self->n_chunks; i++)
+        self->chunks[i].whole = false;
+}
+
+static bool take (atomic_uint *knob)
+{
+    unsigned n = atomic_load (knob);
+    return n > 0 && atomic_compare_exchange_strong (knob, &n, n - 1);
+}
+
+static void hello (fake_t *self, const Dfs__Envelope *asked)
+{
+    Dfs__Envelope env;
+    Dfs__Welcome body = DFS__WELCOME__INIT;
+    Dfs__Epoch epoch = DFS__EPOCH__INIT;
+    Dfs__Policy policy = DFS__POLICY__INIT;
+    char name[] = "b1";
+
+    self->counts.hellos++;
+    if (asked->hello->has_resume && asked->hello->resume == self->session)
+        self->counts.resumed++;
+    envelope_answer (&env, asked);
+    body.version = 1;
+    body.session = self->session;
+    body.epoch = &epoch;
+    epoch.incarnation = 1;
+    epoch.term = 1;
+    policy.id = 1;
+    policy.replicas = 1;
+    policy.min_replicas = 1;
+    policy.chunk_size = 256 * 1024;
+    body.policy = &policy;
+    body.broker = name;
+    body.leader = name;
+    body.has_inline_max = true;
+    body.inline_max = self->knobs.inline_max;
+    env.body_case = DFS__ENVELOPE__BODY_WELCOME;
+    env.welcome = &body;
+    fake_send (self, &env);
+}
+
+static uint32_t pick (fake_t *self, const uint32_t *avoid, size_t n)
+{
+    for (unsigned i = 0; i < FAKE_WORKERS; i++) {
+        uint32_t worker = 1 + (self->turn + i) % FAKE_WORKERS;
+        bool bad = false;
+        for (size_t k = 0; k < n; k++)
+            bad = bad || avoid[k] == worker;
+        if (!bad) {
+            self->turn += i + 1;
+            return worker;
+        }
+    }
+    return 0;
+}
+
+static void place (fake_t *self, const Dfs__Envelope *asked)
+{
+    const Dfs__Place *ask = asked->place;
+    Dfs__Envelope env;
+    Dfs__Placed body = DFS__PLACED__INIT;
+    Dfs__PlacedItem items[256], *list[256];
+    Dfs__Worker workers[FAKE_WORKERS], *wlist[FAKE_WORKERS];
+    uint32_t targets[256];
+    uint8_t grant[16] = "a grant";
+    char host[] = "127.0.0.1", name[FAKE_WORKERS][4] = {"w1", "w2", "w3"};
+
+    self->counts.places++;
+    for (size_t i = 0; i < ask->n_items; i++) {
+        const Dfs__PlaceItem *item = ask->items[i];
+        fake_chunk_t *chunk = fake_chunk (self, item->key->digest.data, true);
+        self->counts.placed_items++;
+        dfs__placed_item__init (list[i] = &items[i]);
+        items[i].key = item->key;
+        items[i].index = ++self->index;
+        if (chunk->whole) {
+            items[i].has_have = items[i].have = true;
+            continue;
+        }
+        chunk->worker = targets[i] = pick (self, item->avoid, item->n_avoid);
+        chunk->length = item->length;
+        chunk->upload = ask->upload;
+        chunk->got = 0;
+        if (targets[i] == 0) {
+            items[i].has_code = true;
+            items[i].code = DFS_EUNAVAIL;
+            continue;
+        }
+        items[i].has_grant = true;
+        items[i].grant.data = grant;
+        items[i].grant.len = sizeof grant;
+        items[i].targets = &targets[i];
+        items[i].n_targets = 1;
+        items[i].has_credit =
+            self->knobs.credit > 0 && item->length > self->knobs.credit;
+        items[i].credit = self->knobs.credit;
+    }
+    for (int i = 0; i < FAKE_WORKERS; i++) {
+        dfs__worker__init (wlist[i] = &workers[i]);
+        workers[i].id = (uint32_t)i + 1;
+        workers[i].name = name[i];
+        workers[i].host = host;
+        workers[i].port = self->ingest_port[i];
+    }
+    envelope_answer (&env, asked);
+    body.upload = ask->upload;
+    body.items = list;
+    body.n_items = ask->n_items;
+    body.workers = wlist;
+    body.n_workers = FAKE_WORKERS;
+    env.body_case = DFS__ENVELOPE__BODY_PLACED;
+    env.placed = &body;
+    fake_send (self, &env);
+}
+
+static void add_extents (fake_extent_t **to, size_t *n, Dfs__Extent **from, size_t m)
+{
+    *to = realloc (*to, (*n + m + 1) * sizeof **to);
+    for (size_t i = 0; i < m; i++) {
+        fake_extent_t *e = &(*to)[(*n)++];
+        memset (e, 0, sizeof *e);
+        e->offset = from[i]->offset;
+        e->length = from[i]->length;
+        e->kind = from[i]->kind;
+        e->chunk_length = from[i]->chunk_length;
+        if (from[i]->has_digest)
+            memcpy (e->digest, from[i]->digest.data, 32);
+    }
+}
+
+static void commit (fake_t *self, const Dfs__OpCommit *op)
+{
+    assert (self->n_files < FAKE_FILES);
+    fake_file_t *file = &self->files[self->n_files++];
+    memset (file, 0, sizeof *file);
+    memcpy (file->path, op->path.data, op->path.len);
+    if (op->has_upload) {
+        file->extents = self->staged;
+        file->n = self->n_staged;
+        self->staged = NULL;
+        self->n_staged = 0;
+    }
+    add_extents (&file->extents, &file->n, op->extents, op->n_extents);
+    file->size = op->size;
+    file->mode = op->mode;
+    file->mtime_ns = op->mtime_ns;
+    file->version = ++self->index;
+    if (op->n_inline_ > 0) {
+        file->data = malloc (op->inline_[0]->data.len);
+        memcpy (file->data, op->inline_[0]->data.data, op->inline_[0]->data.len);
+    }
+}
+
+/* Applies OP; the answer's code. */
+static int apply (fake_t *self, const Dfs__Op *op, Dfs__OpResult *result)
+{
+    Dfs__Extent **extents = NULL;
+    size_t n = 0;
+
+    if (op->op_case == DFS__OP__OP_COMMIT) {
+        extents = op->commit->extents;
+        n = op->commit->n_extents;
+    } else if (op->op_case == DFS__OP__OP_STAGE) {
+        extents = op->stage->extents;
+        n = op->stage->n_extents;
+    }
+    bool chunk = n > 0 && extents[0]->kind == DFS__EXTENT_KIND__EXTENT_CHUNK;
+    if (chunk && take (&self->knobs.missing)) {
+        /* its first chunk is gone */
+        fake_chunk (self, extents[0]->digest.data, false)->whole = false;
+        result->missing = &extents[0]->digest;
+        result->n_missing = 1;
+        return DFS_EMISSING;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (extents[i]->kind == DFS__EXTENT_KIND__EXTENT_CHUNK)
+            assert (fake_chunk (self, extents[i]->digest.data, false)->whole);
+    self->counts.applied++;
+    if (op->op_case == DFS__OP__OP_STAGE) {
+        self->counts.stages++;
+        add_extents (&self->staged, &self->n_staged, extents, n);
+    } else if (op->op_case == DFS__OP__OP_COMMIT)
+        commit (self, op->commit);
+    else if (op->op_case == DFS__OP__OP_RMDIR)
+        return DFS_ENOTEMPTY;
+    return 0;
+}
+
+static void change (fake_t *self, const Dfs__Envelope *asked)
+{
+    const Dfs__Change *ask = asked->change;
+    Dfs__Envelope env;
+    Dfs__Changed body = DFS__CHANGED__INIT;
+    Dfs__ChangeResult items[256], *list[256];
+    Dfs__OpResult results[256];
+
+    self->counts.changes++;
+    for (size_t i = 0; i < ask->n_requests; i++) {
+        const Dfs__Request *request = ask->requests[i];
+        /* answered from the end: the order of answers is not that of questions */
+        size_t at = ask->n_requests - 1 - i;
+        dfs__change_result__init (list[at] = &items[at]);
+        dfs__op_result__init (&results[at]);
+        items[at].request = request->request;
+        items[at].result = &results[at];
+        results[at].has_code = results[at].has_version = true;
+        self->counts.requests++;
+        assert (request->request < sizeof self->done / sizeof *self->done);
+        if (self->done[request->request] == 0) {
+            results[at].code = take (&self->knobs.busy)
+                                   ? DFS_EAGAIN
+                                   : apply (self, request->op, &results[at]);
+            if (results[at].code == 0)
+                self->done[request->request] = self->index + 1;
+        }
+        if (results[at].code == 0)
+            results[at].version = self->done[request->request] - 1;
+    }
+    if (take (&self->knobs.drop_answers)) {
+        atomic_store (&self->restart, true);
+        return;
+    }
+    envelope_answer (&env, asked);
+    body.results = list;
+    body.n_results = ask->n_requests;
+    env.body_case = DFS__ENVELOPE__BODY_CHANGED;
+    env.changed = &body;
+    fake_send (self, &env);
+}
+
+static void put_attr (const fake_file_t *file, Dfs__Attr *attr)
+{
+    dfs__attr__init (attr);
+    attr->inode = file->version;
+    attr->type = DFS__FILE_TYPE__FILE_REGULAR;
+    attr->mode = file->mode;
+    attr->size = file->size;
+    attr->mtime_ns = file->mtime_ns;
+    attr->version = file->version;
+}
+
+/* A page of FILE's extents from OFFSET on. */
+static size_t put_extents (fake_t *self, const fake_file_t *file, uint64_t offset,
+                           Dfs__Extent ***list, bool *more)
+{
+    size_t page = self->knobs.extent_page, n = 0, i = 0;
+
+    while (i < file->n && file->extents[i].offset + file->extents[i].length <= offset)
+        i++;
+    *list = arena_alloc (self->arena, (page + 1) * sizeof **list);
+    for (; i < file->n && n < page; i++) {
+        const fake_extent_t *from = &file->extents[i];
+        Dfs__Extent *e = arena_alloc (self->arena, sizeof *e);
+        dfs__extent__init (e);
+        (*list)[n++] = e;
+        e->offset = from->offset;
+        e->length = from->length;
+        e->kind = (Dfs__ExtentKind)from->kind;
+        if (from->kind == DFS__EXTENT_KIND__EXTENT_HOLE)
+            continue;
+        e->has_digest = e->has_chunk_length = true;
+        e->digest.data = (uint8_t *)(uintptr_t)from->digest;
+        e->digest.len = 32;
+        e->chunk_length = from->chunk_length;
+    }
+    *more = i < file->n;
+    return n;
+}
+
+static void open_paths (fake_t *self, const Dfs__Envelope *asked)
+{
+    Dfs__Envelope env;
+    Dfs__Opened body = DFS__OPENED__INIT;
+    Dfs__OpenResult results[256], *list[256];
+    Dfs__Attr attrs[256];
+    Dfs__InlineData data[256], *dlist[256];
+    size_t n = asked->open->n_paths;
+
+    self->counts.opens++;
+    for (size_t i = 0; i < n; i++) {
+        const ProtobufCBinaryData *path = &asked->open->paths[i];
+        const fake_file_t *file = fake_file (self, path->data, path->len);
+        bool more;
+        dfs__open_result__init (list[i] = &results[i]);
+        if (!file) {
+            results[i].code = DFS_ENOENT;
+            continue;
+        }
+        put_attr (file, &attrs[i]);
+        results[i].attr = &attrs[i];
+        results[i].has_handle = true;
+        results[i].handle.data = (uint8_t *)(uintptr_t)file->path;
+        results[i].handle.len = strlen (file->path);
+        results[i].n_extents = put_extents (self, file, 0, &results[i].extents, &more);
+        results[i].has_more = true;
+        results[i].more = more;
+        if (file->data) {
+            dfs__inline_data__init (dlist[i] = &data[i]);
+            data[i].digest.data = file->extents[0].digest;
+            data[i].digest.len = 32;
+            data[i].data.data = file->data;
+            data[i].data.len = file->size;
+            results[i].inline_ = &dlist[i];
+            results[i].n_inline_ = 1;
+        }
+    }
+    envelope_answer (&env, asked);
+    body.results = list;
+    body.n_results = n;
+    env.body_case = DFS__ENVELOPE__BODY_OPENED;
+    env.opened = &body;
+    fake_send (self, &env);
+}
+
+static void more_extents (fake_t *self, const Dfs__Envelope *asked)
+{
+    Dfs__Envelope env;
+    Dfs__ExtentsReply body = DFS__EXTENTS_REPLY__INIT;
+    const fake_file_t *file =
+        fake_file (self, asked->extents->handle.data, asked->extents->handle.len);
+    bool more;
+
+    body.n_extents =
+        put_extents (self, file, asked->extents->offset, &body.extents, &more);
+    body.has_more = true;
+    body.more = more;
+    envelope_answer (&env, asked);
+    env.body_case = DFS__ENVELOPE__BODY_EXTENTS_REPLY;
+    env.extents_reply = &body;
+    fake_send (self, &env);
+}
+
+static void stat_paths (fake_t *self, const Dfs__Envelope *asked)
+{
+    Dfs__Envelope env;
+    Dfs__StatReply body = DFS__STAT_REPLY__INIT;
+    size_t n = asked->stat->n_paths;
+    Dfs__StatResult *results = calloc (n, sizeof *results);
+    Dfs__StatResult **list = calloc (n, sizeof *list);
+    Dfs__Attr *attrs = calloc (n, sizeof *attrs);
+
+    for (size_t i = 0; i < n; i++) {
+        const fake_file_t *file =
+            fake_file (self, asked->stat->paths[i].data, asked->stat->paths[i].len);
+        dfs__stat_result__init (list[i] = &results[i]);
+        results[i].code = file ? 0 : DFS_ENOENT;
+        if (file) {
+            put_attr (file, &attrs[i]);
+            results[i].attr = &attrs[i];
+        }
+    }
+    body.results = list;
+    body.n_results = n;
+    envelope_answer (&env, asked);
+    env.body_case = DFS__ENVELOPE__BODY_STAT_REPLY;
+    env.stat_reply = &body;
+    fake_send (self, &env);
+    free (results);
+    free (list);
+    free (attrs);
+}
+
+static void handle (fake_t *self, const Dfs__Envelope *env)
+{
+    switch (env->body_case) {
+    case DFS__ENVELOPE__BODY_HELLO:
+        hello (self, env);
+        break;
+    case DFS__ENVELOPE__BODY_PLACE:
+        place (self, env);
+        break;
+    case DFS__ENVELOPE__BODY_CHANGE:
+        change (self, env);
+        break;
+    case DFS__ENVELOPE__BODY_OPEN:
+        open_paths (self, env);
+        break;
+    case DFS__ENVELOPE__BODY_EXTENTS:
+        more_extents (self, env);
+        break;
+    case DFS__ENVELOPE__BODY_FETCH:
+        fake_fetch (self, env);
+        break;
+    case DFS__ENVELOPE__BODY_STAT:
+        stat_paths (self, env);
+        break;
+    case DFS__ENVELOPE__BODY_CANCEL:
+        self->counts.cancels++;
+        break;
+    default:
+        assert (!"a question the fake does not know");
+    }
+}
+
+static void listen_again (fake_t *self)
+{
+    dfs_error_t err;
+    sock_close (&self->router);
+    self->router = sock_new (self->ctx, SOCK_FRONT, NULL, NULL, &err);
+    int rc = sock_bind (self->router, "127.0.0.1", self->port, &self->port, &err);
+    assert (rc == 0);
+}
+
+static void *run (void *arg)
+{
+    fake_t *self = arg;
+
+    while (!atomic_load (&self->stop)) {
+        zmq_pollitem_t items[1 + FAKE_WORKERS] = {
+            {.socket = self->router, .events = ZMQ_POLLIN}};
+        for (int i = 0; i < FAKE_WORKERS; i++)
+            items[1 + i] =
+                (zmq_pollitem_t){.socket = self->ingest[i], .events = ZMQ_POLLIN};
+        zmq_poll (items, 1 + FAKE_WORKERS, 20);
+        envelope_from_t from;
+        Dfs__Envelope *env;
+        arena_reset (self->arena);
+        while (envelope_recv (self->router, true, false, self->arena, &from, &env,
+                              NULL) == 1) {
+            self->client = from.route;
+            handle (self, env);
+            arena_reset (self->arena);
+            if (atomic_load (&self->restart))
+                break;
+        }
+        for (int i = 0; i < FAKE_WORKERS; i++)
+            fake_ingest (self, i);
+        if (atomic_exchange (&self->restart, false))
+            listen_again (self);
+    }
+    return NULL;
+}
+
+fake_t *fake_new (void)
+{
+    fake_t *self = calloc (1, sizeof *self);
+    dfs_error_t err;
+    pthread_t thread;
+
+    snprintf (self->dir, sizeof self->dir, "/tmp/lib-fake-XXXXXX");
+    assert (mkdtemp (self->dir));
+    snprintf (self->config, sizeof self->config, "%s/cluster.cfg", self->dir);
+    self->ctx = zmq_ctx_new ();
+    self->arena = arena_new (16 * 1024 * 1024);
+    self->chunks = calloc (FAKE_CHUNKS, sizeof *self->chunks);
+    self->files = calloc (FAKE_FILES, sizeof *self->files);
+    self->session = 0xfeedbeef01;
+    self->knobs.extent_page = 512;
+    listen_again (self);
+    for (int i = 0; i < FAKE_WORKERS; i++) {
+        self->ingest[i] = sock_new (self->ctx, SOCK_INGEST, NULL, NULL, &err);
+        int rc =
+            sock_bind (self->ingest[i], "127.0.0.1", 0, &self->ingest_port[i], &err);
+        assert (rc == 0);
+    }
+    FILE *file = fopen (self->config, "w");
+    fprintf (file,
+             "cluster\n    name = fake\n    id = 00112233445566778899aabbccddeeff\n"
+             "    security = none\nbrokers\n    b1\n        host = 127.0.0.1\n"
+             "        port = %u\n        data = data/b1\n",
+             self->port);
+    fprintf (file, "workers\n    w1\n        host = 127.0.0.1\n        port = 0\n"
+                   "        data = data/w1\n");
+    fclose (file);
+    pthread_create (&thread, NULL, run, self);
+    self->thread = (unsigned long)thread;
+    return self;
+}
+
+void fake_restart (fake_t *self)
+{
+    atomic_store (&self->restart, true);
+}
+
+void fake_free (fake_t **self_p)
+{
+    fake_t *self = *self_p;
+
+    atomic_store (&self->stop, true);
+    pthread_join ((pthread_t)self->thread, NULL);
+    sock_close (&self->router);
+    for (int i = 0; i < FAKE_WORKERS; i++) {
+        sock_close (&self->ingest[i]);
+        sock_close (&self->stream[i]);
+    }
+    zmq_ctx_term (self->ctx);
+    for (size_t i = 0; i < self->n_chunks; i++) {
+        free (self->chunks[i].bytes);
+        free (self->chunks[i].crcs);
+    }
+    for (size_t i = 0; i < self->n_files; i++) {
+        free (self->files[i].extents);
+        free (self->files[i].data);
+    }
+    free (self->staged);
+    free (self->chunks);
+    free (self->files);
+    arena_destroy (&self->arena);
+    unlink (self->config);
+    rmdir (self->dir);
+    free (self);
+    *self_p = NULL;
+}
