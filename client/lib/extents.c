@@ -110,5 +110,6 @@ void extents_trim (extents_t *self, uint64_t at)
     while (n < self->n && self->list[n].offset + self->list[n].length <= at)
         free (self->list[n++].data);
     self->n -= n;
-    memmove (self->list, self->list + n, self->n * sizeof *self->list);
+    if (n > 0)
+        memmove (self->list, self->list + n, self->n * sizeof *self->list);
 }

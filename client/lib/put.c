@@ -137,7 +137,7 @@ static void keep_inline (put_file_t *file, put_chunk_t *chunk)
     put_page_t *page = put_page_extent (file, 0, chunk->length, true);
 
     page->extents[0].hole = false;
-    memcpy (page->extents[0].digest, chunk->key.digest, 32);
+    memcpy (page->extents[0].digest, chunk->sha, 32);
     file->inline_data = malloc (chunk->length);
     assert (file->inline_data);
     memcpy (file->inline_data, chunk->slices[0]->data, chunk->length);
@@ -151,9 +151,14 @@ static void open_done (job_t *job, void *arg)
     put_t *put = arg;
     put_chunk_t *chunk = file->first;
 
-    client_progress (put->dfs);
     file->first = NULL;
     file->reading = false;
+    if (put->aborting) {
+        file->item->code = 0;
+        put_chunk_free (chunk);
+        return;
+    }
+    client_progress (put->dfs);
     if (chunk->reserved) {
         slice_unreserve (put->dfs->slices, chunk->reserved);
         chunk->reserved = 0;
@@ -172,6 +177,7 @@ static void open_done (job_t *job, void *arg)
         keep_inline (file, chunk);
     else {
         chunk->page = put_page_extent (file, 0, chunk->length, false);
+        memcpy (chunk->key.digest, chunk->sha, 32);
         put_chunk_hashed (chunk);
     }
     put_file_step (file);

@@ -53,6 +53,7 @@ struct put_chunk {
     uint64_t offset; /* in the source */
     uint64_t length;
     copykey_t key;
+    uint8_t sha[32]; /* of what a job has just read */
     uint32_t *crcs; /* one per DIGEST_BLOCK */
     slice_t **slices;
     size_t n_slices;

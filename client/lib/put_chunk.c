@@ -115,7 +115,7 @@ int64_t put_chunk_read (put_chunk_t *chunk, const source_t *source, digest_t *di
         if ((uint32_t)n < len)
             break;
     }
-    digest_finish (digest, chunk->key.digest);
+    digest_finish (digest, chunk->sha);
     chunk->held = true;
     return (int64_t)got;
 }
@@ -133,7 +133,6 @@ static void read_run (job_t *job, digest_t *digest)
     put_chunk_t *chunk = (put_chunk_t *)job;
     put_file_t *file = chunk->file;
     dfs_error_t err = {0};
-    copykey_t before = chunk->key;
     bool again = chunk->state == CHUNK_REREAD, reopened = false;
     source_t source = file->source;
     int64_t n = 0;
@@ -146,15 +145,13 @@ static void read_run (job_t *job, digest_t *digest)
         n = put_chunk_read (chunk, &source, digest, &err);
     if (reopened)
         source_close (&source);
-    if (n >= 0 && again && memcmp (before.digest, chunk->key.digest, 32) != 0)
+    if (n >= 0 && again && memcmp (chunk->key.digest, chunk->sha, 32) != 0)
         n = fail (&err, DFS_ECHANGED, "changed while it was read");
-    if (again)
-        chunk->key = before; /* it is in the table under it */
-    free (chunk->why);       /* of a refusal before */
+    free (chunk->why); /* of a refusal before */
     chunk->why = NULL;
     if (n < 0)
         remember (chunk, err.code, err.text);
-    else
+    else if (!again)
         chunk->length = (uint64_t)n;
 }
 
@@ -164,6 +161,10 @@ static void read_done (job_t *job, void *arg)
     put_t *put = arg;
     put_file_t *file = chunk->file;
 
+    if (put->aborting) {
+        put_chunk_free (chunk);
+        return;
+    }
     client_progress (put->dfs);
     if (chunk->greedy) {
         put->greedy--;
@@ -205,6 +206,7 @@ static void read_done (job_t *job, void *arg)
         chunk->page = page;
         chunk->slot = (uint32_t)page->n - 1;
     }
+    memcpy (chunk->key.digest, chunk->sha, 32);
     put_chunk_hashed (chunk);
     put_file_step (file);
 }

@@ -64,6 +64,8 @@ static void take_frame (fake_t *self, const frame_t *frame, const uint8_t *data)
     assert (chunk && frame->session == self->session);
     assert (frame->stored_len == chunk->length && frame->true_len == chunk->length);
     assert (frame_check (frame, data, frame->length, NULL) == 0);
+    if (chunk->whole)
+        return; /* sent again after a reconnection */
     if (frame->offset == 0) {
         assert (frame->grant_len == 16);
         free (chunk->bytes);
@@ -71,7 +73,7 @@ static void take_frame (fake_t *self, const frame_t *frame, const uint8_t *data)
         chunk->crcs = realloc (chunk->crcs, (chunk->length / DIGEST_BLOCK + 1) * 4);
         chunk->got = 0;
     }
-    if (!chunk->bytes || chunk->whole || frame->offset != chunk->got)
+    if (!chunk->bytes || frame->offset != chunk->got)
         return;
     if (self->knobs.credit > 0 && chunk->length > self->knobs.credit &&
         !(frame->flags & FRAME_CREDIT))
