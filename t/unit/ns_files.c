@@ -211,6 +211,43 @@ static void appends_never_depend_on_each_other (void **state)
     assert_string_equal (ns_content (fx, "/log"), want);
 }
 
+static void trees_of_pages_grow_at_the_right_edge (void **state)
+{
+    ns_fixture_t *fx = *state;
+    fx->session = 5;
+    for (uint32_t full = 64; full <= 4096;
+         full *= 64) { /* an index page, then two levels */
+        char path[16], want[9000] = "";
+        snprintf (path, sizeof path, "/f%u", full);
+        for (uint32_t i = 0; i < full; i++) {
+            fx->done_below = fx->request;
+            assert_ok (ns_code (ns_stage (fx, full, i, "AB", 2000ULL * i, 0)));
+            memcpy (want + 2 * i, "AB", 3);
+            if (i % 64 == 0)
+                arena_reset (fx->arena);
+        }
+        Dfs__OpCommit *c = ns_commit_op (fx, "c", path, "");
+        set_field (c, upload, full);
+        c->size = 2000ULL * full;
+        Dfs__OpResult *r = ns_commit (fx, c);
+        assert_ok (ns_code (r));
+        while (namespace_next_job (fx->ns))
+            assert_ok (ns_code (ns_step (fx, namespace_next_job (fx->ns), 5000)));
+        for (int i = 0; i < 200; i++) {
+            assert_ok (ns_put (fx, "a", path, i % 50 ? "C" : "DEF"));
+            strcat (want, i % 50 ? "C" : "DEF");
+        }
+        assert_string_equal (ns_content (fx, path), want);
+        assert_int_equal (ns_refs (fx, 'D') > 0, 1);
+        assert_int_equal (ns_faults (fx), 0);
+        assert_ok (ns_rm (fx, path));
+        while (namespace_oldest_past (fx->ns) != UINT64_MAX)
+            assert_ok (ns_code (ns_prune (fx, fx->time + SECOND, 2000)));
+        assert_int_equal (ns_refs (fx, 'A'), 0);
+        assert_int_equal (fx->ns->counters[C_PAGES], 0);
+    }
+}
+
 static void staged_uploads (void **state)
 {
     ns_fixture_t *fx = *state;
@@ -466,6 +503,7 @@ int main (void)
         TEST (counts_references_by_policy),
         TEST (tree_hash_depends_on_extents_alone),
         TEST (appends_never_depend_on_each_other),
+        TEST (trees_of_pages_grow_at_the_right_edge),
         TEST (staged_uploads),
         TEST (an_upload_follows_the_policy_of_its_file),
         TEST (long_uploads_leave_a_job),

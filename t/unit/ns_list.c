@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Listings: order, pages, patterns, cursors that outlive what they name. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,6 +233,59 @@ static void many_names_are_many_short_pages (void **state)
     close_list (&l);
 }
 
+static void *list_until_done (void *arg)
+{
+    ns_fixture_t *fx = arg;
+    arena_t *arena = arena_new (64 << 20);
+    namespace_reader_t *reader = namespace_reader_new (fx->ns, NULL);
+    Dfs__List asked = DFS__LIST__INIT;
+    Dfs__Listing *page;
+    ns_text (&asked.path, "/d");
+    set_field (&asked, limit, 7);
+    intptr_t rounds = 0;
+    size_t seen;
+    do {
+        seen = 0;
+        asked.has_cursor = 0;
+        asked.index = 0;
+        arena_reset (arena);
+        do {
+            if (namespace_list (reader, &asked, arena, &page, NULL) < 0)
+                return NULL;
+            seen += page->n_entries;
+            asked.has_cursor = page->has_cursor;
+            asked.cursor = page->cursor;
+            set_field (&asked, index, page->index);
+        } while (asked.has_cursor);
+        if (seen != page->index - 2) /* the seed and the directory came first */
+            return NULL;
+        rounds++;
+    } while (seen < 500);
+    namespace_reader_destroy (&reader);
+    arena_destroy (&arena);
+    return (void *)rounds;
+}
+
+static void readers_run_beside_the_owner (void **state)
+{
+    ns_fixture_t *fx = *state;
+    pthread_t thread;
+    char path[32];
+    assert_ok (ns_mkdir (fx, "/d"));
+    assert_ok (namespace_commit (fx->ns, NULL));
+    assert_int_equal (pthread_create (&thread, NULL, list_until_done, fx), 0);
+    for (int i = 0; i < 500; i++) {
+        snprintf (path, sizeof path, "/d/f%d", i);
+        assert_ok (ns_put (fx, "c", path, "AB"));
+        if (i % 3 == 0)
+            assert_ok (namespace_commit (fx->ns, NULL));
+    }
+    assert_ok (namespace_commit (fx->ns, NULL));
+    void *rounds;
+    assert_int_equal (pthread_join (thread, &rounds), 0);
+    assert_true ((intptr_t)rounds > 0);
+}
+
 static void chunks_are_listed_in_key_order (void **state)
 {
     ns_fixture_t *fx = *state;
@@ -259,6 +313,7 @@ int main (void)
         TEST (lists_in_order_by_pages),         TEST (patterns_choose_names),
         TEST (pages_show_one_moment),           TEST (a_cursor_goes_on_at_its_name),
         TEST (many_names_are_many_short_pages), TEST (chunks_are_listed_in_key_order),
+        TEST (readers_run_beside_the_owner),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("namespace listings", tests, NULL, NULL);
