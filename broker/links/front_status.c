@@ -83,7 +83,8 @@ static void put_workers (links_t *self, Dfs__ClusterStatusReply *out)
     out->workers = links_need (self, n * sizeof *out->workers);
     for (size_t i = 0; i < n; i++) {
         out->workers[out->n_workers++] = one_worker (self, &list[i]);
-        out->bytes_stored += list[i].used;
+        if (list[i].state != WORKER_DEAD)
+            out->bytes_stored += list[i].used;
     }
     out->has_bytes_stored = true;
     free (list);
