@@ -71,6 +71,18 @@ static void to_storage (links_t *self, const action_t *action)
 
 /* --- workers --- */
 
+/* Sends an order, under this leader's epoch: a worker that knows a higher one refuses.
+ */
+static void send_order (links_t *self, conn_t *conn, Dfs__Envelope *env)
+{
+    Dfs__Epoch epoch = DFS__EPOCH__INIT;
+
+    epoch.incarnation = self->incarnation;
+    epoch.term = self->term;
+    env->epoch = &epoch;
+    back_send (self, conn, env);
+}
+
 static void send_welcome (links_t *self, const action_t *action)
 {
     const action_welcome_t *a = &action->u.welcome;
@@ -145,7 +157,7 @@ static void send_replicate (links_t *self, const action_t *action)
         order.targets[order.n_targets++] = links_worker (self, &a->targets[i]);
     env.body_case = DFS__ENVELOPE__BODY_REPLICATE;
     env.replicate = &order;
-    back_send (self, conn, &env);
+    send_order (self, conn, &env);
 }
 
 static void send_verify_order (links_t *self, const action_t *action)
@@ -163,7 +175,7 @@ static void send_verify_order (links_t *self, const action_t *action)
         order.keys[order.n_keys++] = wire_key (self, &a->keys[i]);
     env.body_case = DFS__ENVELOPE__BODY_VERIFY_ORDER;
     env.verify_order = &order;
-    back_send (self, conn, &env);
+    send_order (self, conn, &env);
 }
 
 static void send_send_order (links_t *self, const action_t *action)
@@ -193,7 +205,7 @@ static void send_send_order (links_t *self, const action_t *action)
     }
     env.body_case = DFS__ENVELOPE__BODY_SEND_ORDER;
     env.send_order = &order;
-    back_send (self, conn, &env);
+    send_order (self, conn, &env);
 }
 
 static void send_cancel_order (links_t *self, const action_t *action)
@@ -212,7 +224,7 @@ static void send_cancel_order (links_t *self, const action_t *action)
     order.n_pieces = a->n;
     env.body_case = DFS__ENVELOPE__BODY_CANCEL_ORDER;
     env.cancel_order = &order;
-    back_send (self, conn, &env);
+    send_order (self, conn, &env);
 }
 
 /* Kept as well: a Welcome carries it. */

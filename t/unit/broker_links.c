@@ -248,6 +248,9 @@ static void start_rules (void **state)
     snprintf (pid, sizeof pid, "%d", (int)running);
     assert_true (rig_logged (rig, pid));
     rig->pid = running;
+    dfs_error_t err;
+    assert_int_equal (cluster_ready_read (rig->cluster, "b1", &rig->ready, &err), 0);
+    assert_int_equal (rig->ready.pid, running);
     status = rig_stop (rig, SIGTERM);
     assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
 
