@@ -223,14 +223,20 @@ static size_t offset_in_program (const void *address)
     return (size_t)address - (size_t)info.dli_fbase;
 }
 
-/* A call site is the place that calls io_fdatasync, io_fsync or io_sync_dir. */
-static site_t *site_here (void)
+/* A call site is the place that calls SYNC (io_fdatasync …): the frame above the first
+ * one that lies in it. */
+static site_t *site_here (void (*sync) (void))
 {
+    enum { FUNCTION_MAX = 8192 };
     void *frames[12];
     int n = backtrace (frames, 12);
-    uint64_t id = 14695981039346656037ULL;
-    for (int i = 4; i < n && i < 5; i++)
-        id = (id ^ (uint64_t)(uintptr_t)frames[i]) * 1099511628211ULL;
+    uintptr_t from = (uintptr_t)sync;
+    int at = 0;
+    while (at < n - 2 && ((uintptr_t)frames[at] < from ||
+                          (uintptr_t)frames[at] >= from + FUNCTION_MAX))
+        at++;
+    at++;
+    uint64_t id = (uint64_t)(uintptr_t)frames[at];
     for (size_t i = 0; i < s.n_sites; i++)
         if (s.sites[i].id == id)
             return &s.sites[i];
@@ -238,7 +244,7 @@ static site_t *site_here (void)
     site_t *site = &s.sites[s.n_sites++];
     site->id = id;
     size_t len = 0;
-    for (int i = 4; i < n && i < 7; i++)
+    for (int i = at; i < n && i < at + 3; i++)
         len += (size_t)snprintf (site->name + len, sizeof site->name - len, " +%#zx",
                                  offset_in_program (frames[i]));
     return site;
@@ -319,11 +325,13 @@ static int shadow (enum io_op op, int fd, const char *path, const char *path2,
         file_t *f = file_of (fd);
         if (f)
             f->sync_mark = s.number;
-        sync_muted = site_here ()->id == s.muted;
+        sync_muted = site_here (op == IO_FSYNC ? (void (*) (void))io_fsync
+                                               : (void (*) (void))io_fdatasync)
+                         ->id == s.muted;
         return 0;
     }
     case IO_SYNC_DIR:
-        sync_muted = site_here ()->id == s.muted;
+        sync_muted = site_here ((void (*) (void))io_sync_dir)->id == s.muted;
         return 0;
     default:
         return 0;

@@ -336,7 +336,7 @@ static void end_append (store_append_t **append_p, enum append_state state)
 void store_seal (store_append_t **append_p)
 {
     store_append_t *append = *append_p;
-    assert (append->failed || append->written == append->rec.stored_len);
+    assert (append->written == append->rec.stored_len || append->failed);
     if (append->volume) {
         append->rec.type = RECORD_SEAL;
         append->rec.place_volume = append->volume->number;

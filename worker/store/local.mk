@@ -25,7 +25,7 @@ worker_store_libstore_la_LIBADD = msgs/libmsgs.la
 
 store_test_common = t/lib/storetest.c t/lib/storetest.h
 UNIT_TESTS += t/unit/store_record t/unit/store_basic t/unit/store_tend t/unit/store_fault \
-	t/unit/store_damage t/fuzz/record
+	t/unit/store_damage t/unit/store_golden t/fuzz/record
 t_unit_store_record_SOURCES = t/unit/store_record.c
 t_unit_store_record_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_basic_SOURCES = t/unit/store_basic.c $(store_test_common)
@@ -37,6 +37,10 @@ t_unit_store_fault_SOURCES = t/unit/store_fault.c t/lib/iofault.c t/lib/iofault.
 t_unit_store_fault_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_damage_SOURCES = t/unit/store_damage.c $(store_test_common)
 t_unit_store_damage_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+t_unit_store_golden_SOURCES = t/unit/store_golden.c $(store_test_common)
+t_unit_store_golden_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+EXTRA_DIST += doc/format/volume.md t/data/store-1/dfs-mark t/data/store-1/store-state \
+	t/data/store-1/volumes/00000001.vol
 # The fuzzer is an ordinary test, too; with --enable-fuzz it searches.
 t_fuzz_record_SOURCES = t/fuzz/record.c
 t_fuzz_record_LDADD = worker/store/libstore.la
