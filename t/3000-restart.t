@@ -40,17 +40,19 @@ test_expect_success 'run again, it sends only what is missing, and is whole' '
     dfs-client put gone /gone && dfs-client get /gone gone.back && cmp gone gone.back
 '
 
-test_expect_success 'ten rounds of kill -9 of a random node under load lose nothing' '
+rounds=10
+test -n "${DFS_LONG-}" && rounds=200
+test_expect_success 'rounds of kill -9 of a random node under load lose nothing' '
     { while test ! -e stop; do
         i=$((${i:-0} + 1)); random_file l$i 300000 l$i; dfs-client put l$i /l$i && echo $i >>acked
       done & load=$!; } &&
-    for round in 1 2 3 4 5 6 7 8 9 10; do
+    for round in $(seq $rounds); do
         n=$(printf "b1\nw1\nw2\nw3\n" | sed -n "$((round % 4 + 1))p") &&
         lines=$(cat acked 2>/dev/null | wc -l) &&
         wait_until 30 sh -c "test \$(wc -l <acked) -gt $lines" &&
         dfs-cluster kill "$PWD/c" $n KILL && dfs-cluster start "$PWD/c" $n || { : >stop; return 1; }
     done; : >stop; wait $load;
-    test "$(wc -l <acked)" -ge 10 &&
+    test "$(wc -l <acked)" -ge $rounds &&
     while read -r i; do dfs-client get /l$i x && cmp l$i x || return 1; done <acked
 '
 

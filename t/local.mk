@@ -9,10 +9,27 @@ AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; 
 	srcdir='$(abs_top_srcdir)'; export srcdir; \
 	builddir='$(abs_top_builddir)'; export builddir;
 SHELL_TESTS += \
-	t/0004-hosts.t
+	t/0001-lint.t \
+	t/0002-programs.t \
+	t/0003-install.t \
+	t/0004-hosts.t \
+	t/1000-files.t \
+	t/1010-trees.t \
+	t/2000-replicas.t \
+	t/3000-restart.t \
+	t/3010-damage.t \
+	t/4000-strangers.t \
+	t/5000-json.t \
+	t/8000-large.t \
+	t/8010-flood.t
 EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/hosts.sh t/bench/run
 
 # Programs that tests drive.
 check_PROGRAMS += t/lib/flood
 t_lib_flood_SOURCES = t/lib/flood.c
 t_lib_flood_LDADD = msgs/libmsgs.la
+
+# The same tests with their full counts: hundreds of kills, thousands of seeds.
+.PHONY: check-long
+check-long:
+	DFS_LONG=1 $(MAKE) $(AM_MAKEFLAGS) check
