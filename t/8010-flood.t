@@ -12,9 +12,9 @@ test_expect_success 'one worker with a file of two chunks' '
 '
 
 test_expect_success 'the flood gets its streams and grants' '
-    "$builddir/t/lib/flood" "$DFS_CONFIG" /big 100 100 8 6 >out && cat out &&
-    test "$(sed -n "s/^streams //p" out)" -eq 100 && test "$(sed -n "s/^uploads //p" out)" -ge 40 &&
-    test "$(sed -n "s/^mib //p" out)" -ge 80
+    "$builddir/t/lib/flood" "$DFS_CONFIG" /big 100 100 8 8 >out && cat out &&
+    test "$(sed -n "s/^streams //p" out)" -eq 100 && test "$(sed -n "s/^uploads //p" out)" -ge 50 &&
+    test "$(sed -n "s/^mib //p" out)" -ge 300
 '
 
 test_expect_success 'the worker stayed within 256 MiB, the broker within 128' '

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Clients that behave badly, many at once, against a real cluster: readers that ask for
- * whole chunks and never take a byte, and uploaders of 64 MiB chunks that send all that
- * their credit allows and never finish. Prints what they managed to do.
+ * whole chunks and never take a byte, and uploaders of 64 MiB chunks that send as fast
+ * as their credit allows and end with a damaged frame. Prints what they managed to do.
  *   flood CONFIG PATH READERS UPLOADERS MIB-PER-UPLOAD SECONDS */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@ typedef struct peer {
     bool reader;
     bool placed; /* uploader: granted; reader: stream connected */
     uint64_t session;
+    uint64_t seq;
     copykey_t key;
     uint8_t grant[FRAME_GRANT_MAX];
     size_t grant_len;
@@ -56,6 +57,8 @@ static void send_env (peer_t *p, Dfs__Envelope *env)
 {
     env->has_session = p->session != 0;
     env->session = p->session;
+    env->has_seq = 1;
+    env->seq = ++p->seq;
     uint64_t until = clock_mono () + 10 * SEC;
     while (envelope_send (p->control, NULL, 0, env) == DFS_EAGAIN &&
            clock_mono () < until)
@@ -192,7 +195,7 @@ static void handle (flood_t *f, peer_t *p, const Dfs__Envelope *env)
 /* Sends frames while credit and socket allow. */
 static void push (flood_t *f, peer_t *p)
 {
-    while (p->placed && p->sent < f->limit &&
+    while (p->placed && p->sent <= f->limit &&
            (p->credit == 0 || p->sent + FRAME_MAX <= p->consumed + p->credit)) {
         frame_t frame = {.kind = FRAME_DATA,
                          .session = p->session,
@@ -204,6 +207,7 @@ static void push (flood_t *f, peer_t *p)
                          .n_crcs = FRAME_BLOCKS};
         frame.flags = p->credit ? FRAME_CREDIT : 0;
         memcpy (frame.crcs, f->crcs, sizeof f->crcs);
+        frame.crcs[0] ^= p->sent == f->limit; /* refused: its credit is free again */
         if (p->sent == 0) {
             memcpy (frame.grant, p->grant, p->grant_len);
             frame.grant_len = (uint32_t)p->grant_len;
