@@ -29,3 +29,28 @@ EXTRA_PROGRAMS += t/bench/journal_bench
 t_bench_journal_bench_SOURCES = t/bench/journal_bench.c
 t_bench_journal_bench_LDADD = broker/libjournal.la common/libcommon.la
 EXTRA_DIST += doc/format/journal.md
+
+# Several voters: the consensus library behind its guards (configure: --enable-raft).
+EXTRA_DIST += scripts/raft-backport
+if RAFT
+noinst_LTLIBRARIES += broker/libraftjournal.la
+broker_libraftjournal_la_SOURCES = \
+	broker/journal/raft_apply.c \
+	broker/journal/raft_driver.c broker/journal/raft_driver.h \
+	broker/journal/raft_guards.c broker/journal/raft_guards.h \
+	broker/journal/raft_members.c broker/journal/raft_private.h \
+	broker/journal/raft_reads.c \
+	broker/journal/raft_send.c \
+	broker/journal/raft_start.c \
+	broker/journal/raft_tail.c broker/journal/raft_tail.h \
+	broker/journal/raft_wire.c broker/journal/raft_wire.h
+broker_libraftjournal_la_CFLAGS = $(AM_CFLAGS) $(RAFT_CFLAGS)
+broker_libraftjournal_la_LIBADD = broker/libjournal.la $(RAFT_LIBS)
+
+UNIT_TESTS += t/unit/raft_guards t/sim/raft_sim
+t_unit_raft_guards_SOURCES = t/unit/raft_guards.c
+t_unit_raft_guards_LDADD = broker/libraftjournal.la $(CMOCKA_LIBS)
+t_sim_raft_sim_SOURCES = t/sim/raft_sim.c t/sim/raft_orders.c \
+	t/sim/raft_world.c t/sim/raft_world.h t/sim/raft_world_private.h
+t_sim_raft_sim_LDADD = broker/libraftjournal.la common/libcommon.la $(CMOCKA_LIBS)
+endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What is committed: delivered in order, with the cookies of what was proposed here,
+ * and changes of the brokers given back to the core. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "raft_private.h"
+
+/* Proposals from INDEX on will not commit. */
+void driver_drop_cookies (raft_driver_t *self, uint64_t index, int code)
+{
+    while (self->n_cookies && self->cookies[self->n_cookies - 1].index >= index) {
+        uint64_t cookie = self->cookies[--self->n_cookies].cookie;
+        self->config.ops.dropped (&cookie, 1, code, self->config.ops.arg);
+    }
+}
+
+/* The cookie of the entry INDEX of TERM; older ones are dropped on the way. */
+static uint64_t take_cookie (raft_driver_t *self, uint64_t index, uint64_t term)
+{
+    uint64_t found = 0;
+    size_t k = 0;
+    for (; k < self->n_cookies && self->cookies[k].index <= index; k++) {
+        if (self->cookies[k].index == index && self->cookies[k].term == term)
+            found = self->cookies[k].cookie;
+        else
+            self->config.ops.dropped (&self->cookies[k].cookie, 1, DFS_ENOTLEADER,
+                                      self->config.ops.arg);
+    }
+    self->n_cookies -= k;
+    if (k)
+        memmove (self->cookies, self->cookies + k,
+                 self->n_cookies * sizeof *self->cookies);
+    return found;
+}
+
+static void submit_barrier (raft_driver_t *self)
+{
+    uint64_t zero = 0;
+    struct raft_entry entry = {
+        self->r.current_term, RAFT_BARRIER, {&zero, sizeof zero}, raft_borrowed};
+    struct raft_event event = {.time = self->r.now, .type = RAFT_SUBMIT};
+    event.submit.entries = &entry;
+    event.submit.n = 1;
+    driver_step (self, &event, NULL);
+}
+
+/* A leader's term begins with an entry of its own: without it nothing older commits, no
+ * read is linearizable and no change of the brokers is allowed (G5). The core makes one
+ * only when it knows of uncommitted entries. */
+static void begin_term (raft_driver_t *self)
+{
+    if (raft_state (&self->r) != RAFT_LEADER || self->lead_term == self->r.current_term)
+        return;
+    self->lead_term = self->r.current_term;
+    self->lead_index = raft_last_index (&self->r);
+    if (driver_term_of (self, self->lead_index) != self->r.current_term) {
+        self->lead_index++;
+        submit_barrier (self);
+    }
+}
+
+/* A committed change of the brokers. */
+static void take_change (raft_driver_t *self, const wal_entry_t *entry)
+{
+    struct raft_event event = {.time = self->r.now, .type = RAFT_CONFIGURATION};
+    struct raft_buffer buf = {(void *)(uintptr_t)entry->data, entry->len};
+    dfs_error_t err;
+    if (entry->len > POINT_CONF_MAX ||
+        guard_configuration (&buf, &event.configuration.conf, &err)) {
+        driver_fail (self, DFS_EDAMAGED, "entry %" PRIu64 ": no configuration",
+                     entry->index);
+        return;
+    }
+    memcpy (self->conf, entry->data, entry->len);
+    self->conf_len = entry->len;
+    self->conf_index = entry->index;
+    event.configuration.index = entry->index;
+    driver_step (self, &event, NULL);
+}
+
+static void deliver (raft_driver_t *self, const wal_entry_t *entries, size_t n)
+{
+    journal_entry_t *out = calloc (n, sizeof *out);
+    if (!out)
+        abort ();
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        const wal_entry_t *e = &entries[i];
+        uint64_t cookie = take_cookie (self, e->index, e->term);
+        if (e->index <= self->applied)
+            continue;
+        bool command = e->type == RECORD_COMMAND;
+        out[k++] = (journal_entry_t){e->index, e->term, command ? e->data : NULL,
+                                     command ? e->len : 0, cookie};
+    }
+    if (k) {
+        self->applied = out[k - 1].index;
+        self->config.ops.committed (out, k, self->config.ops.arg);
+    }
+    free (out);
+}
+
+/* Copies entries FROM … TO of the tail into *OUT, at most READ_BYTES. */
+static void copy_tail (raft_driver_t *self, uint64_t from, uint64_t to,
+                       wal_entries_t *out)
+{
+    size_t n = 0, bytes = 0;
+    for (uint64_t i = from; i <= to && (n == 0 || bytes < READ_BYTES); i++, n++)
+        bytes += raft_tail_get (&self->tail, i)->len;
+    wal_entry_t *entries = malloc (n * sizeof *entries + bytes);
+    if (!entries)
+        abort ();
+    uint8_t *data = (uint8_t *)(entries + n);
+    for (size_t i = 0; i < n; i++) {
+        entries[i] = *raft_tail_get (&self->tail, from + i);
+        memcpy (data, entries[i].data, entries[i].len);
+        entries[i].data = data;
+        data += entries[i].len;
+    }
+    *out = (wal_entries_t){n, entries};
+}
+
+/* Delivers what is committed and durable here. Durable too: the state machine must
+ * never know an entry that this broker's own log may have lost after a crash. */
+void driver_advance (raft_driver_t *self)
+{
+    if (self->advancing)
+        return;
+    self->advancing = true;
+    begin_term (self);
+    while (!self->failed.code && !self->r.snapshot.installing) {
+        uint64_t to = self->r.commit_index < self->r.last_stored ? self->r.commit_index
+                                                                 : self->r.last_stored;
+        if (self->seen >= to)
+            break;
+        wal_entries_t read;
+        uint64_t from = self->seen + 1;
+        if (raft_tail_get (&self->tail, from))
+            copy_tail (self, from, to, &read);
+        else if (self->config.ops.read (
+                     from, to < self->tail.first ? to : self->tail.first - 1,
+                     READ_BYTES, &read, self->config.ops.arg)) {
+            driver_fail (self, DFS_EDAMAGED, "entry %" PRIu64 " cannot be read", from);
+            break;
+        }
+        self->seen = from + read.n - 1;
+        deliver (self, read.entries, read.n);
+        for (size_t i = 0; i < read.n; i++)
+            if (read.entries[i].type == RECORD_CHANGE)
+                take_change (self, &read.entries[i]);
+        wal_entries_free (&read);
+        begin_term (self);
+    }
+    raft_tail_evict (&self->tail, self->r.last_stored, self->config.cache_bytes);
+    self->advancing = false;
+}
