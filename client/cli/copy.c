@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "change.h"
 #include "paths.h"
 #include "progress.h"
 #include "verbs.h"
@@ -18,6 +19,7 @@ typedef struct copy {
     dfs_t *dfs;
     bool recursive, no_replace;
     const char *from, *to; /* tops of the tree under way */
+    crew_t *crew;          /* of the tree under way */
     int status;
 } copy_t;
 
@@ -45,8 +47,11 @@ static int each (const char *rel, const dfs_stat_t *st, void *arg)
         rc = dfs_mkdir (copy->dfs, to, st->mode, true, &err);
         if (rc < 0)
             tool_worst (&copy->status, tool_fail (to, &err));
-    } else
-        copy_leaf (copy, from, to, st);
+    } else if (st->type == DFS_SYMLINK)
+        change_symlink (copy->crew, &copy->status, st->target ? st->target : "", to,
+                        UINT64_MAX, !copy->no_replace);
+    else
+        change_clone (copy->crew, &copy->status, from, to, copy->no_replace);
     free (from);
     free (to);
     return rc;
@@ -78,8 +83,10 @@ static void copy_tree (copy_t *copy, const char *from, const char *to,
     copy->to = to;
     /* A connection of its own: changes are made while it lists. */
     dfs_t *lister = tool_open ();
+    copy->crew = crew_new ();
     if (dfs_list (lister, from, &options, each, copy, &err) < 0 && copy->status == 0)
         tool_worst (&copy->status, tool_fail (from, &err));
+    crew_destroy (&copy->crew);
     dfs_close (&lister);
 }
 

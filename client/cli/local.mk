@@ -10,7 +10,9 @@ client_cli_libcli_la_SOURCES = \
 # dfs-client's verbs.
 noinst_LTLIBRARIES += client/cli/libverbs.la
 client_cli_libverbs_la_SOURCES = \
+	client/cli/change.c client/cli/change.h \
 	client/cli/copy.c \
+	client/cli/crew.c client/cli/crew.h \
 	client/cli/get.c \
 	client/cli/get_batch.c client/cli/get_batch.h \
 	client/cli/get_tree.c client/cli/get_tree.h \

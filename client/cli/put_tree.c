@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Directories are made when they are met, and get their mode and time when everything
- * in them is stored: what is put into a directory changes its time. */
+/* Directories are made by a crew while files are stored (which make what is missing
+ * above them); symlinks follow when all directories are there, and directories get
+ * their mode and time when everything in them is stored: what is put into one changes
+ * its time. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "change.h"
 #include "common/units.h"
 #include "paths.h"
 #include "progress.h"
@@ -16,18 +19,21 @@
 #include "tool.h"
 #include "walk.h"
 
-/* A directory whose files may still be in the batch. */
-typedef struct done {
+/* What must wait for files and directories: a symlink, or the end of a directory. */
+typedef struct later {
     char *path;
+    char *target; /* NULL: a directory */
     uint32_t mode;
     uint64_t mtime_ns;
-    struct done *next;
-} done_t;
+    struct later *next;
+} later_t;
 
 typedef struct tree {
     put_batch_t *batch;
     const char *dest;
-    done_t *first, **last; /* deepest first */
+    crew_t *crew;
+    later_t *first, **last;
+    size_t n_later;
 } tree_t;
 
 static uint64_t mtime_of (const struct stat *st)
@@ -42,18 +48,54 @@ static void trouble (void *arg, const char *path, int errnum)
     tool_worst (&tree->batch->status, TOOL_EXIT_FAILED);
 }
 
-static void finish_directories (tree_t *tree)
+static void add_later (tree_t *tree, later_t what)
 {
-    for (done_t *d; (d = tree->first);) {
-        dfs_error_t err = {0};
-        tree->first = d->next;
-        if (!tree->batch->canceled &&
-            dfs_setattr (tree->batch->dfs, d->path, d->mode, d->mtime_ns, &err) < 0)
-            tool_worst (&tree->batch->status, tool_fail (d->path, &err));
-        free (d->path);
-        free (d);
+    later_t *later = malloc (sizeof *later);
+    assert (later);
+    *later = what;
+    later->next = NULL;
+    *tree->last = later;
+    tree->last = &later->next;
+    tree->n_later++;
+}
+
+static void do_later (tree_t *tree, const later_t *later)
+{
+    int *status = &tree->batch->status;
+    if (later->target)
+        change_symlink (tree->crew, status, later->target, later->path, later->mtime_ns,
+                        (tree->batch->options.flags & DFS_PUT_REPLACE) != 0);
+    else
+        change_attributes (tree->crew, status, later->path, later->mode,
+                           later->mtime_ns);
+}
+
+/* Everything met so far is stored: what waited for it is done, symlinks first. */
+static void settle (tree_t *tree)
+{
+    put_batch_flush (tree->batch);
+    crew_wait (tree->crew);
+    for (later_t *l = tree->first; l && !tree->batch->canceled; l = l->next)
+        if (l->target)
+            do_later (tree, l);
+    crew_wait (tree->crew);
+    for (later_t *l; (l = tree->first);) {
+        tree->first = l->next;
+        if (!l->target && !tree->batch->canceled)
+            do_later (tree, l);
+        free (l->path);
+        free (l->target);
+        free (l);
     }
     tree->last = &tree->first;
+    tree->n_later = 0;
+}
+
+static int go_on (tree_t *tree)
+{
+    if (tree->n_later >= PUT_BATCH)
+        settle (tree);
+    return tree->batch->canceled || progress_interrupted () ? -1 : 0;
 }
 
 static int enter (void *arg, const char *path, const char *rel, const struct stat *st)
@@ -63,50 +105,47 @@ static int enter (void *arg, const char *path, const char *rel, const struct sta
     (void)path;
     char *dest = path_join (tree->dest, rel);
     int rc = 0;
-    /* parents: a directory that is there already is fine. */
-    if (strcmp (dest, "/") &&
-        dfs_mkdir (tree->batch->dfs, dest, st->st_mode & 07777, true, &err) < 0) {
+    /* The top one at once: without it nothing has a place. One that is there already is
+     * fine. */
+    if (*rel)
+        change_mkdir (tree->crew, &tree->batch->status, dest, st->st_mode & 07777);
+    else if (strcmp (dest, "/") &&
+             dfs_mkdir (tree->batch->dfs, dest, st->st_mode & 07777, true, &err) < 0) {
         tool_worst (&tree->batch->status, tool_fail (dest, &err));
         rc = WALK_SKIP;
     }
     free (dest);
-    return progress_interrupted () ? -1 : rc;
+    return rc ? rc : go_on (tree);
 }
 
 static int leave (void *arg, const char *path, const char *rel, const struct stat *st)
 {
     tree_t *tree = arg;
     (void)path;
-    done_t *d = calloc (1, sizeof *d);
-    assert (d);
-    d->path = path_join (tree->dest, rel);
-    d->mode = st->st_mode & 07777;
-    d->mtime_ns = mtime_of (st);
-    if (strcmp (d->path, "/") == 0) {
-        free (d->path);
-        free (d);
-        return 0;
-    }
-    *tree->last = d;
-    tree->last = &d->next;
-    if (tree->batch->n == 0)
-        finish_directories (tree);
-    return 0;
+    char *dest = path_join (tree->dest, rel);
+    if (strcmp (dest, "/") == 0)
+        free (dest);
+    else
+        add_later (tree, (later_t){.path = dest,
+                                   .mode = st->st_mode & 07777,
+                                   .mtime_ns = mtime_of (st)});
+    return go_on (tree);
 }
 
-static void put_symlink (tree_t *tree, const char *path, const char *dest)
+static void put_symlink (tree_t *tree, const char *path, const char *dest,
+                         const struct stat *st)
 {
     char target[PATH_MAX];
-    dfs_error_t err = {0};
     ssize_t n = readlink (path, target, sizeof target - 1);
     if (n < 0) {
         trouble (tree, path, errno);
         return;
     }
     target[n] = 0;
-    bool replace = (tree->batch->options.flags & DFS_PUT_REPLACE) != 0;
-    if (dfs_symlink (tree->batch->dfs, target, dest, replace, &err) < 0)
-        tool_worst (&tree->batch->status, tool_fail (dest, &err));
+    later_t later = {
+        .path = strdup (dest), .target = strdup (target), .mtime_ns = mtime_of (st)};
+    assert (later.path && later.target);
+    add_later (tree, later);
 }
 
 static const char *kind_of (mode_t mode)
@@ -123,7 +162,7 @@ static int item (void *arg, const char *path, const char *rel, const struct stat
     tree_t *tree = arg;
     char *dest = path_join (tree->dest, rel);
     if (S_ISLNK (st->st_mode))
-        put_symlink (tree, path, dest);
+        put_symlink (tree, path, dest, st);
     else if (!S_ISREG (st->st_mode)) {
         tool_error (path, "is %s, which cannot be stored", kind_of (st->st_mode));
         tool_worst (&tree->batch->status, TOOL_EXIT_FAILED);
@@ -132,22 +171,23 @@ static int item (void *arg, const char *path, const char *rel, const struct stat
     else
         put_batch_add (tree->batch, path, -1, dest, 0);
     free (dest);
-    if (tree->batch->n == 0)
-        finish_directories (tree);
-    return tree->batch->canceled || progress_interrupted ();
+    return go_on (tree);
 }
 
 void put_tree (put_batch_t *batch, const char *source, const char *dest)
 {
-    tree_t tree = {.batch = batch, .dest = dest};
+    tree_t tree = {.batch = batch, .dest = dest, .crew = crew_new ()};
+    int flags = batch->options.flags;
     tree.last = &tree.first;
-    /* Only what belongs to this tree may stand before its directories. */
+    /* The files before this tree keep their own way. */
     put_batch_flush (batch);
     batch->tree = true;
+    batch->options.flags |= DFS_PUT_PARENTS;
     walk_visitor_t visitor = {enter, leave, item, trouble, &tree};
     walk (source, &visitor);
-    put_batch_flush (batch);
-    finish_directories (&tree);
+    settle (&tree);
+    crew_destroy (&tree.crew);
+    batch->options.flags = flags;
     batch->tree = false;
 }
 

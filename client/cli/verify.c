@@ -3,11 +3,13 @@
 #include <assert.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/units.h"
+#include "crew.h"
 #include "output.h"
 #include "paths.h"
 #include "progress.h"
@@ -58,15 +60,23 @@ static bool seen_add (seen_t *seen, const char *id)
 }
 
 typedef struct verifier {
-    dfs_t *dfs;
-    const char *top, *path; /* path: the file under way */
+    const char *top;
+    crew_t *crew;
+    pthread_mutex_t lock; /* of everything below: many files are verified at a time */
     seen_t seen;
-    uint64_t files, files_total, chunks, replicas, bytes, corrupt, missing, unreachable,
-        repaired;
+    uint64_t files, chunks, replicas, bytes, corrupt, missing, unreachable, repaired;
     int status;
 } verifier_t;
 
-static void bad_replica (verifier_t *v, const dfs_chunk_info_t *chunk,
+typedef struct file_job {
+    crew_job_t job;
+    verifier_t *v;
+    char *path;
+    int code;
+    dfs_error_t err;
+} file_job_t;
+
+static void bad_replica (verifier_t *v, const char *path, const dfs_chunk_info_t *chunk,
                          const dfs_replica_t *replica)
 {
     if (replica->code == DFS_EDAMAGED)
@@ -75,62 +85,89 @@ static void bad_replica (verifier_t *v, const dfs_chunk_info_t *chunk,
         v->missing++;
     else
         v->unreachable++;
-    tool_error (v->path, "chunk %" PRIu64 " (%.16s…): worker %s: %s", chunk->index,
+    tool_error (path, "chunk %" PRIu64 " (%.16s…): worker %s: %s", chunk->index,
                 chunk->id, replica->name,
                 replica->code == DFS_ENOENT ? "the copy is missing"
                                             : dfs_error_text (replica->code));
 }
 
-static int verify_chunk (const dfs_chunk_info_t *chunk, void *arg)
+static void count_chunk (verifier_t *v, const char *path, const dfs_chunk_info_t *chunk)
 {
-    verifier_t *v = arg;
-    if (progress_interrupted ())
-        return DFS_ECANCELED;
     if (!seen_add (&v->seen, chunk->id))
-        return 0;
+        return;
     v->chunks++;
     v->bytes += chunk->size;
     if (chunk->n_replicas == 0 && !chunk->inlined) {
         v->missing++;
-        tool_error (v->path, "chunk %" PRIu64 " (%.16s…): no copy is known",
-                    chunk->index, chunk->id);
+        tool_error (path, "chunk %" PRIu64 " (%.16s…): no copy is known", chunk->index,
+                    chunk->id);
     }
     for (size_t i = 0; i < chunk->n_replicas; i++) {
         v->replicas++;
         if (chunk->replicas[i].code < 0)
-            bad_replica (v, chunk, &chunk->replicas[i]);
+            bad_replica (v, path, chunk, &chunk->replicas[i]);
     }
-    dfs_progress_t now = {
-        .bytes = v->bytes, .files = v->files, .files_total = v->files_total};
+    dfs_progress_t now = {.bytes = v->bytes};
     progress_update (&now, NULL);
+}
+
+static int verify_chunk (const dfs_chunk_info_t *chunk, void *arg)
+{
+    file_job_t *file = arg;
+    if (progress_interrupted ())
+        return DFS_ECANCELED;
+    pthread_mutex_lock (&file->v->lock);
+    count_chunk (file->v, file->path, chunk);
+    pthread_mutex_unlock (&file->v->lock);
     return 0;
 }
 
-static void verify_file (verifier_t *v, const char *path)
+static void file_run (crew_job_t *job, dfs_t *dfs)
 {
-    dfs_error_t err = {0};
-    v->path = path;
-    int rc = dfs_verify (v->dfs, path, verify_chunk, v, &err);
-    if (rc < 0 && rc != DFS_ECANCELED)
-        tool_worst (&v->status, tool_fail (path, &err));
-    v->files++;
+    file_job_t *file = (file_job_t *)job;
+    file->code = progress_interrupted ()
+                     ? DFS_ECANCELED
+                     : dfs_verify (dfs, file->path, verify_chunk, file, &file->err);
+}
+
+static void file_done (crew_job_t *job)
+{
+    file_job_t *file = (file_job_t *)job;
+    verifier_t *v = file->v;
+    pthread_mutex_lock (&v->lock);
+    /* Removed since it was listed: nothing to say. */
+    bool gone = file->code == DFS_ENOENT && strcmp (file->path, v->top);
+    if (file->code < 0 && file->code != DFS_ECANCELED && !gone) {
+        file->err.code = file->code;
+        tool_worst (&v->status, tool_fail (file->path, &file->err));
+    }
+    v->files += file->code == 0;
+    pthread_mutex_unlock (&v->lock);
+    free (file->path);
+    free (file);
+}
+
+/* Takes PATH. */
+static void verify_file (verifier_t *v, char *path)
+{
+    file_job_t *file = calloc (1, sizeof *file);
+    assert (file && path);
+    *file =
+        (file_job_t){.job = {.run = file_run, .done = file_done}, .v = v, .path = path};
+    crew_add (v->crew, &file->job);
 }
 
 static int verify_entry (const char *rel, const dfs_stat_t *st, void *arg)
 {
     verifier_t *v = arg;
-    if (st->type == DFS_FILE) {
-        char *path = path_join (v->top, rel);
-        verify_file (v, path);
-        free (path);
-    }
+    if (st->type == DFS_FILE)
+        verify_file (v, path_join (v->top, rel));
     return progress_interrupted () ? DFS_ECANCELED : 0;
 }
 
 static void verify_report (const verifier_t *v)
 {
     char bytes[32];
-    progress_end ();
     if (tool_common.json)
         out_json (json_pack (
             "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "chunks", (json_int_t)v->chunks,
@@ -149,7 +186,7 @@ static void verify_report (const verifier_t *v)
 
 int verb_verify (int argc, char **argv)
 {
-    verifier_t v = {0};
+    verifier_t v = {.lock = PTHREAD_MUTEX_INITIALIZER};
     dfs_stat_t st = {0};
     dfs_error_t err = {0};
     dfs_list_options_t options = {.recursive = true, .brief = true};
@@ -157,23 +194,23 @@ int verb_verify (int argc, char **argv)
         continue;
     tool_operands (argc, 0, 1);
     char *top = path_remote (optind < argc ? argv[optind] : "/");
+    dfs_t *dfs = tool_open ();
     v.top = top;
-    v.dfs = tool_open ();
+    v.crew = crew_new ();
     progress_begin ("verify", tool_common.quiet);
-    int rc = dfs_stat (v.dfs, top, true, &st, &err);
-    if (rc == 0 && st.type == DFS_DIRECTORY) {
-        dfs_t *lister = tool_open ();
-        rc = dfs_list (lister, top, &options, verify_entry, &v, &err);
-        dfs_close (&lister);
-    } else if (rc == 0)
-        verify_file (&v, top);
+    int rc = dfs_stat (dfs, top, true, &st, &err);
+    if (rc == 0 && st.type == DFS_DIRECTORY)
+        rc = dfs_list (dfs, top, &options, verify_entry, &v, &err);
+    else if (rc == 0)
+        verify_file (&v, strdup (top));
+    crew_destroy (&v.crew);
+    progress_end ();
     if (rc < 0 && rc != DFS_ECANCELED)
         tool_worst (&v.status, tool_fail (top, &err));
     if (rc == 0 || v.files)
         verify_report (&v);
-    progress_end ();
     dfs_stat_clear (&st);
-    dfs_close (&v.dfs);
+    dfs_close (&dfs);
     free (v.seen.slots);
     free (top);
     progress_finish_signal ();

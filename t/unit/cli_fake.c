@@ -46,8 +46,8 @@ static void __attribute__ ((format (printf, 1, 2))) trace (const char *fmt, ...)
 /* Two, since many calls name two paths. */
 static const char *real (const char *path)
 {
-    static char bufs[2][2 * PATH_MAX];
-    static int turn;
+    static __thread char bufs[2][2 * PATH_MAX];
+    static __thread int turn;
     turn = !turn;
     assert (*path == '/');
     snprintf (bufs[turn], sizeof bufs[turn], "%s%s", root, path);
@@ -162,21 +162,25 @@ int dfs_list (dfs_t *dfs, const char *path, const dfs_list_options_t *options,
     return list (top, "", options, each, arg);
 }
 
+static void make_parents (const char *path)
+{
+    char above[PATH_MAX];
+    snprintf (above, sizeof above, "%s", path);
+    for (char *p = above + 1; *p; p++)
+        if (*p == '/') {
+            *p = 0;
+            mkdir (real (above), 0755);
+            *p = '/';
+        }
+}
+
 int dfs_mkdir (dfs_t *dfs, const char *path, uint32_t mode, bool parents,
                dfs_error_t *err)
 {
     (void)dfs;
     trace ("mkdir %s %o%s", path, mode, parents ? " parents" : "");
-    if (parents) {
-        char above[PATH_MAX];
-        snprintf (above, sizeof above, "%s", path);
-        for (char *p = above + 1; *p; p++)
-            if (*p == '/') {
-                *p = 0;
-                mkdir (real (above), 0755);
-                *p = '/';
-            }
-    }
+    if (parents)
+        make_parents (path);
     if (mkdir (real (path), 0755) < 0 && !(parents && errno == EEXIST))
         return from_errno (err, path);
     return 0;
@@ -247,8 +251,8 @@ int dfs_setattr (dfs_t *dfs, const char *path, uint32_t mode, uint64_t mtime_ns,
         {0, UTIME_OMIT},
         {(time_t)(mtime_ns / 1000000000u), (long)(mtime_ns % 1000000000u)}};
     trace ("setattr %s %o", path, mode);
-    if (chmod (real (path), mode) < 0 ||
-        utimensat (AT_FDCWD, real (path), times, 0) < 0)
+    if ((mode != UINT32_MAX && chmod (real (path), mode) < 0) ||
+        utimensat (AT_FDCWD, real (path), times, AT_SYMLINK_NOFOLLOW) < 0)
         return from_errno (err, path);
     return 0;
 }
@@ -289,6 +293,8 @@ static int put_one (dfs_put_item_t *item, int flags)
         return fail (&item->error, DFS_ENOENT, "no such file or directory");
     if (item->if_version && item->if_version != VERSION)
         return fail (&item->error, DFS_ECONFLICT, "has version %d", VERSION);
+    if (flags & DFS_PUT_PARENTS)
+        make_parents (item->dest);
     int in = item->source ? open (item->source, O_RDONLY) : item->fd;
     if (in < 0)
         return from_errno (&item->error, item->source);

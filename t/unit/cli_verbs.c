@@ -209,11 +209,6 @@ static void trees_come_back_as_they_went (void **state)
     assert_int_equal (client ("get -r /t back"), 0);
     assert_string_equal (err, "");
     shell ("diff -r --no-dereference t back");
-    /* A symlink's own time is not the cluster's to keep in this fake. */
-    shell (
-        "touch -h -d 2001-01-01 t/link t/a/dangling t/dirlink back/link "
-        "back/a/dangling back/dirlink && touch -d 2001-01-01 t/a/b back/a/b t back && "
-        "true");
     shell (LISTING, "t", dir, "t");
     shell (LISTING, "back", dir, "back");
     shell ("diff listing-t listing-back");
@@ -229,7 +224,7 @@ static void trees_come_back_as_they_went (void **state)
 static void directories_are_finished_after_their_content (void **state)
 {
     (void)state;
-    char trace[65536];
+    static char trace[1 << 20];
     shell ("rm -rf many; mkdir -p many/d && cd many/d && seq 1 1500 | xargs touch");
     assert_int_equal (client ("put -r many"), 0);
     slurp (trace_file, trace, sizeof trace);
