@@ -42,3 +42,18 @@ UNIT_TESTS += t/unit/lib_transfer
 t_unit_lib_transfer_SOURCES = t/unit/lib_transfer.c \
 	t/unit/lib_fake.c t/unit/lib_fake.h t/unit/lib_fake_data.c
 t_unit_lib_transfer_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)
+UNIT_TESTS += t/unit/lib_parts
+t_unit_lib_parts_SOURCES = t/unit/lib_parts.c
+t_unit_lib_parts_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)
+
+pkgconfig_DATA = client/lib/dfs.pc
+dist_man_MANS += doc/man/dfs_file_open.3 doc/man/dfs_get.3 doc/man/dfs_open.3 \
+	doc/man/dfs_put.3 doc/man/dfs_stat.3 doc/man/dfs_status.3
+# The examples of the man pages, as programs of others see the library.
+check_PROGRAMS += doc/examples/backup doc/examples/tree
+doc_examples_backup_SOURCES = doc/examples/backup.c
+doc_examples_backup_CPPFLAGS = -I$(top_srcdir)/client/lib -I$(top_srcdir)/common
+doc_examples_backup_LDADD = client/libdfs.la
+doc_examples_tree_SOURCES = doc/examples/tree.c
+doc_examples_tree_CPPFLAGS = -I$(top_srcdir)/client/lib -I$(top_srcdir)/common
+doc_examples_tree_LDADD = client/libdfs.la
