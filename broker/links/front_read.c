@@ -57,7 +57,7 @@ void front_open (links_t *self, conn_t *conn, job_t *job)
         links_ask_storage (self, job);
 }
 
-/* Extents and Locate: the handle is checked where the tables are. */
+/* Extents, Locate, Verify: the handle is checked where the tables are. */
 void front_by_handle (links_t *self, conn_t *conn, job_t *job)
 {
     (void)conn;
@@ -82,15 +82,6 @@ void front_list (links_t *self, conn_t *conn, job_t *job)
     ask->has_limit = true;
     job->index = self->log_index;
     links_ask_storage (self, job);
-}
-
-void front_verify (links_t *self, conn_t *conn, job_t *job)
-{
-    (void)conn;
-    if (!job->env->has_seq)
-        malformed (self, job, "verify: no sequence number");
-    else
-        links_ask_storage (self, job);
 }
 
 /* --- fetch --- */
@@ -140,8 +131,8 @@ void front_fetch (links_t *self, conn_t *conn, job_t *job)
     dfs_error_t err;
 
     (void)conn;
-    if (!job->env->has_seq || ask->n_handles == 0 || ask->n_handles > HANDLES_MAX ||
-        ask->n_pieces == 0 || ask->n_pieces > CORE_FETCH_PIECES) {
+    if (ask->n_handles == 0 || ask->n_handles > HANDLES_MAX || ask->n_pieces == 0 ||
+        ask->n_pieces > CORE_FETCH_PIECES) {
         malformed (self, job, "fetch: number of handles or pieces");
         return;
     }

@@ -11,7 +11,7 @@ static const link_row_t front_rows[] = {
     {DFS__ENVELOPE__BODY_OPEN, front_open, DFS__ROLE__ROLE_CLIENT},
     {DFS__ENVELOPE__BODY_EXTENTS, front_by_handle, DFS__ROLE__ROLE_CLIENT},
     {DFS__ENVELOPE__BODY_LOCATE, front_by_handle, DFS__ROLE__ROLE_CLIENT},
-    {DFS__ENVELOPE__BODY_VERIFY, front_verify, DFS__ROLE__ROLE_CLIENT},
+    {DFS__ENVELOPE__BODY_VERIFY, front_by_handle, DFS__ROLE__ROLE_CLIENT},
     {DFS__ENVELOPE__BODY_FETCH, front_fetch, DFS__ROLE__ROLE_CLIENT},
     {DFS__ENVELOPE__BODY_CANCEL, front_cancel, DFS__ROLE__ROLE_CLIENT},
     {DFS__ENVELOPE__BODY_PLACE, front_place, DFS__ROLE__ROLE_CLIENT},

@@ -64,7 +64,7 @@ void front_place (links_t *self, conn_t *conn, job_t *job)
     dfs_error_t err;
 
     (void)conn;
-    if (!job->env->has_seq || ask->n_items == 0 || ask->n_items > CORE_PLACE_ITEMS) {
+    if (ask->n_items == 0 || ask->n_items > CORE_PLACE_ITEMS) {
         malformed (self, job, "place: number of items");
         return;
     }

@@ -136,8 +136,7 @@ Dfs__Welcome *hello_welcome (links_t *self);
 typedef void (link_handler_f) (links_t *self, conn_t *conn, job_t *job);
 
 link_handler_f front_hello, front_ping, front_stat, front_open, front_by_handle,
-    front_list, front_fetch, front_cancel, front_verify, front_change, front_place,
-    front_status;
+    front_list, front_fetch, front_cancel, front_change, front_place, front_status;
 link_handler_f back_hello, back_ping, back_changes, back_stream_ready,
     back_send_refused, back_credit, back_refused, back_order_result;
 
