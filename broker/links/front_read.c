@@ -207,6 +207,7 @@ static void start_verify (links_t *self, job_t *job)
 
 void front_answered (links_t *self, job_t *job)
 {
+    self->n_asked--;
     arena_reset (self->scratch);
     if (job->env->body_case == DFS__ENVELOPE__BODY_VERIFY && !job->answer.status)
         start_verify (self, job);

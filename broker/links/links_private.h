@@ -37,6 +37,7 @@ struct links {
     roster_t *roster;
     job_t *spare; /* list of jobs for the next messages */
     size_t n_spare;
+    size_t n_asked;   /* jobs that are at storage */
     arena_t *scratch; /* for messages that are built and sent at once */
 
     pthread_t thread;

@@ -7,7 +7,8 @@
 
 #include "broker/links/links_private.h"
 
-#define RESULT_ROOM (900 * 1024) /* packed results in one message */
+#define BYTES_MAX   (128 * 1024 * 1024) /* of entries in flight */
+#define RESULT_ROOM (900 * 1024)        /* packed results in one message */
 
 typedef struct change {
     uint64_t cookie;
@@ -23,12 +24,14 @@ typedef struct change {
     uint64_t upload; /* staged upload that ends with it, 0: none */
     uint32_t copies; /* fewest durable copies of any chunk, as the core knew */
     bool directory;  /* changes members, users or policies */
+    size_t bytes;    /* of its entry, once proposed */
 } change_t;
 
 struct pending {
     idmap_t *by_cookie;
     uint64_t last;
     size_t own;
+    size_t in_flight; /* bytes proposed and not applied */
     /* the batch of this wake */
     uint8_t *bytes;
     size_t n_bytes;
@@ -192,6 +195,7 @@ static void refuse (links_t *links, change_t *change, int code, const char *text
     free (keys);
     free (bytes);
     idmap_remove (links->pending->by_cookie, change->cookie);
+    links->pending->in_flight -= change->bytes;
     if (change->job)
         links_release (links, change->job);
     change_free (change);
@@ -234,6 +238,12 @@ static void propose (links_t *links, change_t *change)
         refuse (links, change, DFS_ETOOBIG, "change is too large", NULL, 0);
         return;
     }
+    if (change->session && self->in_flight + len > BYTES_MAX) {
+        refuse (links, change, DFS_EAGAIN, "too many changes in flight", NULL, 0);
+        return;
+    }
+    change->bytes = len;
+    self->in_flight += len;
     uint8_t *at = room (self, len);
     dfs__entry__pack (&entry, at);
     if (self->n_batch == self->cap_batch) {
@@ -417,6 +427,7 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
         Dfs__OpResult *result = mail->rows[i].result;
         if (!change)
             continue;
+        self->in_flight -= change->bytes;
         chores |= result->has_job && result->job;
         if (change->session) {
             if (change->copies < replicas && !result->text)

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 
 #define SPARE_MAX  256  /* jobs kept for the next messages */
+#define ASKED_MAX  1024 /* look-ups at storage */
 #define MAIL_MAX   1024 /* pieces of mail in one wake */
 #define STOP_NS    (1500 * MS)
 #define RETRY_NS   (2 * MS) /* for peers whose queue is full */
@@ -67,6 +68,7 @@ void links_release (links_t *self, job_t *job)
 void links_ask_storage (links_t *self, job_t *job)
 {
     job->refs++;
+    self->n_asked++;
     job->log_time = links_log_time (self);
     storage_push (self->storage, &job->head);
 }
@@ -268,7 +270,8 @@ void *links_run (void *arg)
     };
 
     while (!stopped (self)) {
-        int n = self->stopping ? ITEM_FRONT : ITEMS;
+        /* Clients wait in their queues while storage has enough to do. */
+        int n = self->stopping || self->n_asked >= ASKED_MAX ? ITEM_FRONT : ITEMS;
         int rc = zmq_poll (items, n, next_wait (self));
         if (rc < 0 && errno != EINTR)
             break;
