@@ -189,6 +189,28 @@ static void small_chunks (size_t len, uint64_t per_writer, size_t writers)
     line (what, (double)(n * len), (double)n, seconds () - from, cpu () - used);
 }
 
+/* Chunks of 4 MiB in frames of 1 MiB, the oldest first. */
+static void large_reads (const char *name, uint64_t first, uint64_t n)
+{
+    uint8_t *buf = malloc (1024 * 1024);
+    uint64_t bad = 0;
+    double from = seconds ();
+    double used = cpu ();
+    for (uint64_t i = 0; i < n; i++) {
+        copykey_t key;
+        fake_key (&key, first + i);
+        dfs_error_t err;
+        store_chunk_t *chunk = store_open_chunk (t.store, &key, &err);
+        for (size_t at = 0; chunk && at < LARGE; at += 1024 * 1024)
+            bad += store_read (chunk, at, buf, 1024 * 1024, NULL, true, &err) < 0;
+        bad += !chunk;
+        store_close_chunk (&chunk);
+    }
+    line (bad ? "store: large reads FAILED" : name, (double)n * LARGE, (double)n,
+          seconds () - from, cpu () - used);
+    free (buf);
+}
+
 static void random_reads (size_t len, uint64_t first, uint64_t n, uint64_t count)
 {
     uint8_t *buf = malloc (len + 1);
@@ -237,6 +259,10 @@ int main (int argc, char **argv)
         raw_write (false, total);
         large_chunks (total);
     }
+    large_reads ("store: chunks of 4 MiB read from the disk", rounds - total / LARGE,
+                 total / LARGE);
+    large_reads ("store: chunks of 4 MiB read from the cache", rounds - total / LARGE,
+                 total / LARGE);
     uint64_t first = (1ULL << 40) + rounds;
     for (int i = 0; i < 3; i++)
         small_chunks (4096, small / 16, 16);

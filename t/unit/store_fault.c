@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "common/rng.h"
+#include "msgs/node.h"
 #include "t/lib/iofault.h"
 #include "t/lib/storetest.h"
 
@@ -347,6 +348,46 @@ static void loop_over (enum kind kind)
     loop_load (run_short_load, kind, 10);
 }
 
+/* A disk that cannot be written says so, takes nothing more and serves what it has. */
+static void one_failure_stops_writing (int errnum, int condition, int code)
+{
+    storetest_t t;
+    storetest_init (&t, 1);
+    iofault_start (t.root);
+    storetest_open (&t);
+    assert_int_equal (storetest_put_wait (&t, 1, 5000, 1), 0);
+    assert_int_equal (storetest_put_wait (&t, 2, 150 * KIB, 1), 0);
+    store_inventory (t.store, 0, NULL, NULL, 0, NULL, NULL);
+    iofault_arm (1, errnum, false);
+    assert_int_equal (storetest_put_wait (&t, 3, 5000, 1), code);
+    for (uint64_t i = 4; i < 8; i++)
+        assert_int_equal (storetest_put_wait (&t, i, size_of (i), 1), code);
+    store_disk_t disk;
+    store_disks (t.store, &disk, 1);
+    assert_int_equal (disk.condition, condition);
+    assert_true (disk.usable && disk.trouble[0]);
+    assert_int_equal (storetest_check (&t, 1, 5000), 0);
+    assert_int_equal (storetest_check (&t, 2, 150 * KIB), 0);
+    copykey_t key;
+    dfs_error_t err;
+    free (storetest_chunk (1, 5000, &key, NULL));
+    assert_int_equal (store_drop (t.store, &key, 9, &err), code);
+    storetest_close (&t);
+    iofault_stop ();
+    storetest_open (&t);
+    assert_int_equal (storetest_check (&t, 1, 5000), 0);
+    assert_int_equal (storetest_check (&t, 2, 150 * KIB), 0);
+    assert_int_equal (storetest_put_wait (&t, 3, 5000, 1), 0);
+    storetest_end (&t);
+}
+
+static void a_failing_disk_serves_what_it_has (void **state)
+{
+    (void)state;
+    one_failure_stops_writing (EIO, CONDITION_FAILING, DFS_EIO);
+    one_failure_stops_writing (EROFS, CONDITION_READ_ONLY, DFS_EROFS);
+}
+
 static void io_errors_lose_nothing (void **state)
 {
     (void)state;
@@ -413,6 +454,7 @@ static void each_sync_is_needed (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (a_failing_disk_serves_what_it_has),
         cmocka_unit_test (io_errors_lose_nothing),
         cmocka_unit_test (lack_of_space_loses_nothing),
         cmocka_unit_test (power_loss_loses_nothing),

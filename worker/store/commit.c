@@ -12,7 +12,7 @@
 #include "common/log.h"
 #include "worker/store/disk.h"
 
-#define PENDING_MAX  65536 /* index entries in memory before writers wait */
+#define PENDING_MAX  32768 /* index entries in memory before writers wait */
 #define PENDING_WORK 16384 /* … before the keeper is woken */
 
 /* --- what others call --- */

@@ -3,6 +3,7 @@ worker_store_libstore_la_SOURCES = \
 	worker/store/append.c \
 	worker/store/batch.c worker/store/batch.h \
 	worker/store/changes.c worker/store/changes.h \
+	worker/store/checkpoint.c \
 	worker/store/commit.c \
 	worker/store/compact.c \
 	worker/store/dump.c \
@@ -10,7 +11,7 @@ worker_store_libstore_la_SOURCES = \
 	worker/store/disk.c worker/store/disk.h \
 	worker/store/entry.c worker/store/entry.h \
 	worker/store/fold.c \
-	worker/store/index.c worker/store/index.h \
+	worker/store/index.c worker/store/index.h worker/store/index_private.h \
 	worker/store/keeper.c \
 	worker/store/le.h \
 	worker/store/reader.c \

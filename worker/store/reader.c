@@ -11,7 +11,8 @@
 #include "common/log.h"
 #include "worker/store/store_private.h"
 
-#define VERIFY_STEP (1024 * 1024)
+#define VERIFY_STEP     (1024 * 1024)
+#define READ_AHEAD_FROM (256 * 1024)
 
 struct store_chunk {
     disk_t *disk;
@@ -198,6 +199,10 @@ int store_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
                      (unsigned long long)offset, len, (unsigned long long)total);
     dfs_error_t mine = {0};
     uint64_t at = data_at (&chunk->entry) + offset;
+    uint64_t rest = total - offset - len;
+    if (rest && len >= READ_AHEAD_FROM) /* a stream: the next piece comes meanwhile */
+        posix_fadvise (chunk->volume->fd, (off_t)(at + len),
+                       (off_t)(rest < len ? rest : len), POSIX_FADV_WILLNEED);
     ssize_t n = io_pread_some (chunk->volume->fd, buf, len, at, &mine);
     if (n < 0)
         return damaged (chunk, (int)n, err, mine.text);
