@@ -175,6 +175,17 @@ static void wait_and_ask (get_piece_t *piece)
     get_piece_move (piece, PIECE_WAIT);
 }
 
+/* Ends PIECE's file with what is wrong with which of its chunks. */
+static void chunk_failed (get_piece_t *piece, int code, const char *text)
+{
+    char id[COPYKEY_TEXT];
+    dfs_error_t err;
+
+    fail (&err, code, "chunk %s at %llu: %s", copykey_text (&piece->key, id),
+          (unsigned long long)piece->extent_offset, text);
+    get_file_failed (piece->file, code, err.text);
+}
+
 /* No worker can send PIECE now, says the broker. */
 static void nowhere (get_piece_t *piece, int code, const char *text)
 {
@@ -192,12 +203,11 @@ static void nowhere (get_piece_t *piece, int code, const char *text)
     bool passing =
         code == DFS_EAGAIN || code == DFS_EUNAVAIL || (code == DFS_ELOST && settling);
     if (piece->damaged && !piece->soft && now - piece->failed_at > DAMAGED_WAIT) {
-        get_file_failed (piece->file, DFS_EDAMAGED,
-                         "every replica of a chunk is damaged");
+        chunk_failed (piece, DFS_EDAMAGED, "every replica is damaged");
         return;
     }
     if (!passing) {
-        get_file_failed (piece->file, piece->damaged ? DFS_EDAMAGED : code, text);
+        chunk_failed (piece, piece->damaged ? DFS_EDAMAGED : code, text);
         return;
     }
     if (piece->soft) {
