@@ -121,6 +121,7 @@ static int run (const order_t *order, char **operands, int n, const char *dest)
         get_batch_flush (&batch);
     }
     progress_end ();
+    progress_sum (batch.files, batch.bytes, "");
     int status = batch.status;
     target_clear (&target);
     get_batch_clear (&batch);

@@ -11,11 +11,13 @@
 #include "common/units.h"
 #include "progress.h"
 
-#define REDRAW_NS (100 * MS)
-#define WIDTH_MIN 20
+#define REDRAW_NS    (100 * MS)
+#define WIDTH_MIN    20
+#define RATE_SECONDS 2.0
 
 static struct {
     bool on, drawn;
+    bool shown; /* this run has a bar, perhaps ended */
     const char *what;
     uint64_t start_ns, drawn_ns;
     uint64_t rate_bytes; /* at drawn_ns */
@@ -60,7 +62,7 @@ void progress_begin (const char *what, bool quiet)
 {
     catch_signals ();
     memset (&bar, 0, sizeof bar);
-    bar.on = !quiet && isatty (STDERR_FILENO);
+    bar.on = bar.shown = !quiet && isatty (STDERR_FILENO);
     bar.what = what;
     bar.start_ns = clock_mono ();
 }
@@ -79,6 +81,14 @@ static int columns (void)
     if (ioctl (STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < WIDTH_MIN)
         return 80;
     return size.ws_col;
+}
+
+static void format_eta (char *buf, size_t cap, uint64_t seconds)
+{
+    if (seconds < 60)
+        snprintf (buf, cap, "%" PRIu64 "s", seconds);
+    else
+        units_format_duration (buf, cap, seconds * SEC);
 }
 
 void progress_line (char *buf, size_t cap, int width, const char *what,
@@ -108,7 +118,7 @@ void progress_line (char *buf, size_t cap, int width, const char *what,
     else if (rest < 0 || rest > 360000)
         snprintf (eta, sizeof eta, "--");
     else
-        units_format_duration (eta, sizeof eta, (uint64_t)ceil (rest) * SEC);
+        format_eta (eta, sizeof eta, (uint64_t)ceil (rest));
     snprintf (right, sizeof right, " %3d%% %s of %s, %s/s, ETA %s", (int)(share * 100),
               done, total, speed, eta);
     int room = width - (int)strlen (left) - (int)strlen (right) - 2;
@@ -127,19 +137,19 @@ void progress_line (char *buf, size_t cap, int width, const char *what,
         buf[width] = 0;
 }
 
-static void measure (uint64_t bytes, uint64_t now_ns)
+/* An average that forgets in a few seconds. It begins at nothing, and what it has not
+ * seen yet counts for nothing: BAR.RATE is put right by the weight of what it has. */
+static double measure (uint64_t bytes, uint64_t now_ns)
 {
-    double dt = (double)(now_ns - bar.drawn_ns) / 1e9;
+    uint64_t since = bar.drawn_ns ? bar.drawn_ns : bar.start_ns;
+    double dt = (double)(now_ns - since) / 1e9;
     double db = bytes > bar.rate_bytes ? (double)(bytes - bar.rate_bytes) : 0;
-    double all = (double)(now_ns - bar.start_ns) / 1e9;
-    if (!bar.drawn_ns)
-        bar.rate = all > 0 ? (double)bytes / all : 0;
-    else if (dt > 0) {
-        double weight = 1 - exp (-dt / 2); /* forgets in a few seconds */
-        bar.rate += weight * (db / dt - bar.rate);
-    }
+    if (dt > 0)
+        bar.rate += (1 - exp (-dt / RATE_SECONDS)) * (db / dt - bar.rate);
     bar.rate_bytes = bytes;
     bar.drawn_ns = now_ns;
+    double seen = 1 - exp (-(double)(now_ns - bar.start_ns) / 1e9 / RATE_SECONDS);
+    return seen > 0 ? bar.rate / seen : 0;
 }
 
 int progress_update (const dfs_progress_t *now, void *arg)
@@ -157,10 +167,10 @@ int progress_update (const dfs_progress_t *now, void *arg)
         sum.bytes_total = bar.bytes_total;
         sum.files_total = bar.files_total;
     }
-    measure (sum.bytes, now_ns);
+    double rate = measure (sum.bytes, now_ns);
     char line[512];
     progress_line (line, sizeof line, columns () - 1, bar.what, &sum,
-                   (double)(now_ns - bar.start_ns) / 1e9, bar.rate);
+                   (double)(now_ns - bar.start_ns) / 1e9, rate);
     fprintf (stderr, "\r%s\033[K", line);
     fflush (stderr);
     bar.drawn = true;
@@ -180,4 +190,18 @@ void progress_end (void)
 {
     progress_clear ();
     bar.on = false;
+}
+
+void progress_sum (uint64_t files, uint64_t bytes, const char *more)
+{
+    char size[32], rate[32], time[32];
+    uint64_t ns = clock_mono () - bar.start_ns;
+    if (!bar.shown || files == 0 || interrupted)
+        return;
+    double seconds = (double)ns / 1e9 + 1e-9;
+    fprintf (stderr, "%" PRIu64 " file%s, %s in %s (%s/s)%s\n", files,
+             files == 1 ? "" : "s", units_format_size (size, sizeof size, bytes),
+             units_format_duration (time, sizeof time, ns),
+             units_format_size (rate, sizeof rate, (uint64_t)((double)bytes / seconds)),
+             more);
 }

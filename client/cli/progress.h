@@ -24,6 +24,8 @@ int progress_update (const dfs_progress_t *now, void *arg);
 /* Takes the bar off the screen, so that a line can be printed; it comes back. */
 void progress_clear (void);
 void progress_end (void);
+/* After the end, where there was a bar: what was done, how fast, and MORE. */
+void progress_sum (uint64_t files, uint64_t bytes, const char *more);
 /* The line, at most WIDTH columns, without what moves the cursor. For tests. */
 void progress_line (char *buf, size_t cap, int width, const char *what,
                     const dfs_progress_t *now, double seconds, double rate);

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/units.h"
 #include "msgs/cluster.h"
 #include "paths.h"
@@ -95,21 +94,12 @@ static void warn_copies (const put_batch_t *batch)
     free (path);
 }
 
-static void say_sum (const put_batch_t *batch, uint64_t start_ns)
+static void say_sum (const put_batch_t *batch)
 {
-    char size[32], rate[32], sent[32], time[32];
-    uint64_t ns = clock_mono () - start_ns;
-    double seconds = (double)ns / 1e9;
-    if (tool_common.quiet || tool_common.json || batch->files == 0 ||
-        !isatty (STDERR_FILENO))
-        return;
-    fprintf (stderr, "%" PRIu64 " file%s, %s in %s (%s/s), %s sent\n", batch->files,
-             batch->files == 1 ? "" : "s",
-             units_format_size (size, sizeof size, batch->bytes),
-             units_format_duration (time, sizeof time, ns),
-             units_format_size (rate, sizeof rate,
-                                (uint64_t)((double)batch->bytes / (seconds + 1e-9))),
-             units_format_size (sent, sizeof sent, batch->sent));
+    char size[32], sent[64];
+    snprintf (sent, sizeof sent, ", %s sent",
+              units_format_size (size, sizeof size, batch->sent));
+    progress_sum (batch->files, batch->bytes, sent);
 }
 
 /* One source; what is wrong with it is said. */
@@ -174,7 +164,6 @@ static int run (order_t *order, char **sources, int n, const char *dest)
     put_batch_t batch;
     target_t target = {0};
     dfs_error_t err = {0};
-    uint64_t start_ns = clock_mono ();
     dfs_t *dfs = tool_open ();
     put_batch_init (&batch, dfs, order->flags, order->chunk_size);
     progress_begin (order->flags & DFS_PUT_APPEND ? "append" : "put",
@@ -196,7 +185,7 @@ static int run (order_t *order, char **sources, int n, const char *dest)
     if (tool_common.json)
         out_array_end (&batch.json);
     warn_copies (&batch);
-    say_sum (&batch, start_ns);
+    say_sum (&batch);
     int status = batch.status;
     target_clear (&target);
     put_batch_clear (&batch);

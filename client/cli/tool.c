@@ -270,6 +270,24 @@ char *tool_shown (const char *path)
     return path_escape (path, len, out, cap);
 }
 
+char *tool_quoted (const char *text)
+{
+    size_t plain = strspn (text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "0123456789/._-+,:@%");
+    char *out = malloc (4 * strlen (text) + 3), *to = out;
+    assert (out);
+    if (*text && !text[plain])
+        return strcpy (out, text);
+    *to++ = '\'';
+    for (; *text; text++)
+        if (*text == '\'')
+            to = stpcpy (to, "'\\''");
+        else
+            *to++ = *text;
+    strcpy (to, "'");
+    return out;
+}
+
 void tool_error (const char *path, const char *fmt, ...)
 {
     va_list ap;

@@ -76,5 +76,7 @@ void tool_worst (int *status, int new_status);
 dfs_t *tool_open (void);
 /* PATH without bytes that could harm a terminal or JSON. Returns owned. */
 char *tool_shown (const char *path);
+/* TEXT as a shell reads it, in quotes where it needs them. Returns owned. */
+char *tool_quoted (const char *text);
 
 #endif

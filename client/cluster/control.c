@@ -123,13 +123,9 @@ int verb_env (int argc, char **argv)
     tool_next (argc, argv, NULL);
     tool_operands (argc, 1, 1);
     cluster_t *cluster = node_cluster (argv[optind]);
-    fputs ("export DFS_CONFIG='", stdout);
-    for (const char *p = cluster->path; *p; p++)
-        if (*p == '\'')
-            fputs ("'\\''", stdout);
-        else
-            putchar (*p);
-    puts ("'");
+    char *path = tool_quoted (cluster->path);
+    printf ("export DFS_CONFIG=%s\n", path);
+    free (path);
     cluster_destroy (&cluster);
     return 0;
 }

@@ -222,6 +222,17 @@ static int make_all (const cluster_t *cluster, const char *text, dfs_error_t *er
     return rc;
 }
 
+static void say_made (const cluster_t *cluster, const char *dir)
+{
+    char *quoted = tool_quoted (dir);
+    tool_say ("made cluster '%s' of %zu broker%s and %zu worker%s: %s\n"
+              "start it with: dfs-cluster start %s\n",
+              cluster->name, cluster->n_brokers, cluster->n_brokers == 1 ? "" : "s",
+              cluster->n_workers, cluster->n_workers == 1 ? "" : "s", cluster->path,
+              quoted);
+    free (quoted);
+}
+
 int verb_init (int argc, char **argv)
 {
     plan_t plan = {.host = "127.0.0.1",
@@ -256,10 +267,7 @@ int verb_init (int argc, char **argv)
     else if (make_all (cluster, text, &err) < 0)
         status = tool_fail (given, &err);
     else
-        tool_say ("made cluster '%s' of %zu broker%s and %zu worker%s: %s\n"
-                  "start it with: dfs-cluster start %s\n",
-                  cluster->name, cluster->n_brokers, cluster->n_brokers == 1 ? "" : "s",
-                  cluster->n_workers, cluster->n_workers == 1 ? "" : "s", path, given);
+        say_made (cluster, given);
     cluster_destroy (&cluster);
     free (text);
     free (path);
