@@ -110,6 +110,28 @@ static void births_renew_and_drops_respect_them (void **state)
     storetest_end (&t);
 }
 
+/* A sender was told that the copy stays: a drop order of the time before may not take
+ * it, even while the new birth is on its way to the disk. */
+static void a_drop_sees_births_under_way (void **state)
+{
+    (void)state;
+    storetest_t t;
+    storetest_init (&t, 1);
+    storetest_open (&t);
+    copykey_t key;
+    dfs_error_t err;
+    for (uint64_t i = 0; i < 50; i++) {
+        assert_int_equal (storetest_put_wait (&t, i, 5000, 10), 0);
+        free (storetest_chunk (i, 5000, &key, NULL));
+        int64_t cookie = storetest_put (&t, i, 5000, 20);
+        assert_int_equal (store_drop (t.store, &key, 15, &err), DFS_ECONFLICT);
+        assert_int_equal (storetest_wait (&t, cookie), DFS_EEXIST);
+        assert_int_equal (storetest_check (&t, i, 5000), 0);
+        assert_int_equal (store_drop (t.store, &key, 21, &err), 0);
+    }
+    storetest_end (&t);
+}
+
 static void aborted_appends_leave_nothing (void **state)
 {
     (void)state;
@@ -341,6 +363,7 @@ int main (void)
         cmocka_unit_test (sizes_come_back_whole),
         cmocka_unit_test (changes_are_numbered),
         cmocka_unit_test (births_renew_and_drops_respect_them),
+        cmocka_unit_test (a_drop_sees_births_under_way),
         cmocka_unit_test (aborted_appends_leave_nothing),
         cmocka_unit_test (volumes_roll_and_many_small_ones_pack),
         cmocka_unit_test (inventory_lists_everything_once),

@@ -74,6 +74,13 @@ int commit_note (disk_t *self, int type, const copykey_t *key, const entry_t *en
     }
     if (type == RECORD_GONE || type == RECORD_DAMAGED)
         table_put (self->leaving, key, entry);
+    if (type == RECORD_RENEWED) {
+        entry_t newer = *entry;
+        newer.birth = birth;
+        const entry_t *other = table_get (self->renewing, key);
+        if (!other || other->birth < birth)
+            table_put (self->renewing, key, &newer);
+    }
     commit_wake (self);
     return DFS_OK;
 }
@@ -102,11 +109,17 @@ static void extent_of (const disk_t *self, const record_t *rec, extent_head_t *h
     memcpy (head->disk_id, self->id, 16);
 }
 
-static void not_leaving (disk_t *self, const batch_item_t *item)
+/* The record is no longer under way. */
+static void arrived (disk_t *self, const batch_item_t *item)
 {
-    if (item->rec.type != RECORD_GONE && item->rec.type != RECORD_DAMAGED)
+    const copykey_t *key = &item->rec.key;
+    if (item->rec.type == RECORD_GONE || item->rec.type == RECORD_DAMAGED)
+        table_del (self->leaving, key);
+    if (item->rec.type != RECORD_RENEWED)
         return;
-    table_del (self->leaving, &item->rec.key);
+    const entry_t *newest = table_get (self->renewing, key);
+    if (newest && newest->birth <= item->rec.birth)
+        table_del (self->renewing, key);
 }
 
 static void release_volume (disk_t *self, const batch_item_t *item)
@@ -130,7 +143,7 @@ static void refuse (disk_t *self, batch_t *batch, int code)
             volume_free_extent (self, item->volume, &head);
         }
         release_volume (self, item);
-        not_leaving (self, item);
+        arrived (self, item);
     }
     pthread_mutex_unlock (&self->lock);
     for (size_t i = 0; i < batch->n; i++)
@@ -258,7 +271,7 @@ static size_t publish (disk_t *self, const written_t *w, store_change_t *changes
             index_add_change (self->index, &changes[n++]);
         }
         release_volume (self, item);
-        not_leaving (self, item);
+        arrived (self, item);
     }
     self->next_seq = w->next_seq;
     self->next_batch++;

@@ -264,6 +264,7 @@ disk_t *disk_open (const store_config_t *config, uint32_t number, buf_pool_t *st
     self->next_seq = 1;
     self->next_batch = 1;
     self->leaving = table_new ();
+    self->renewing = table_new ();
     batch_init (&self->fill, 0);
     batch_init (&self->commit, 0);
     pthread_mutex_init (&self->lock, NULL);
@@ -331,6 +332,7 @@ void disk_close (disk_t **self_p)
     volume_close_all (self);
     index_close (&self->index);
     table_destroy (&self->leaving);
+    table_destroy (&self->renewing);
     batch_free (&self->fill);
     batch_free (&self->commit);
     io_close (self->lock_fd);

@@ -67,7 +67,8 @@ typedef struct disk {
     uint64_t promised; /* reserved in extents, perhaps not yet taken from it */
 
     index_t *index;
-    table_t *leaving; /* keys with a drop or damage record under way */
+    table_t *leaving;  /* keys with a drop or damage record under way */
+    table_t *renewing; /* keys with a newer birth under way: a drop must see it */
     bool rebuilding;
     bool missing;   /* volumes that entries name are not there or too short */
     bool index_bad; /* a flipped bit was met in it: rebuild at the next start */

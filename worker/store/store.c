@@ -93,6 +93,9 @@ int store_drop (store_t *self, const copykey_t *key, uint64_t birth_limit,
             continue;
         pthread_mutex_lock (&disk->lock);
         bool found = disk_find (disk, key, &entry, NULL) == 1;
+        const entry_t *newer = found ? table_get (disk->renewing, key) : NULL;
+        if (newer && newer->birth > entry.birth)
+            entry.birth = newer->birth;
         if (found && entry.birth >= birth_limit)
             result = fail (err, DFS_ECONFLICT, "the copy is younger than the order");
         else if (found)

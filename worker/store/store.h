@@ -6,8 +6,9 @@
  * Threads: store_begin … store_abort of one append from one thread at a time (different
  * appends from different threads are fine); store_open_chunk, store_read, store_stat
  * and the queries from any thread; store_drop, store_open, store_close from the owner.
- * The callbacks run on the store's commit thread: they may not block and may not call
- * back. */
+ * The callbacks run on the store's threads (commits of one disk in order): they may not
+ * block and may not call back; `changed` may come before store_open has returned (lost
+ * volumes). Every append and chunk must be ended before store_close. */
 #ifndef WORKER_STORE_STORE_H
 #define WORKER_STORE_STORE_H
 
@@ -40,6 +41,7 @@ typedef void (store_changed_f) (uint32_t disk, const store_change_t *changes, si
  * or why not. Called after the changed callback that covers it. */
 typedef void (store_done_f) (uint64_t cookie, int code, void *arg);
 
+/* Copied by store_open; what it points to stays until store_close. */
 typedef struct store_config {
     const char *const *dirs;  /* marked data directories (msgs/mark.h) */
     const uint64_t *capacity; /* per directory, bytes; 0: the file system's */
