@@ -25,8 +25,10 @@ raft_peer_t *driver_peer (raft_driver_t *self, uint64_t id)
     for (size_t i = 0; i < self->n_peers; i++)
         if (self->peers[i].id == id)
             return &self->peers[i];
-    if (self->n_peers == PEERS_MAX) /* forget the one that came first */
+    if (self->n_peers == PEERS_MAX) { /* forget the one that came first */
+        free (self->peers[0].flights);
         memmove (self->peers, self->peers + 1, --self->n_peers * sizeof *self->peers);
+    }
     raft_peer_t *peer = &self->peers[self->n_peers++];
     *peer = (raft_peer_t){.id = id};
     return peer;
@@ -59,6 +61,8 @@ static void report_role (raft_driver_t *self)
                                                        : JOURNAL_FOLLOWER;
     if (role != JOURNAL_LEADER && self->role == JOURNAL_LEADER)
         driver_reads_drop (self);
+    if (self->role_term != self->r.current_term || role != self->role)
+        driver_ground (self);
     if (role == self->role && self->role_term == self->r.current_term &&
         self->role_leader == id)
         return;
@@ -209,6 +213,8 @@ static void receive_part (raft_driver_t *self, uint64_t now, struct raft_message
         self->mute = false;
     }
     guard_rejection (&self->r, m);
+    if (m->type == RAFT_APPEND_ENTRIES_RESULT)
+        driver_landed (self, m->server_id, &m->append_entries_result);
     guard_vote_t vote = guard_vote_begin (&self->r, m, now);
     struct raft_event event = {.time = now, .type = RAFT_RECEIVE};
     event.receive.message = m;

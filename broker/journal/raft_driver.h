@@ -62,6 +62,7 @@ typedef struct raft_driver_config {
     unsigned heartbeat_ms; /* 0: 50 */
     unsigned install_ms;   /* a snapshot is sent again after this; 0: 30000 */
     unsigned in_flight;    /* entries to one follower; 0: 1024 */
+    size_t flight_bytes;   /* of them, beside the first packet; 0: 32 MiB */
     size_t cache_bytes;    /* of durable entries kept in memory; 0: 16 MiB */
     uint64_t trailing;     /* entries kept behind a snapshot; 0: 16384 */
     bool no_pre_vote;

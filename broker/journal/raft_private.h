@@ -13,11 +13,23 @@
 #define PEERS_MAX  32
 #define READ_BYTES (1024u * 1024) /* from the log at once */
 
+/* Entries sent and not yet confirmed. */
+typedef struct raft_flight {
+    uint64_t last; /* index of the last one */
+    size_t bytes;
+} raft_flight_t;
+
 typedef struct raft_peer {
     uint64_t id;
-    uint64_t sent;   /* number of the last packet */
-    guard_peer_t in; /* G1 */
-    uint64_t pong;   /* last round of pings it answered in this term */
+    uint64_t sent;          /* number of the last packet */
+    guard_peer_t in;        /* G1 */
+    uint64_t pong;          /* last round of pings it answered in this term */
+    raft_flight_t *flights; /* in order */
+    size_t n_flights;
+    size_t flights_cap;
+    size_t flying;      /* bytes of them */
+    uint64_t flight_at; /* when the last one was sent */
+    bool gap;           /* entries that the core counts as sent were not */
 } raft_peer_t;
 
 /* A proposal made here. */
@@ -88,6 +100,11 @@ void driver_advance (raft_driver_t *self);
 void driver_drop_cookies (raft_driver_t *self, uint64_t index, int code);
 
 void driver_send_message (raft_driver_t *self, const struct raft_message *m);
+/* What RESULT says of the entries on their way to its sender. */
+void driver_landed (raft_driver_t *self, uint64_t from,
+                    const struct raft_append_entries_result *result);
+/* Nothing is on its way any more. */
+void driver_ground (raft_driver_t *self);
 void driver_send_ping (raft_driver_t *self, uint64_t to, unsigned kind, uint64_t term,
                        uint64_t round);
 

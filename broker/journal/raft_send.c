@@ -55,35 +55,119 @@ static unsigned gather (raft_driver_t *self, uint64_t from, unsigned n,
     return k;
 }
 
+/* --- entries on their way ---
+ * The core bounds their number, not their bytes, and while it probes it sends the same
+ * ones with each heartbeat. Here what is too much is not sent: the follower then
+ * refuses what comes behind, and gets it again from where it is. And what was sent is
+ * not sent again, unless it was refused or nothing was heard of it for an election
+ * timeout. */
+
+static void take_off (raft_driver_t *self, raft_peer_t *peer, uint64_t last,
+                      size_t bytes)
+{
+    if (peer->n_flights == peer->flights_cap) {
+        peer->flights_cap = peer->flights_cap ? 2 * peer->flights_cap : 64;
+        peer->flights =
+            reallocarray (peer->flights, peer->flights_cap, sizeof *peer->flights);
+        if (!peer->flights)
+            abort ();
+    }
+    peer->flights[peer->n_flights++] = (raft_flight_t){last, bytes};
+    peer->flying += bytes;
+    peer->flight_at = self->r.now;
+}
+
+static void ground (raft_peer_t *peer)
+{
+    peer->n_flights = 0;
+    peer->flying = 0;
+    peer->gap = false;
+}
+
+void driver_ground (raft_driver_t *self)
+{
+    for (size_t i = 0; i < self->n_peers; i++)
+        ground (&self->peers[i]);
+}
+
+void driver_landed (raft_driver_t *self, uint64_t from,
+                    const struct raft_append_entries_result *result)
+{
+    raft_peer_t *peer = driver_peer (self, from);
+    if (result->term != self->r.current_term)
+        return;
+    if (result->rejected) {
+        ground (peer);
+        return;
+    }
+    size_t k = 0;
+    for (; k < peer->n_flights && peer->flights[k].last <= result->last_log_index; k++)
+        peer->flying -= peer->flights[k].bytes;
+    peer->n_flights -= k;
+    if (k)
+        memmove (peer->flights, peer->flights + k,
+                 peer->n_flights * sizeof *peer->flights);
+}
+
+/* True when entries from FIRST on may be sent. */
+static bool may_send (raft_driver_t *self, raft_peer_t *peer, uint64_t first)
+{
+    if (peer->n_flights == 0 || first > peer->flights[peer->n_flights - 1].last)
+        return !peer->gap;
+    if (self->r.now < peer->flight_at + self->config.election_ms)
+        return false;
+    ground (peer);
+    return true;
+}
+
+static size_t bytes_of (const struct raft_entry *entries, unsigned n)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < n; i++)
+        bytes += entries[i].buf.len + sizeof *entries;
+    return bytes;
+}
+
 /* One message of the core may be many packets: each is a whole message of its own. */
 static void send_entries (raft_driver_t *self, const struct raft_message *m)
 {
     wire_packet_t packet = {
         .to = m->server_id, .kind = RAFT_APPEND_ENTRIES, .message = *m};
     struct raft_append_entries *a = &packet.message.append_entries;
+    raft_peer_t *peer = driver_peer (self, m->server_id);
     unsigned left = m->append_entries.n_entries;
-    do {
+    uint64_t end = a->prev_log_index + left;
+    if (left && !may_send (self, peer, a->prev_log_index + 1))
+        left = 0;
+    bool none = left == 0;
+    while (left && (peer->n_flights == 0 || peer->flying < self->config.flight_bytes)) {
         struct raft_entry *entries = NULL;
         wal_entries_t read = {0};
-        a->n_entries = 0;
-        if (left) {
-            a->n_entries = gather (self, a->prev_log_index + 1, left, &entries, &read);
-            if (a->n_entries == 0) {
-                wal_entries_free (&read);
-                free (entries);
-                return;
-            }
+        unsigned n = gather (self, a->prev_log_index + 1, left, &entries, &read);
+        if (n) {
+            a->entries = entries;
+            a->n_entries = n;
+            take_off (self, peer, a->prev_log_index + n, bytes_of (entries, n));
+            send_packet (self, &packet);
+            a->prev_log_index += n;
+            a->prev_log_term = entries[n - 1].term;
         }
-        a->entries = entries;
-        send_packet (self, &packet);
-        left -= a->n_entries;
-        if (a->n_entries) {
-            a->prev_log_index += a->n_entries;
-            a->prev_log_term = entries[a->n_entries - 1].term;
-        }
+        left = n ? left - n : 0;
         wal_entries_free (&read);
         free (entries);
-    } while (left);
+    }
+    if (left) {
+        /* Where the core thinks the follower will be: that is refused once all before
+         * it has arrived, and so asks for the rest. */
+        peer->gap = true;
+        a->prev_log_index = end;
+        a->prev_log_term = driver_term_of (self, end);
+    }
+    if (none || left) {
+        a->n_entries = 0;
+        a->entries = NULL;
+        send_packet (self, &packet);
+    }
 }
 
 void driver_send_message (raft_driver_t *self, const struct raft_message *m)

@@ -13,6 +13,7 @@
 #define HEARTBEAT_MS 50
 #define INSTALL_MS   30000
 #define IN_FLIGHT    1024
+#define FLIGHT_BYTES (32u * 1024 * 1024)
 #define CACHE_BYTES  (16u * 1024 * 1024)
 #define TRAILING     16384
 
@@ -214,6 +215,7 @@ raft_driver_t *raft_driver_new (const raft_driver_config_t *config, uint64_t now
     c->heartbeat_ms = c->heartbeat_ms ? c->heartbeat_ms : HEARTBEAT_MS;
     c->install_ms = c->install_ms ? c->install_ms : INSTALL_MS;
     c->in_flight = c->in_flight ? c->in_flight : IN_FLIGHT;
+    c->flight_bytes = c->flight_bytes ? c->flight_bytes : FLIGHT_BYTES;
     c->cache_bytes = c->cache_bytes ? c->cache_bytes : CACHE_BYTES;
     c->trailing = c->trailing ? c->trailing : TRAILING;
     self->point = config->point;
@@ -236,6 +238,8 @@ void raft_driver_destroy (raft_driver_t **self_p)
         raft_close (&self->r, NULL);
     raft_tail_release (&self->tail);
     guard_writes_release (&self->writes);
+    for (size_t i = 0; i < self->n_peers; i++)
+        free (self->peers[i].flights);
     free (self->cookies);
     free (self->reads);
     free (self);

@@ -112,6 +112,7 @@ static void start (broker_t *b)
         .seed = (unsigned)rng_next (&world.rng),
         .install_ms = 1000,
         .in_flight = in_flight[rng_below (&world.rng, 4)],
+        .flight_bytes = chance (500) ? between (100, 3000) : 0,
         .cache_bytes = chance (500) ? 1 : 100000,
         .trailing = TRAILING,
         .no_pre_vote = chance (300),
