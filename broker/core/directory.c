@@ -72,6 +72,8 @@ static void send_announcement (core_t *core)
 void members_announce_timer (core_t *core)
 {
     core->members->announce = true;
+    if (core->members->states_changed)
+        core->members->directory_changed = true;
     core_timer (core, core->now + core->config.heartbeat_ns, TIMER_ANNOUNCE, 0);
 }
 
@@ -89,7 +91,7 @@ void members_flush (core_t *core)
         action->u.directory.version = self->directory;
         action->u.directory.workers = workers;
         action->u.directory.n = self->n_all;
-        self->directory_changed = false;
+        self->directory_changed = self->states_changed = false;
     }
     if (self->announce) {
         self->announce = false;

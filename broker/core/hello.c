@@ -53,6 +53,25 @@ static bool lost_store (const worker_t *worker, const event_hello_t *hello)
     return false;
 }
 
+static void take_address (core_t *core, worker_t *worker, const event_hello_t *hello)
+{
+    core_member_t before = worker->member;
+
+    if (hello->host)
+        copy_text (worker->member.host, sizeof worker->member.host, hello->host);
+    if (hello->port > 0)
+        worker->member.port = hello->port;
+    if (hello->location) {
+        copy_text (worker->member.location, sizeof worker->member.location,
+                   hello->location);
+        members_set_location (core, worker);
+    }
+    if (memcmp (&before, &worker->member, sizeof before) == 0)
+        return;
+    core->members->directory++;
+    core->members->directory_changed = true;
+}
+
 void members_hello (core_t *core, const event_hello_t *hello)
 {
     members_t *self = core->members;
@@ -72,18 +91,8 @@ void members_hello (core_t *core, const event_hello_t *hello)
         members_set_state (core, worker, WORKER_SUSPECT);
     worker->conn = hello->conn;
     worker->welcomed = false;
+    take_address (core, worker, hello);
     worker->incarnation = hello->incarnation;
-    if (hello->host)
-        copy_text (worker->member.host, sizeof worker->member.host, hello->host);
-    if (hello->port > 0)
-        worker->member.port = hello->port;
-    if (hello->location) {
-        copy_text (worker->member.location, sizeof worker->member.location,
-                   hello->location);
-        members_set_location (core, worker);
-    }
-    self->directory++;
-    self->directory_changed = true;
     if (lost_store (worker, hello)) {
         worker->epoch++;
         scan_all (core);

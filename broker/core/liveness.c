@@ -70,7 +70,7 @@ void members_set_state (core_t *core, worker_t *worker, int state)
     worker->state = state;
     worker->since = core->now;
     self->directory++;
-    self->directory_changed = true;
+    self->states_changed = true;
     if (before == WORKER_DEAD || state == WORKER_DEAD)
         self->announce = true;
     core_log (core, state == WORKER_DEAD ? LOG_WARN : LOG_INFO, "worker_state",

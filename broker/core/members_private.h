@@ -17,7 +17,8 @@ struct members {
     size_t in_state[WORKER_REMOVED + 1];
     table_t *marks; /* token -> asked */
     uint64_t directory;
-    bool directory_changed;
+    bool directory_changed; /* an address: sent at once, others send there */
+    bool states_changed;    /* only states: sent with the next announcement */
     bool announce;
     uint64_t announcement;
 };

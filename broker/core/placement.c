@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-#define SCAN_ALL                                                                       \
-    32 /* so many workers are all looked at; of more, as many at random                \
-        */
+#define SCAN_ALL 32 /* so many workers are all looked at */
+#define SAMPLE   12 /* of more, so many at random */
 
 /* Best candidate so far: the fewer components shared with those that have a copy, the
  * better; equals by weighted lot. */
@@ -135,7 +134,7 @@ static worker_t *choose_one (core_t *core, placement_t *ask, size_t n_chosen,
 
     *exists = false;
     if (n > SCAN_ALL)
-        for (size_t i = 0; i < SCAN_ALL; i++) {
+        for (size_t i = 0; i < SAMPLE; i++) {
             worker_t *worker = workers[rng_below (&core->rng, n)];
 
             if (suits (ask, n_chosen, worker, avoid))

@@ -343,6 +343,41 @@ static void test_full (void **state)
     }
 }
 
+/* From the death to full redundancy: many small chunks, and a gigabyte of large ones.
+ */
+static void test_repair_time (void **state)
+{
+    static const struct {
+        size_t chunks;
+        uint64_t length;
+    } loads[] = {{500, 16 * KIB}, {11, 4 * MIB}};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        world_config_t config = {.seed = first_seed (),
+                                 .workers = 3,
+                                 .clients = 24,
+                                 .chunks = loads[i].chunks,
+                                 .length = loads[i].length,
+                                 .replicas = 2,
+                                 .min_replicas = 2};
+        world_t *world = world_new (&config);
+        uint64_t killed;
+
+        world_finish (world, 120 * SEC);
+        world_run (world, world_now (world) + SEC);
+        killed = world_now (world);
+        world_down (world, 0, DOWN_KILLED);
+        while (!world_has_copies (world, 2) && world_now (world) < killed + 60 * SEC)
+            world_run (world, world_now (world) + 10 * MS);
+        print_message ("# %zu chunks of %llu KiB: redundant %.2f s after the death\n",
+                       24 * loads[i].chunks, (unsigned long long)loads[i].length / KIB,
+                       (double)(world_now (world) - killed) / 1e9);
+        assert_true (world_now (world) - killed < 3 * SEC);
+        world_destroy (&world);
+    }
+}
+
 /* All at once. */
 static void test_chaos (void **state)
 {
@@ -410,6 +445,7 @@ int main (void)
         cmocka_unit_test (test_sessions_vanish),
         cmocka_unit_test (test_rejoin),
         cmocka_unit_test (test_full),
+        cmocka_unit_test (test_repair_time),
         cmocka_unit_test (test_chaos),
     };
 

@@ -19,9 +19,7 @@ typedef struct ask {
     size_t after;
     size_t max;
     size_t n;
-    copykey_t *keys;
-    core_change_t *items;
-    event_piece_t *pieces;
+    const void *data; /* n keys, changes or pieces: what is behind this struct */
 } ask_t;
 
 static void fill (world_t *self, size_t id, core_chunk_t *out)
@@ -67,6 +65,7 @@ static void answer_apply (world_t *self, const ask_t *ask)
     sim_worker_t *worker = &self->workers[ask->worker - 1];
     event_t event = {.type = EVENT_LOCATIONS_APPLIED};
     event_applied_t *applied = &event.u.applied;
+    const core_change_t *items = ask->data;
 
     applied->token = ask->token;
     if (worker->mark_incarnation != ask->incarnation) {
@@ -82,7 +81,7 @@ static void answer_apply (world_t *self, const ask_t *ask)
         applied->code = DFS_ESTALE;
     } else {
         for (size_t i = 0; i < ask->n; i++)
-            apply_one (self, ask->worker, &ask->items[i]);
+            apply_one (self, ask->worker, &items[i]);
         if (!ask->inventory)
             worker->mark = ask->first_seq + ask->n - 1;
         else if (ask->inventory_end)
@@ -95,10 +94,11 @@ static void answer_apply (world_t *self, const ask_t *ask)
 static void answer_chunks (world_t *self, const ask_t *ask)
 {
     core_chunk_t *chunks = calloc (ask->n + 1, sizeof *chunks);
+    const copykey_t *keys = ask->data;
     event_t event = {.type = EVENT_CHUNKS_FOUND};
 
     for (size_t i = 0; i < ask->n; i++)
-        fill (self, world_chunk (self, &ask->keys[i]), &chunks[i]);
+        fill (self, world_chunk (self, &keys[i]), &chunks[i]);
     event.u.chunks = (event_chunks_t){ask->token, DFS_OK, chunks, ask->n};
     world_feed (self, &event);
     free (chunks);
@@ -107,12 +107,13 @@ static void answer_chunks (world_t *self, const ask_t *ask)
 static void answer_extents (world_t *self, const ask_t *ask)
 {
     event_extent_t *extents = calloc (ask->n + 1, sizeof *extents);
+    const event_piece_t *pieces = ask->data;
     event_t event = {.type = EVENT_EXTENTS_FOUND};
 
     for (size_t i = 0; i < ask->n; i++) {
-        const sim_client_t *client = &self->clients[ask->pieces[i].inode];
+        const sim_client_t *client = &self->clients[pieces[i].inode];
 
-        fill (self, client->chunks[ask->pieces[i].extent_offset], &extents[i].chunk);
+        fill (self, client->chunks[pieces[i].extent_offset], &extents[i].chunk);
     }
     event.u.extents = (event_extents_t){ask->token, DFS_OK, extents, ask->n};
     world_feed (self, &event);
@@ -157,24 +158,12 @@ static void answer (world_t *self, void *arg)
         answer_scan (self, ask);
         break;
     }
-    free (ask->keys);
-    free (ask->items);
-    free (ask->pieces);
-    ask->keys = NULL;
-}
-
-static void *copy (const void *data, size_t size)
-{
-    void *to = malloc (size + 1);
-
-    if (size > 0)
-        memcpy (to, data, size);
-    return to;
 }
 
 bool world_storage_action (world_t *self, const action_t *action)
 {
     ask_t ask = {.type = action->type}, *mine;
+    size_t size = 0;
 
     switch (action->type) {
     case ACTION_LOOKUP_MARKS:
@@ -193,18 +182,21 @@ bool world_storage_action (world_t *self, const action_t *action)
         ask.inventory_begin = apply->inventory_begin;
         ask.inventory_end = apply->inventory_end;
         ask.n = apply->n;
-        ask.items = copy (apply->items, apply->n * sizeof *apply->items);
+        ask.data = apply->items;
+        size = apply->n * sizeof *apply->items;
         break;
     }
     case ACTION_LOOKUP_CHUNKS:
         ask.token = action->u.chunks.token;
         ask.n = action->u.chunks.n;
-        ask.keys = copy (action->u.chunks.keys, ask.n * sizeof *ask.keys);
+        ask.data = action->u.chunks.keys;
+        size = ask.n * sizeof *action->u.chunks.keys;
         break;
     case ACTION_LOOKUP_EXTENTS:
         ask.token = action->u.extents.token;
         ask.n = action->u.extents.n;
-        ask.pieces = copy (action->u.extents.pieces, ask.n * sizeof *ask.pieces);
+        ask.data = action->u.extents.pieces;
+        size = ask.n * sizeof *action->u.extents.pieces;
         break;
     case ACTION_SCAN_WORKER:
         ask.token = action->u.scan.token;
@@ -217,7 +209,10 @@ bool world_storage_action (world_t *self, const action_t *action)
     default:
         return false;
     }
-    mine = malloc (sizeof *mine);
+    mine = malloc (sizeof *mine + size);
+    if (size > 0)
+        memcpy (mine + 1, ask.data, size);
+    ask.data = mine + 1;
     *mine = ask;
     if (self->storage_busy < self->now)
         self->storage_busy = self->now;

@@ -31,8 +31,10 @@ static void test_joins (void **state)
     assert_int_equal (action->u.welcome.marks[0].seq, 17);
     assert_int_equal (action->u.welcome.marks[0].id[0], 3);
     assert_int_equal (cluster_state (&c, 3), WORKER_UP);
+    cluster_pass (&c, 600 * MS, 1 << 1 | 1 << 2);
     action = cluster_want (&c, ACTION_DIRECTORY);
     assert_int_equal (action->u.directory.n, 3);
+    assert_int_equal (action->u.directory.workers[2].state, WORKER_UP);
     assert_string_equal (action->u.directory.workers[2].host, "host3");
     cluster_free (&c);
 }

@@ -311,6 +311,57 @@ static void test_refused (void **state)
     cluster_free (&c);
 }
 
+/* A target that goes away is not waited for. */
+static void test_target_goes (void **state)
+{
+    cluster_core_t c;
+    const core_placed_t *placed;
+    uint32_t a, b;
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    placed = cluster_put (&c, 1, 1000);
+    a = placed->grant.targets[0];
+    b = placed->grant.targets[1];
+    cluster_closed (&c, b);
+    assert_null (cluster_action (&c, ACTION_DURABLE, 0));
+    cluster_change (&c, a, CHANGE_STORED, 1, 1000);
+    assert_int_equal (cluster_want (&c, ACTION_REPLICATE)->u.replicate.worker, a);
+    placed = cluster_put (&c, 2, 1000);
+    a = placed->grant.targets[0];
+    cluster_closed (&c, a);
+    assert_int_equal (cluster_want (&c, ACTION_DURABLE)->u.durable.items[0].code,
+                      DFS_EAGAIN);
+    cluster_free (&c);
+}
+
+/* A disk that comes back empty had no copies, whatever was said of them before. */
+static void test_disk_replaced (void **state)
+{
+    cluster_core_t c;
+    core_store_t store = {.incarnation = 2, .capacity = 100 * GIB};
+    event_t event = {.type = EVENT_WORKER_HELLO};
+    copykey_t key = cluster_key (1);
+    uint32_t a, b;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    a = cluster_put (&c, 1, 1000)->grant.targets[0];
+    b = cluster_want (&c, ACTION_PLACED)->u.placed.items[0].grant.targets[1];
+    cluster_change (&c, a, CHANGE_STORED, 1, 1000);
+    cluster_change (&c, b, CHANGE_STORED, 1, 1000);
+    store.id[0] = (uint8_t)a;
+    event.u.hello = (event_hello_t){
+        .worker = a, .conn = 77, .incarnation = 5, .stores = &store, .n_stores = 1};
+    cluster_step (&c, event);
+    cluster_step (&c, (event_t){.type = EVENT_COMMIT, .u.commit = {1, 7, 1, &key, 1}});
+    cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 1, 1000,
+                   0, 1ULL << b, 0);
+    assert_int_equal (cluster_want (&c, ACTION_COMMIT_REFUSED)->u.commit_refused.code,
+                      DFS_EMISSING);
+    cluster_free (&c);
+}
+
 static void test_late (void **state)
 {
     cluster_core_t c;
@@ -450,6 +501,8 @@ int main (void)
         cmocka_unit_test (test_too_few),
         cmocka_unit_test (test_durable),
         cmocka_unit_test (test_refused),
+        cmocka_unit_test (test_target_goes),
+        cmocka_unit_test (test_disk_replaced),
         cmocka_unit_test (test_late),
         cmocka_unit_test (test_commit),
         cmocka_unit_test (test_pins_end),
