@@ -54,7 +54,7 @@ static const row_t rows[SOCK_KINDS] = {
                            false},
     [SOCK_LISTEN] = {ZMQ_SUB, false, NULL, 10, 100, 0, 100, 1000, 64 * 1024, false,
                      false},
-    [SOCK_INGEST] = {ZMQ_PULL, true, "ingest", 4, 2, 0, 100, 5000, BULK, false, false},
+    [SOCK_INGEST] = {ZMQ_PULL, true, "ingest", 4, 1, 0, 100, 5000, BULK, false, false},
     [SOCK_STREAM] = {ZMQ_PUSH, true, "stream", 64, 4, 0, 100, 5000, 64 * 1024, false,
                      false},
     [SOCK_FORWARD] = {ZMQ_PUSH, false, NULL, 4, 4, 0, 100, 1000, 64 * 1024, false,
