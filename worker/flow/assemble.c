@@ -36,6 +36,7 @@ typedef struct arrival {
     uint64_t trace;
     bool credit; /* sender waits for credits */
     bool touched;
+    bool keep; /* its frames wait in the settle's item for the next hop */
     uint64_t credited;
     store_append_t *append;
     settle_t *settle;
@@ -193,6 +194,7 @@ static settle_t *make_settle (assemble_t *self, const frame_t *frame,
     item->order = grant->order;
     item->trace = frame->trace;
     item->key = frame->key;
+    item->stored_len = frame->stored_len;
     item->grant_len = frame->grant_len;
     memcpy (item->grant, frame->grant, frame->grant_len);
     settle->item = item;
@@ -235,9 +237,10 @@ static int small (assemble_t *self, const frame_t *frame, const grant_t *grant,
     /* Verified: its bytes may go on before they are durable here. After store_put the
      * commit thread may own the settle, so the item is taken out before. */
     forward_item_t *item = NULL;
-    if (settle->item && forward_item_keep_body (settle->item, body, frame)) {
+    if (settle->item && forward_item_reserve (settle->item)) {
         item = settle->item;
         settle->item = NULL;
+        forward_item_keep (item, body, frame);
     }
     store_new_t what = describe (frame, grant);
     rc = store_put (self->config.store, &what, data, frame->crcs,
@@ -266,6 +269,8 @@ static int begin (assemble_t *self, arrival_t *arrival, const frame_t *frame,
     arrival->append =
         store_begin (self->config.store, &what, settle_cookie (arrival->settle), err);
     if (arrival->append) {
+        arrival->keep =
+            arrival->settle->item && forward_item_reserve (arrival->settle->item);
         self->appends++;
         self->bytes += frame->stored_len;
         if (admit_must_hash (frame, grant)) {
@@ -294,8 +299,15 @@ static int finish (assemble_t *self, arrival_t *arrival, dfs_error_t *err)
         return rc;
     self->appends--;
     self->bytes -= arrival->stored_len;
+    /* With its frames at hand it goes on now; otherwise when it can be read. */
+    forward_item_t *item = NULL;
+    if (arrival->keep) {
+        item = arrival->settle->item;
+        arrival->settle->item = NULL;
+    }
     arrival->settle = NULL; /* `done` has it from here on */
     store_seal (&arrival->append);
+    settler_forward (self->config.settler, &item);
     return DFS_OK;
 }
 
@@ -315,6 +327,8 @@ static int receive (assemble_t *self, arrival_t *arrival, const frame_t *frame,
                       err);
     if (rc < 0)
         return rc;
+    if (arrival->keep)
+        forward_item_keep (arrival->settle->item, body, frame);
     arrival->position += frame->length;
     if (arrival->position == arrival->stored_len)
         return finish (self, arrival, err);

@@ -18,7 +18,8 @@ enum {
     TARGETS_MAX = DIRECTORY_MEMBERS,
     TICK_MS = 100,
     BURST = 64,
-    BODIES_MAX = 32 * 1024 * 1024, /* bytes of small chunks kept as they came */
+    TARGET_BYTES = 2 * FRAME_MAX, /* in flight to one worker: see streams.c */
+    BODIES_MAX = 32 * FRAME_MAX,  /* bytes of chunks kept as they came */
 };
 
 static const window_class_t classes[] = {{64 * 1024, 64}, {FRAME_MAX, 24}};
@@ -61,35 +62,43 @@ void forward_item_destroy (forward_item_t **item_p)
     forward_item_t *item = *item_p;
     if (!item)
         return;
-    forward_item_drop_body (item);
+    forward_item_drop_bodies (item);
     store_close_chunk (&item->chunk);
     free (item);
     *item_p = NULL;
 }
 
-void forward_item_drop_body (forward_item_t *item)
+bool forward_item_reserve (forward_item_t *item)
 {
-    if (!item->has_body)
-        return;
-    atomic_fetch_sub (&bodies, zmq_msg_size (&item->body));
-    zmq_msg_close (&item->body);
-    item->has_body = false;
-}
-
-bool forward_item_keep_body (forward_item_t *item, zmq_msg_t *body,
-                             const frame_t *frame)
-{
-    size_t len = zmq_msg_size (body);
+    size_t len = (size_t)item->stored_len;
     if (atomic_fetch_add (&bodies, len) + len > BODIES_MAX) {
         atomic_fetch_sub (&bodies, len);
         return false;
     }
-    zmq_msg_init (&item->body);
-    zmq_msg_copy (&item->body, body);
-    item->has_body = true;
-    item->n_crcs = frame->n_crcs;
-    memcpy (item->crcs, frame->crcs, frame->n_crcs * sizeof *item->crcs);
+    item->reserved = len;
     return true;
+}
+
+void forward_item_keep (forward_item_t *item, zmq_msg_t *body, const frame_t *frame)
+{
+    item->bodies = realloc (item->bodies, (item->n_bodies + 1) * sizeof *item->bodies);
+    assert (item->bodies);
+    forward_body_t *kept = &item->bodies[item->n_bodies++];
+    zmq_msg_init (&kept->msg);
+    zmq_msg_copy (&kept->msg, body);
+    kept->n_crcs = frame->n_crcs;
+    memcpy (kept->crcs, frame->crcs, frame->n_crcs * sizeof *kept->crcs);
+}
+
+void forward_item_drop_bodies (forward_item_t *item)
+{
+    for (size_t i = 0; i < item->n_bodies; i++)
+        zmq_msg_close (&item->bodies[i].msg);
+    free (item->bodies);
+    item->bodies = NULL;
+    item->n_bodies = 0;
+    atomic_fetch_sub (&bodies, item->reserved);
+    item->reserved = 0;
 }
 
 /* Takes ITEM: whoever waits for the copy is told that it will not come. */
@@ -153,6 +162,10 @@ static bool pump (forward_t *self, bool *full)
     for (size_t i = 0; i < self->n; i++)
         busy += target_busy (self->targets[i]);
     size_t share = window_size (self->window) / (busy ? busy : 1);
+    if (share > TARGET_BYTES)
+        share = TARGET_BYTES;
+    if (share < FRAME_MAX)
+        share = FRAME_MAX;
     int sent = 0;
     bool any = true;
     while (any && sent < BURST) {

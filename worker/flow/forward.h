@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Sends stored chunks on to other workers: the next hop of an upload's chain, or a copy
- * on a broker's order. What waits is a reference to stored bytes (small chunks: the
- * message they came in, within a budget), so receiving never waits for forwarding. One
- * thread, one PUSH per target; requests come from any thread. */
+ * on a broker's order. What waits is a reference: to the messages that the bytes came
+ * in, within a budget, else to stored bytes; so receiving never waits for forwarding.
+ * One thread, one PUSH per target; requests come from any thread. */
 #ifndef WORKER_FLOW_FORWARD_H
 #define WORKER_FLOW_FORWARD_H
 
@@ -25,6 +25,13 @@ typedef struct forward_config {
     uint64_t patience_ns; /* a target out of reach so long fails; 0: 3 s */
 } forward_config_t;
 
+/* Bytes of one frame, by reference to the message that they came in. */
+typedef struct forward_body {
+    zmq_msg_t msg;
+    uint32_t n_crcs;
+    uint32_t crcs[FRAME_BLOCKS];
+} forward_body_t;
+
 /* One chunk to send to one worker. */
 typedef struct forward_item {
     uint32_t target;  /* member id */
@@ -37,15 +44,16 @@ typedef struct forward_item {
     copykey_t key;
     uint32_t grant_len;
     uint8_t grant[FRAME_GRANT_MAX];
-    /* A small chunk with its bytes; crcs as they came. */
-    bool has_body;
-    zmq_msg_t body;
-    uint32_t n_crcs;
-    uint32_t crcs[FRAME_BLOCKS];
+    uint64_t stored_len;
+    /* The frames as they came, while there is room for them; else it is read from the
+     * store. */
+    size_t reserved; /* bytes of the budget */
+    size_t n_bodies;
+    forward_body_t *bodies;
     /* Internal. */
     struct forward_item *next;
     store_chunk_t *chunk;
-    uint64_t stored_len;
+    size_t next_body;
     uint64_t sent;
     uint64_t consumed;
     uint64_t sent_at;
@@ -60,11 +68,13 @@ void forward_destroy (forward_t **self_p);
 /* Returns owned, zeroed. */
 forward_item_t *forward_item_new (void);
 void forward_item_destroy (forward_item_t **item_p);
-/* Gives ITEM a reference of its own to the bytes that came, if the budget allows it. An
- * item without is read from the store, so it may be queued only when it is there. */
-bool forward_item_keep_body (forward_item_t *item, zmq_msg_t *body,
-                             const frame_t *frame);
-void forward_item_drop_body (forward_item_t *item);
+/* Takes STORED_LEN bytes of the budget for frames that are kept as they come; false
+ * when there is no room. An item without its frames is read from the store, so it may
+ * be queued only when it is there. */
+bool forward_item_reserve (forward_item_t *item);
+/* The next frame and its bytes (another reference to BODY). */
+void forward_item_keep (forward_item_t *item, zmq_msg_t *body, const frame_t *frame);
+void forward_item_drop_bodies (forward_item_t *item);
 /* Takes the item. Any thread. */
 void forward_queue (forward_t *self, forward_item_t **item_p);
 /* The receiver has consumed so many bytes of KEY, or (CODE < 0) does not take it. Any

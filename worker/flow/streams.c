@@ -19,6 +19,9 @@ enum {
     SESSIONS_MAX = 4096,
     TICK_MS = 250,
     BURST = 64, /* frames between two looks at the orders */
+    /* More in flight to one reader brings nothing, and buffers that come back soon are
+     * still in the processor's cache. */
+    SESSION_BYTES = 2 * FRAME_MAX,
 };
 
 /* 96 MiB: what all stalled readers together can hold. */
@@ -164,6 +167,8 @@ static bool pump (streams_t *self, bool *full)
         active += session_active (self->sessions[i]);
     size_t limit = frame_limit (active);
     size_t share = window_size (self->window) / (active ? active : 1);
+    if (share > SESSION_BYTES)
+        share = SESSION_BYTES;
     if (share < limit)
         share = limit;
     int sent = 0;

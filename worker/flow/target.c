@@ -160,6 +160,7 @@ static void send_again (target_t *self)
             if (item->sent) {
                 self->unacked -= item_unacked (item);
                 item->sent = item->consumed = 0;
+                item->next_body = 0;
                 if (++item->tries >= TRIES) {
                     self->failed (item, DFS_EUNAVAIL, "connection lost too often",
                                   self->arg);
@@ -222,13 +223,15 @@ static int send_parts (void *socket, const frame_t *frame, zmq_msg_t *body)
 static enum target_result fill (target_t *self, forward_item_t *item, size_t share,
                                 frame_t *frame, zmq_msg_t *body, dfs_error_t *err)
 {
-    if (item->has_body) {
+    if (self->unacked >= UNACKED)
+        return TARGET_NO_ROOM;
+    if (item->next_body < item->n_bodies) {
+        forward_body_t *kept = &item->bodies[item->next_body];
         zmq_msg_init (body);
-        zmq_msg_copy (body, &item->body);
-        item->stored_len = zmq_msg_size (body);
-        frame->length = (uint32_t)item->stored_len;
-        frame->n_crcs = item->n_crcs;
-        memcpy (frame->crcs, item->crcs, item->n_crcs * sizeof *frame->crcs);
+        zmq_msg_copy (body, &kept->msg);
+        frame->length = (uint32_t)zmq_msg_size (body);
+        frame->n_crcs = kept->n_crcs;
+        memcpy (frame->crcs, kept->crcs, kept->n_crcs * sizeof *frame->crcs);
         return TARGET_SENT;
     }
     if (!item->chunk) {
@@ -236,11 +239,12 @@ static enum target_result fill (target_t *self, forward_item_t *item, size_t sha
         if (!item->chunk)
             return TARGET_IDLE;
         item->stored_len = store_chunk_info (item->chunk)->stored_len;
+        item->next_body = 0;
     }
     uint64_t left = item->stored_len - item->sent;
     size_t want = left < FRAME_MAX ? (size_t)left : FRAME_MAX;
     size_t held = share_held (self->share);
-    if (self->unacked >= UNACKED || (held && held + want > share))
+    if (held && held + want > share)
         return TARGET_NO_ROOM;
     lease_t *lease = window_take (self->window, self->share, want, want);
     if (!lease)
@@ -261,7 +265,7 @@ static void fly (target_t *self, uint64_t now)
 {
     forward_item_t *item = list_take (&self->waiting, &self->waiting.head);
     store_close_chunk (&item->chunk);
-    forward_item_drop_body (item);
+    forward_item_drop_bodies (item);
     item->sent_at = now;
     list_add (&self->flying, item);
 }
@@ -306,6 +310,7 @@ enum target_result target_send (target_t *self, size_t share, uint64_t *seq,
     if (self->unacked == 0)
         self->credited = now;
     item->sent += frame.length;
+    item->next_body++;
     if (!is_small (item))
         self->unacked += frame.length;
     self->progress = now;
