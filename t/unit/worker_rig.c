@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -29,6 +33,8 @@
         print_error ("\n");                                                            \
         assert_true (false);                                                           \
     } while (0)
+
+static void welcome (rig_t *self, int i);
 
 static void must (int rc, const dfs_error_t *err)
 {
@@ -111,9 +117,54 @@ uint32_t rig_id (int i)
     return (uint32_t)i + 1;
 }
 
+uint16_t rig_port (rig_t *self, int i)
+{
+    cluster_ready_t ready;
+    if (!self->program)
+        return self->workers[i] ? worker_port (self->workers[i]) : 1;
+    return cluster_ready_read (self->cluster, self->cluster->workers[i].name, &ready,
+                               NULL) == 0
+               ? ready.ports[0]
+               : 1;
+}
+
+static void start_process (rig_t *self, int i)
+{
+    char config[128], log[128];
+    snprintf (config, sizeof config, "%s/cluster.cfg", self->dir);
+    snprintf (log, sizeof log, "%s/%s.log", self->dir, self->cluster->workers[i].name);
+    char *argv[] = {
+        (char *)(uintptr_t)self->program, (char *)(uintptr_t) "--config", config,
+        (char *)(uintptr_t) "--node",     self->cluster->workers[i].name, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init (&actions);
+    posix_spawn_file_actions_addopen (&actions, 2, log, O_WRONLY | O_CREAT, 0644);
+    assert_int_equal (
+        posix_spawn (&self->pids[i], self->program, &actions, NULL, argv, environ), 0);
+    posix_spawn_file_actions_destroy (&actions);
+    for (int k = 0; k < 500 && rig_port (self, i) == 1; k++)
+        usleep (10000);
+}
+
+static void stop_process (rig_t *self, int i)
+{
+    int status;
+    if (self->pids[i] == 0)
+        return;
+    kill (self->pids[i], SIGTERM);
+    assert_int_equal (waitpid (self->pids[i], &status, 0), self->pids[i]);
+    assert_int_equal (status, 0);
+    self->pids[i] = 0;
+    self->said_hello[i] = false;
+}
+
 void rig_start (rig_t *self, int i)
 {
     dfs_error_t err = {0};
+    if (self->program) {
+        start_process (self, i);
+        return;
+    }
     self->worker_ctx[i] = zmq_ctx_new ();
     self->workers[i] =
         worker_new (self->worker_ctx[i], self->cluster, &self->cluster->workers[i]);
@@ -123,6 +174,7 @@ void rig_start (rig_t *self, int i)
 
 void rig_stop (rig_t *self, int i)
 {
+    stop_process (self, i);
     if (!self->workers[i])
         return;
     size_t n = 0;
@@ -135,10 +187,25 @@ void rig_stop (rig_t *self, int i)
     self->said_hello[i] = false;
 }
 
+static bool all_welcomed (rig_t *self)
+{
+    for (int i = 0; i < RIG_WORKERS; i++)
+        if (!self->said_hello[i] ||
+            (self->workers[i] && !worker_welcomed (self->workers[i])))
+            return false;
+    return !self->program || self->heartbeats > RIG_WORKERS;
+}
+
 rig_t *rig_new (bool secure)
+{
+    return rig_new_processes (secure, NULL);
+}
+
+rig_t *rig_new_processes (bool secure, const char *program)
 {
     rig_t *self = calloc (1, sizeof *self);
     assert (self);
+    self->program = program;
     self->secure = secure;
     self->term = 3;
     self->seen = calloc (RIG_SEEN, sizeof *self->seen);
@@ -172,12 +239,14 @@ rig_t *rig_new (bool secure)
                        self->cluster->workers[i].name);
         rig_start (self, i);
     }
-    uint64_t deadline = clock_mono () + 10 * SEC;
-    while (!self->said_hello[0] || !self->said_hello[1] ||
-           !worker_welcomed (self->workers[0]) || !worker_welcomed (self->workers[1])) {
+    uint64_t deadline = clock_mono () + 20 * SEC;
+    while (!all_welcomed (self)) {
         rig_pump (self, 20);
         assert_true (clock_mono () < deadline);
     }
+    if (program) /* both ports are known now */
+        for (int i = 0; i < RIG_WORKERS; i++)
+            welcome (self, i);
     return self;
 }
 
@@ -215,7 +284,7 @@ static void fill_worker (rig_t *self, int i, Dfs__Worker *w)
     w->id = rig_id (i);
     w->name = self->cluster->workers[i].name;
     w->host = (char *)(uintptr_t) "127.0.0.1";
-    w->port = self->workers[i] ? worker_port (self->workers[i]) : 1;
+    w->port = rig_port (self, i);
     if (self->secure) {
         static keypair_t pairs[RIG_WORKERS];
         dfs_error_t err;
@@ -526,7 +595,7 @@ void *rig_push (rig_t *self, const sock_identity_t *id, int i)
     dfs_error_t err = {0};
     keypair_t pair;
     void *push = sock_new (self->ctx, SOCK_FORWARD, id, NULL, &err);
-    must (sock_connect (push, id, "127.0.0.1", worker_port (self->workers[i]),
+    must (sock_connect (push, id, "127.0.0.1", rig_port (self, i),
                         server_key (self, i, &pair), &err),
           &err);
     return keep (self, push);

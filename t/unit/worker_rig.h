@@ -5,6 +5,8 @@
 #ifndef T_UNIT_WORKER_RIG_H
 #define T_UNIT_WORKER_RIG_H
 
+#include <sys/types.h>
+
 #include "msgs/cluster.h"
 #include "msgs/envelope.h"
 #include "msgs/frame.h"
@@ -16,7 +18,7 @@
 
 #define RIG_WORKERS 2
 #define RIG_SEEN    8192
-#define RIG_SOCKETS 64
+#define RIG_SOCKETS 512
 
 /* Something a worker told the broker; which fields count depends on TYPE. */
 typedef struct seen {
@@ -42,6 +44,8 @@ typedef struct seen {
 typedef struct rig {
     char dir[64];
     bool secure;
+    const char *program; /* run as a process; NULL: in this one */
+    pid_t pids[RIG_WORKERS];
     cluster_t *cluster;
     void *ctx;
     zap_t *zap;
@@ -65,9 +69,12 @@ typedef struct rig {
 } rig_t;
 
 rig_t *rig_new (bool secure);
+/* As rig_new, with workers that are processes of PROGRAM, with their real stores. */
+rig_t *rig_new_processes (bool secure, const char *program);
 void rig_destroy (rig_t **self_p);
 /* Member id of worker I: 1, 2. Its session as a sender: 0x1000 + id. */
 uint32_t rig_id (int i);
+uint16_t rig_port (rig_t *self, int i);
 /* Stops and starts worker I; its store starts empty. */
 void rig_stop (rig_t *self, int i);
 void rig_start (rig_t *self, int i);
