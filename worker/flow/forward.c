@@ -218,6 +218,8 @@ static int wait_work (forward_t *self, void *pipe, const bool *full, bool again)
     self->now = clock_mono ();
     if ((rc < 0 && errno != EINTR) || (rc > 0 && items[0].revents))
         return -1;
+    if (rc > 0 && items[2].revents)
+        window_calm (self->window);
     for (size_t i = 3; rc > 0 && i < n; i++)
         if (items[i].revents && items[i].events == ZMQ_POLLIN)
             self->next_watch = 0;

@@ -340,6 +340,7 @@ enum session_result session_send (session_t *self, size_t frame_limit, size_t sh
                     true, &err) < 0) {
         lease_return (&lease);
         store_close_chunk (&self->chunk);
+        self->started = false; /* the refusal may have to wait for the socket */
         return send_refusal (self, err.code, now);
     }
     zmq_msg_t body;

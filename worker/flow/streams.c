@@ -237,6 +237,8 @@ static int wait_work (streams_t *self, void *pipe, const bool *full, bool busy)
         return -1;
     if (rc > 0 && items[0].revents)
         return -1;
+    if (rc > 0 && items[2].revents)
+        window_calm (self->window);
     for (size_t i = 3; rc > 0 && i < n; i++)
         if (items[i].revents && items[i].events == ZMQ_POLLIN)
             self->next_watch = 0;

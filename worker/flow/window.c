@@ -185,11 +185,16 @@ int window_fd (const window_t *self)
     return self->fd;
 }
 
-void window_arm (window_t *self)
+void window_calm (window_t *self)
 {
     uint64_t count;
     ssize_t rc = read (self->fd, &count, sizeof count);
     (void)rc;
+}
+
+void window_arm (window_t *self)
+{
+    window_calm (self);
     atomic_store (&self->armed, true);
 }
 

@@ -49,9 +49,11 @@ void lease_return (lease_t **lease_p);
 void lease_message (lease_t **lease_p, size_t len, zmq_msg_t *msg);
 
 /* Readable after a buffer came back since the last window_arm. The owner of the loop:
- * window_arm, try once more, poll. */
+ * window_arm, try once more, poll; window_calm when that woke it: the descriptor would
+ * stay readable otherwise. */
 int window_fd (const window_t *self);
 void window_arm (window_t *self);
+void window_calm (window_t *self);
 /* Bytes out. */
 size_t window_held (const window_t *self);
 /* Bytes of all classes. */
