@@ -64,8 +64,16 @@ bool guard_rejection (const struct raft *r, struct raft_message *m)
         return false;
     struct raft_append_entries_result *a = &m->append_entries_result;
     if (a->rejected == 0 || a->term != r->current_term ||
-        raft_match_index (r, m->server_id, &match) != 0 || a->rejected > match)
+        raft_match_index (r, m->server_id, &match) != 0)
         return false;
+    if (a->rejected > match) {
+        /* One that has lost what it had confirmed says where its log ends now: that
+         * would do the same. It needs another leader, or to be replaced. */
+        bool lost = a->last_log_index < match;
+        if (lost)
+            a->last_log_index = match;
+        return lost;
+    }
     a->rejected = 0;
     a->last_log_index = match;
     return true;

@@ -29,7 +29,8 @@ typedef struct raft_peer {
     size_t flights_cap;
     size_t flying;      /* bytes of them */
     uint64_t flight_at; /* when the last one was sent */
-    bool gap;           /* entries that the core counts as sent were not */
+    bool gap;           /* entries behind... */
+    uint64_t gap_after; /* ...this one were not sent; the core counts them as sent */
 } raft_peer_t;
 
 /* A proposal made here. */

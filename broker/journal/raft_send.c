@@ -112,11 +112,14 @@ void driver_landed (raft_driver_t *self, uint64_t from,
 /* True when entries from FIRST on may be sent. */
 static bool may_send (raft_driver_t *self, raft_peer_t *peer, uint64_t first)
 {
-    if (peer->n_flights == 0 || first > peer->flights[peer->n_flights - 1].last)
-        return !peer->gap;
-    if (self->r.now < peer->flight_at + self->config.election_ms)
-        return false;
-    ground (peer);
+    if (peer->gap && first > peer->gap_after + 1)
+        return false; /* they would be refused */
+    if (peer->n_flights && first <= peer->flights[peer->n_flights - 1].last) {
+        if (self->r.now < peer->flight_at + self->config.election_ms)
+            return false;
+        ground (peer);
+    }
+    peer->gap = false; /* the core has gone back before it, or goes on from it */
     return true;
 }
 
@@ -160,6 +163,7 @@ static void send_entries (raft_driver_t *self, const struct raft_message *m)
         /* Where the core thinks the follower will be: that is refused once all before
          * it has arrived, and so asks for the rest. */
         peer->gap = true;
+        peer->gap_after = a->prev_log_index;
         a->prev_log_index = end;
         a->prev_log_term = driver_term_of (self, end);
     }

@@ -232,6 +232,11 @@ static void test_g2_leader (void **state)
     m = result_of (4, 4, 3); /* one that is news */
     m.server_id = 2;
     assert_false (guard_rejection (&r, &m));
+    m = result_of (4, 4, 1); /* one that has lost entries */
+    m.server_id = 2;
+    assert_true (guard_rejection (&r, &m));
+    assert_int_equal (m.append_entries_result.rejected, 4);
+    assert_int_equal (m.append_entries_result.last_log_index, 3);
     m = result_of (3, 2, 1); /* one of another term */
     m.server_id = 2;
     assert_false (guard_rejection (&r, &m));
