@@ -8,7 +8,7 @@ dest=$SHARNESS_TEST_DIRECTORY/root
 ln -s "$dest" root
 
 test_expect_success 'make install DESTDIR' '
-    make -C "$builddir" install DESTDIR="$dest" >log 2>&1 || { tail log; false; }
+    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$builddir" install DESTDIR="$dest" >log 2>&1 || { tail log; false; }
 '
 
 prefix=$(sed -n 's/^prefix = //p' "$builddir/Makefile")
@@ -54,7 +54,7 @@ test_expect_success 'nothing but dfs_ is exported' '
 '
 
 test_expect_success 'make uninstall takes all away' '
-    make -C "$builddir" uninstall DESTDIR="$dest" >log 2>&1 &&
+    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$builddir" uninstall DESTDIR="$dest" >log 2>&1 &&
     find root/ -type f >left && test ! -s left
 '
 
