@@ -12,7 +12,7 @@
 #include "common/units.h"
 
 #define DRAIN        64
-#define POLL_ITEMS   256
+#define POLL_ITEMS   1024
 #define SLICE_BUDGET (64 * MIB)
 #define TICK         (100 * MS) /* the longest sleep: progress, late pieces */
 

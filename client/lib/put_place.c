@@ -9,11 +9,12 @@
 #include "common/units.h"
 #include "msgs/check.h"
 
-#define PLACES_ANY   2 /* a Place goes out with whatever waits while fewer are out */
-#define PLACES_MAX   8
-#define PLACE_BATCH  64 /* worth a message of its own before that */
-#define SILENCE      (10 * SEC)
-#define SHORT_OF_MAX 12 /* attempts while there are too few workers: about 6 s */
+#define PLACES_ANY  2 /* a Place goes out with whatever waits while fewer are out */
+#define PLACES_MAX  8
+#define PLACE_BATCH 64 /* worth a message of its own before that */
+/* The broker itself waits for workers that are away for a moment, and asking again lets
+ * it start anew: only a lost message should take that long. */
+#define SILENCE (20 * SEC)
 
 static void place_done (void *arg, int code, const Dfs__Envelope *reply,
                         const dfs_error_t *err);
@@ -45,7 +46,7 @@ static void place_batch (put_t *put, size_t max, uint64_t now)
     body.n_items = n;
     env.body_case = DFS__ENVELOPE__BODY_PLACE;
     env.place = &body;
-    uint64_t seq = requests_send (put->dfs->requests, &env, 0, place_done, put);
+    uint64_t seq = requests_send (put->dfs->requests, &env, SILENCE, place_done, put);
     assert (seq != 0);
     for (size_t i = 0; i < n; i++) {
         chunks[i]->asked = seq;
@@ -105,8 +106,7 @@ static void refused (put_chunk_t *chunk, int code, const char *text)
 {
     if (!text)
         text = dfs_error_text (code);
-    if (code == DFS_EAGAIN || code == DFS_EUNAVAIL || code == DFS_ESTALE ||
-        (code == DFS_ENOREPLICAS && chunk->attempts < SHORT_OF_MAX))
+    if (code == DFS_EAGAIN || code == DFS_EUNAVAIL || code == DFS_ESTALE)
         put_chunk_again (chunk, 0, true, code, text);
     else
         put_chunk_failed (chunk, code, text);

@@ -9,7 +9,8 @@
 #include "common/clock.h"
 #include "common/units.h"
 
-#define SILENCE (10 * SEC)
+#define SILENCE                                                                        \
+    (25 * SEC) /* the broker looks after late workers; this is for lost words */
 
 struct chunk_queue *put_lane (put_t *put, uint32_t worker)
 {
