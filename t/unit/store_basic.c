@@ -132,6 +132,30 @@ static void a_drop_sees_births_under_way (void **state)
     storetest_end (&t);
 }
 
+/* Two senders of a copy renew it at the same time, in whatever order: it is as young as
+ * the younger one was told. */
+static void the_youngest_birth_stays (void **state)
+{
+    (void)state;
+    storetest_t t;
+    storetest_init (&t, 1);
+    storetest_open (&t);
+    copykey_t key;
+    store_info_t info;
+    dfs_error_t err;
+    for (uint64_t i = 0; i < 50; i++) {
+        assert_int_equal (storetest_put_wait (&t, i, 5000, 10), 0);
+        int64_t younger = storetest_put (&t, i, 5000, 30);
+        int64_t older = storetest_put (&t, i, 5000, 20);
+        assert_int_equal (storetest_wait (&t, younger), DFS_EEXIST);
+        assert_int_equal (storetest_wait (&t, older), DFS_EEXIST);
+        free (storetest_chunk (i, 5000, &key, NULL));
+        assert_int_equal (store_find (t.store, &key, &info, &err), 1);
+        assert_int_equal (info.birth, 30);
+    }
+    storetest_end (&t);
+}
+
 static void aborted_appends_leave_nothing (void **state)
 {
     (void)state;
@@ -364,6 +388,7 @@ int main (void)
         cmocka_unit_test (changes_are_numbered),
         cmocka_unit_test (births_renew_and_drops_respect_them),
         cmocka_unit_test (a_drop_sees_births_under_way),
+        cmocka_unit_test (the_youngest_birth_stays),
         cmocka_unit_test (aborted_appends_leave_nothing),
         cmocka_unit_test (volumes_roll_and_many_small_ones_pack),
         cmocka_unit_test (inventory_lists_everything_once),

@@ -38,10 +38,14 @@ static int check_present (store_t *self, const store_new_t *what, uint64_t cooki
     if (entry.birth >= what->birth)
         return fail (err, DFS_EEXIST, "the chunk is here already");
     pthread_mutex_lock (&disk->lock);
-    int rc = commit_note (disk, RECORD_RENEWED, &what->key, &entry, what->birth,
+    int rc = commit_wait_room (disk, RECORD_HEAD_MIN, err);
+    /* It may be leaving since it was looked at: then the bytes are wanted. */
+    bool there = rc == DFS_OK && disk_find (disk, &what->key, &entry, NULL) == 1;
+    if (there)
+        rc = commit_note (disk, RECORD_RENEWED, &what->key, &entry, what->birth,
                           &cookie, err);
     pthread_mutex_unlock (&disk->lock);
-    if (rc < 0)
+    if (rc < 0 || !there)
         return rc;
     return fail (err, DFS_EAGAIN, "the chunk is here already, its birth is renewed");
 }

@@ -65,8 +65,9 @@ static void apply_state (entry_t *entry, int type, uint64_t seq, uint64_t birth,
         entry->state = ENTRY_LIVE;
         entry->dropped = 0;
         break;
-    default:
-        entry->birth = birth;
+    default: /* renewals of several senders may come in any order */
+        if (birth > entry->birth)
+            entry->birth = birth;
         break;
     }
 }
