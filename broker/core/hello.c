@@ -93,8 +93,11 @@ void members_hello (core_t *core, const event_hello_t *hello)
     worker->welcomed = false;
     take_address (core, worker, hello);
     worker->incarnation = hello->incarnation;
+    if (!worker->said_hello)
+        worker->doubt = true;
     if (lost_store (worker, hello)) {
         worker->epoch++;
+        worker->doubt = true;
         scan_all (core);
         core_log (core, LOG_WARN, "worker_lost_store", "node=%s", worker->member.name);
     }
@@ -143,6 +146,10 @@ void members_marks (core_t *core, const event_marks_t *marks)
         return;
     }
     free (asked);
+    /* Storage has forgotten the stores that it does not name; so does the core. */
+    if (worker->doubt)
+        worker->epoch++;
+    worker->doubt = false;
     action = actions_add (core->out, ACTION_WELCOME);
     out = actions_alloc (core->out, worker->n_stores * sizeof *out);
     for (size_t i = 0; i < worker->n_stores; i++) {

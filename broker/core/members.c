@@ -79,6 +79,16 @@ bool worker_caught_up (const worker_t *worker)
     return true;
 }
 
+bool members_caught_up (const core_t *core)
+{
+    const members_t *self = core->members;
+
+    for (size_t i = 0; i < self->n_all; i++)
+        if (self->all[i]->state != WORKER_DEAD && !worker_caught_up (self->all[i]))
+            return false;
+    return self->n_all > 0;
+}
+
 uint64_t worker_free (const worker_t *worker)
 {
     uint64_t used = worker->beat.used + worker->granted;

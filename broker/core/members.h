@@ -43,6 +43,7 @@ typedef struct worker {
     store_state_t stores[CORE_STORES];
     size_t n_stores;
     bool said_hello;
+    bool doubt;       /* copies told before its marks may be of a store that is gone */
     uint32_t epoch;   /* counts the times that a store of it went away */
     size_t place_pos; /* in the array of those that take new chunks, SIZE_MAX none */
 
@@ -86,6 +87,8 @@ bool worker_live (const worker_t *worker);
 bool worker_unsure (const worker_t *worker);
 /* What it had when it said hello is applied: its copies are known. */
 bool worker_caught_up (const worker_t *worker);
+/* So has every worker that is not dead: what is not known now is not there. */
+bool members_caught_up (const core_t *core);
 uint64_t worker_free (const worker_t *worker);
 /* Refused a chunk for its own sake: nothing new until its next heartbeat. */
 void members_condition (core_t *core, worker_t *worker, int condition);

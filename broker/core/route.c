@@ -151,7 +151,7 @@ static worker_t *pick (core_t *core, const session_t *session,
     if (best)
         return best;
     /* A worker that has not told all it has may have this. */
-    if (members_unsure (core) > 0)
+    if (members_unsure (core) > 0 || !members_caught_up (core))
         unsure = true;
     *code = unsure || left_out ? DFS_EUNAVAIL : DFS_ELOST;
     return NULL;

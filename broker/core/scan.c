@@ -217,18 +217,6 @@ void scan_worker_changed (core_t *core, const worker_t *worker, int before)
     }
 }
 
-/* Every worker that is not dead is there and has caught up. */
-static bool enough_known (const core_t *core)
-{
-    size_t n;
-    worker_t *const *all = members_all (core, &n);
-
-    for (size_t i = 0; i < n; i++)
-        if (all[i]->state != WORKER_DEAD && !worker_caught_up (all[i]))
-            return false;
-    return n > 0;
-}
-
 /* --- hold --- */
 
 /* Many failure domains that vanish at once: a switch died, not disks. */
@@ -309,7 +297,7 @@ void scan_flush (core_t *core)
     if (self->n_workers == 0 && !self->all_wanted && !self->scanning_all &&
         self->known && !(self->again && !copier_full (core)))
         return;
-    if (!enough_known (core))
+    if (!members_caught_up (core))
         return;
     if (!self->known)
         self->known = self->all_wanted = true;

@@ -362,6 +362,29 @@ static void test_disk_replaced (void **state)
     cluster_free (&c);
 }
 
+/* What the locations said of a worker before its first hello may be of a disk that it
+ * has lost. */
+static void test_disk_lost_while_away (void **state)
+{
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    cluster_member (&c, 4, "h4", false, false);
+    cluster_place (&c, 1, 1, 1000, 0);
+    cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 1, 1000,
+                   0, 1 << 1 | 1 << 4, 0);
+    assert_int_equal (
+        cluster_want (&c, ACTION_PLACED)->u.placed.items[0].grant.n_targets, 1);
+    cluster_join (&c, 4, 0);
+    c.workers = 4;
+    cluster_pass (&c, 30 * SEC, ALL); /* the grant's target never reports */
+    for (size_t i = 0; i < cluster_count (&c, ACTION_DURABLE); i++)
+        assert_true (cluster_action (&c, ACTION_DURABLE, i)->u.durable.items[0].code <
+                     0);
+    cluster_free (&c);
+}
+
 static void test_late (void **state)
 {
     cluster_core_t c;
@@ -503,6 +526,7 @@ int main (void)
         cmocka_unit_test (test_refused),
         cmocka_unit_test (test_target_goes),
         cmocka_unit_test (test_disk_replaced),
+        cmocka_unit_test (test_disk_lost_while_away),
         cmocka_unit_test (test_late),
         cmocka_unit_test (test_commit),
         cmocka_unit_test (test_pins_end),

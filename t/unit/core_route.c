@@ -127,6 +127,27 @@ static void test_nobody (void **state)
     cluster_free (&c);
 }
 
+/* A worker that is back but has not told all it holds: nothing is lost yet. */
+static void test_not_known_yet (void **state)
+{
+    cluster_core_t c;
+    uint64_t copies[PIECES] = {0};
+    core_mark_t mark = {.incarnation = 1};
+    event_t event = {.type = EVENT_MARKS_FOUND};
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    cluster_change (&c, 3, CHANGE_STORED, 1, 1000);
+    cluster_hello (&c, 3, 33, 1003, 100 * GIB);
+    event.u.marks.token = cluster_want (&c, ACTION_LOOKUP_MARKS)->u.marks.token;
+    event.u.marks.marks = &mark;
+    event.u.marks.n = 1;
+    cluster_step (&c, event);
+    assert_int_equal (cluster_state (&c, 3), WORKER_UP);
+    assert_int_equal (fetch (&c, 1, 1000, copies, 0)->pieces[0].code, DFS_EUNAVAIL);
+    cluster_free (&c);
+}
+
 static void test_cancel (void **state)
 {
     cluster_core_t c;
@@ -252,8 +273,8 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_one_order_each), cmocka_unit_test (test_least_work),
         cmocka_unit_test (test_near),           cmocka_unit_test (test_nobody),
-        cmocka_unit_test (test_cancel),         cmocka_unit_test (test_verify),
-        cmocka_unit_test (test_verify_late),
+        cmocka_unit_test (test_not_known_yet),  cmocka_unit_test (test_cancel),
+        cmocka_unit_test (test_verify),         cmocka_unit_test (test_verify_late),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
