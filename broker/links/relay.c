@@ -209,12 +209,15 @@ void back_refused (links_t *self, conn_t *conn, job_t *job)
         malformed (self, job, err.text);
         return;
     }
+    /* One that sends on may say who did not take it: that is the lost target, not the
+     * sender. Of its own state nobody speaks but a worker itself. */
+    bool other = !sender && in->has_worker && in->worker && in->worker != conn->worker;
     event_t event = {.type = EVENT_REFUSED,
-                     .u.refused = {.worker = conn->worker,
+                     .u.refused = {.worker = other ? in->worker : conn->worker,
                                    .session = sender ? 0 : in->session,
                                    .upload = in->has_upload ? in->upload : 0,
                                    .key = key,
-                                   .code = in->code}};
+                                   .code = other ? DFS_EUNAVAIL : in->code}};
     links_step (self, &event);
     if (!sender)
         return;
