@@ -21,6 +21,8 @@ typedef struct change {
     const Dfs__Op *op; /* likewise; NULL afterwards */
     copykey_t *keys;   /* chunks that the entry names */
     size_t n_keys;
+    copykey_t *missing; /* of them, when the core refused */
+    size_t n_missing;
     uint64_t upload; /* staged upload that ends with it, 0: none */
     uint32_t copies; /* fewest durable copies of any chunk, as the core knew */
     bool directory;  /* changes members, users or policies */
@@ -29,6 +31,7 @@ typedef struct change {
 
 struct pending {
     idmap_t *by_cookie;
+    idmap_t *by_request; /* clients' changes */
     uint64_t last;
     size_t own;
     size_t in_flight; /* bytes proposed and not applied */
@@ -48,12 +51,14 @@ pending_t *pending_new (void)
 
     assert (self);
     self->by_cookie = idmap_new ();
+    self->by_request = idmap_new ();
     return self;
 }
 
 static void change_free (change_t *change)
 {
     free (change->keys);
+    free (change->missing);
     free (change);
 }
 
@@ -71,6 +76,7 @@ void pending_destroy (pending_t **self_p)
         change_free (change);
     }
     idmap_destroy (&self->by_cookie);
+    idmap_destroy (&self->by_request);
     free (self->bytes);
     free (self->batch);
     free (self);
@@ -85,6 +91,22 @@ size_t pending_own_count (const pending_t *self)
 bool pending_idle (const pending_t *self)
 {
     return idmap_count (self->by_cookie) == 0;
+}
+
+/* Sessions are random numbers: two requests that meet in one value do not occur. */
+static uint64_t request_id (uint64_t session, uint64_t request)
+{
+    return session ^ request * 0x9e3779b97f4a7c15ULL;
+}
+
+/* CHANGE is decided: neither its cookie nor its request is in flight any more. */
+static void forget (pending_t *self, const change_t *change)
+{
+    uint64_t id = request_id (change->session, change->request);
+
+    idmap_remove (self->by_cookie, change->cookie);
+    if (change->session && idmap_get (self->by_request, id) == change)
+        idmap_remove (self->by_request, id);
 }
 
 /* --- results --- */
@@ -194,7 +216,7 @@ static void refuse (links_t *links, change_t *change, int code, const char *text
     free (copy);
     free (keys);
     free (bytes);
-    idmap_remove (links->pending->by_cookie, change->cookie);
+    forget (links->pending, change);
     links->pending->in_flight -= change->bytes;
     if (change->job)
         links_release (links, change->job);
@@ -296,7 +318,13 @@ void pending_request (links_t *links, session_t *session, job_t *job,
     uint32_t policy = 0;
     bool checked = false;
 
+    /* Sent again while it is in flight: its one answer is for both. To look at it anew
+     * could refuse what is about to be done. */
+    uint64_t id = request_id (session->id, request->request);
+    if (idmap_get (links->pending->by_request, id))
+        return;
     change_t *change = new_change (links->pending);
+    idmap_put (links->pending->by_request, id, change);
     change->session = session->id;
     change->user = session->user;
     change->request = request->request;
@@ -368,8 +396,41 @@ void pending_commit_refused (links_t *links, const action_commit_refused_t *refu
 
     if (!change || !change->op)
         return;
-    refuse (links, change, refused->code, dfs_error_text (refused->code),
-            refused->missing, refused->n);
+    if (refused->code != DFS_EMISSING) {
+        refuse (links, change, refused->code, dfs_error_text (refused->code),
+                refused->missing, refused->n);
+        return;
+    }
+    /* It may be one that was done before, sent again because its answer got lost: the
+     * client would do it a second time under another number. */
+    mail_decided_t *mail = mail_new (MAIL_DECIDED, sizeof *mail);
+    change->missing = calloc (refused->n + 1, sizeof *change->missing);
+    assert (change->missing);
+    memcpy (change->missing, refused->missing, refused->n * sizeof *change->missing);
+    change->n_missing = refused->n;
+    mail->cookie = change->cookie;
+    mail->session = change->session;
+    mail->request = change->request;
+    storage_push (links->storage, &mail->head);
+}
+
+void pending_decided (links_t *links, const mail_decided_t *mail)
+{
+    change_t *change = idmap_get (links->pending->by_cookie, mail->cookie);
+
+    if (!change || !change->op)
+        return;
+    if (mail->code <= 0) {
+        int code = mail->code < 0 ? DFS_EAGAIN : DFS_EMISSING;
+        refuse (links, change, code, dfs_error_text (code), change->missing,
+                mail->code < 0 ? 0 : change->n_missing);
+        return;
+    }
+    add_result (links, change, mail->result);
+    send_touched (links);
+    forget (links->pending, change);
+    links_release (links, change->job);
+    change_free (change);
 }
 
 void pending_flush (links_t *links)
@@ -423,10 +484,11 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
     bool directory = false;
 
     for (size_t i = 0; i < mail->n; i++) {
-        change_t *change = idmap_remove (self->by_cookie, mail->rows[i].cookie);
+        change_t *change = idmap_get (self->by_cookie, mail->rows[i].cookie);
         Dfs__OpResult *result = mail->rows[i].result;
         if (!change)
             continue;
+        forget (self, change);
         self->in_flight -= change->bytes;
         chores |= result->has_job && result->job;
         if (change->session) {

@@ -38,6 +38,9 @@ void pending_commit_ok (struct links *links, const action_commit_ok_t *ok);
 void pending_commit_refused (struct links *links,
                              const action_commit_refused_t *refused);
 
+/* Storage's answer about one that was refused. */
+void pending_decided (struct links *links, const mail_decided_t *mail);
+
 /* Proposes what was collected. */
 void pending_flush (struct links *links);
 /* What came back. */

@@ -169,6 +169,9 @@ static void take_mail (links_t *self, mail_t *mail)
     case MAIL_CHORES:
         roster_chores_found (self, (mail_chores_t *)mail);
         break;
+    case MAIL_DECIDED:
+        pending_decided (self, (mail_decided_t *)mail);
+        break;
     case MAIL_APPLIED:
         applied (self, (mail_applied_t *)mail);
         break;

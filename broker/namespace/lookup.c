@@ -161,6 +161,22 @@ uint64_t namespace_next_job (namespace_t *self)
     return get64 (k.mv_data);
 }
 
+int namespace_remembered (namespace_t *self, uint64_t session, uint64_t request,
+                          arena_t *arena, Dfs__OpResult **result, dfs_error_t *err)
+{
+    const void *value;
+    size_t len;
+    uint8_t key[KEY_MAX];
+    int rc = ready (self, err);
+    if (rc == 0)
+        rc = table_fetch (&self->view, T_REQUEST, key, key_pair (key, session, request),
+                          &value, &len, err);
+    if (rc <= 0)
+        return rc;
+    *result = dfs__op_result__unpack (arena_allocator (arena), len, value);
+    return *result ? 1 : fail (err, DFS_EDAMAGED, "remembered result does not unpack");
+}
+
 size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *out,
                                 size_t max)
 {

@@ -101,6 +101,10 @@ typedef struct namespace_totals {
 } namespace_totals_t;
 void namespace_totals (const namespace_t *self, namespace_totals_t *out);
 
+/* What was decided for REQUEST of SESSION and is remembered: 1 and *RESULT in ARENA, 0
+ * none, negative. */
+int namespace_remembered (namespace_t *self, uint64_t session, uint64_t request,
+                          arena_t *arena, Dfs__OpResult **result, dfs_error_t *err);
 /* Work the leader should propose: an open job (id > 0) or 0. */
 uint64_t namespace_next_job (namespace_t *self);
 /* Sessions whose last entry is older than TIME_NS, at most MAX. */

@@ -37,6 +37,9 @@ void mail_free (mail_t *mail)
         arena_destroy (&((mail_applied_t *)mail)->arena);
         free (((mail_applied_t *)mail)->rows);
         break;
+    case MAIL_DECIDED:
+        arena_destroy (&((mail_decided_t *)mail)->arena);
+        break;
     case MAIL_DIRECTORY:
         arena_destroy (&((mail_directory_t *)mail)->arena);
         break;

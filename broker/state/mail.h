@@ -22,6 +22,7 @@ enum mail_kind {
     MAIL_CORE,      /* reactor → storage → reactor */
     MAIL_TOTALS,    /* reactor → storage → reactor */
     MAIL_CHORES,    /* reactor → storage → reactor */
+    MAIL_DECIDED,   /* reactor → storage → reactor */
     MAIL_APPLIED,   /* storage → reactor */
     MAIL_DURABLE,   /* storage → reactor */
     MAIL_DIRECTORY, /* storage → reactor; empty the other way: asks for one */
@@ -133,6 +134,17 @@ typedef struct mail_chores {
     size_t n_sessions;    /* silent since idle_before */
     uint64_t sessions[CHORES_SESSIONS];
 } mail_chores_t;
+
+/* Was this request decided before? */
+typedef struct mail_decided {
+    mail_t head;
+    arena_t *arena; /* holds RESULT */
+    uint64_t cookie;
+    uint64_t session;
+    uint64_t request;
+    int code; /* 1: by RESULT; 0: not; negative: cannot be told */
+    Dfs__OpResult *result;
+} mail_decided_t;
 
 typedef struct mail_probe {
     mail_t head;

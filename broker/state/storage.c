@@ -16,6 +16,7 @@
 #define COMMIT_ENTRIES  4096
 #define LOCATIONS_EVERY (200 * MS)
 #define RESULT_ARENA    (64 * 1024 * 1024) /* results of one batch of entries */
+#define DECIDED_ARENA   (1024 * 1024)
 
 struct storage {
     tables_t tables;
@@ -190,6 +191,18 @@ static void do_chores (storage_t *self, mail_chores_t *mail)
     mailbox_push (self->config.out, mail);
 }
 
+static void do_decided (storage_t *self, mail_decided_t *mail)
+{
+    dfs_error_t err;
+
+    mail->arena = arena_new (DECIDED_ARENA);
+    mail->code = namespace_remembered (self->tables.ns, mail->session, mail->request,
+                                       mail->arena, &mail->result, &err);
+    if (mail->code < 0)
+        log_error ("lookup_failed", "err=\"%s\"", err.text);
+    mailbox_push (self->config.out, mail);
+}
+
 /* Returns false for the mail that ends the thread. */
 static bool do_mail (storage_t *self, mail_t *mail)
 {
@@ -212,6 +225,9 @@ static bool do_mail (storage_t *self, mail_t *mail)
         break;
     case MAIL_CHORES:
         do_chores (self, (mail_chores_t *)mail);
+        break;
+    case MAIL_DECIDED:
+        do_decided (self, (mail_decided_t *)mail);
         break;
     case MAIL_DIRECTORY:
         push_directory (self);

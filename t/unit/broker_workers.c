@@ -242,6 +242,100 @@ static void changes (void **state)
     rig_destroy (&rig);
 }
 
+/* Reports change SEQ of the chunk, and waits until it is known. */
+static void report (peer_t *worker, Dfs__CopyKey *key, uint64_t seq, int kind)
+{
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    Dfs__Changes body = DFS__CHANGES__INIT;
+    Dfs__LocationChange change = DFS__LOCATION_CHANGE__INIT;
+    Dfs__LocationChange *list = &change;
+
+    change.kind = (Dfs__LocationKind)kind;
+    change.key = key;
+    change.has_birth = change.has_length = true;
+    change.birth = seq;
+    change.length = 100;
+    body.store.data = store_id;
+    body.store.len = sizeof store_id;
+    body.incarnation = 5;
+    body.first_seq = seq;
+    body.changes = &list;
+    body.n_changes = 1;
+    env.body_case = DFS__ENVELOPE__BODY_CHANGES;
+    env.changes = &body;
+    peer_send (worker, &env);
+    wait_body (worker, DFS__ENVELOPE__BODY_CHANGES_ACK);
+}
+
+/* Code of an append of that chunk under a request number. */
+static int append (peer_t *client, uint64_t number, Dfs__CopyKey *key,
+                   uint64_t *version)
+{
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    Dfs__Change change = DFS__CHANGE__INIT;
+    Dfs__Request request = DFS__REQUEST__INIT;
+    Dfs__Request *list = &request;
+    Dfs__Op op = DFS__OP__INIT;
+    Dfs__OpCommit commit = DFS__OP_COMMIT__INIT;
+    Dfs__Extent extent = DFS__EXTENT__INIT;
+    Dfs__Extent *extents = &extent;
+    char path[] = "/log";
+
+    extent.length = extent.chunk_length = 100;
+    extent.kind = DFS__EXTENT_KIND__EXTENT_CHUNK;
+    extent.has_digest = extent.has_chunk_length = true;
+    extent.digest = key->digest;
+    commit.path.data = (uint8_t *)path;
+    commit.path.len = strlen (path);
+    commit.has_create = commit.create = commit.has_append = commit.append = true;
+    commit.size = 100;
+    commit.extents = &extents;
+    commit.n_extents = 1;
+    op.op_case = DFS__OP__OP_COMMIT;
+    op.commit = &commit;
+    request.request = number;
+    request.op = &op;
+    change.requests = &list;
+    change.n_requests = 1;
+    env.body_case = DFS__ENVELOPE__BODY_CHANGE;
+    env.change = &change;
+    Dfs__Envelope *answer = peer_ask (client, &env);
+    assert_int_equal (answer->body_case, DFS__ENVELOPE__BODY_CHANGED);
+    assert_int_equal (answer->changed->results[0]->request, number);
+    const Dfs__OpResult *result = answer->changed->results[0]->result;
+    *version = result->version;
+    return result->has_code ? result->code : 0;
+}
+
+/* A commit that is sent again, because its answer got lost, hears what was decided,
+ * even if it could not be done any more: its client would do it twice. */
+static void sent_again (void **state)
+{
+    rig_t *rig = rig_new (false, 1, 1);
+    copykey_t key = {.digest = {7}};
+    Dfs__CopyKey wire;
+    uint64_t version, again;
+    uint32_t id;
+    char w1[] = "w1";
+
+    (void)state;
+    rig_start (rig);
+    peer_t *worker = peer_new (rig, "worker", "w1");
+    assert_int_equal (join_as (worker, w1, &id), 0);
+    peer_t *client = peer_new (rig, "user", "admin");
+    peer_hello (client, 0);
+    check_put_copykey (&key, &wire);
+    report (worker, &wire, 1, DFS__LOCATION_KIND__LOCATION_STORED);
+    assert_int_equal (append (client, 1, &wire, &version), 0);
+    report (worker, &wire, 2, DFS__LOCATION_KIND__LOCATION_GONE);
+    assert_int_equal (append (client, 1, &wire, &again), 0);
+    assert_int_equal (again, version);
+    assert_int_equal (append (client, 2, &wire, &again), DFS_EMISSING);
+    peer_destroy (&client);
+    peer_destroy (&worker);
+    rig_destroy (&rig);
+}
+
 static void relay (void **state)
 {
     rig_t *rig = rig_new (true, 1, 1);
@@ -332,6 +426,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown (registration, rig_cleanup),
         cmocka_unit_test_teardown (changes, rig_cleanup),
+        cmocka_unit_test_teardown (sent_again, rig_cleanup),
         cmocka_unit_test_teardown (relay, rig_cleanup),
         cmocka_unit_test_teardown (added, rig_cleanup),
     };
