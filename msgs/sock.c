@@ -33,6 +33,8 @@ typedef struct row {
 #define CONTROL ENVELOPE_MAX
 #define BULK    (FRAME_MAX + 4096)
 
+/* The receive mark of a CURVE server is never 1: such a connection stalls at its first
+ * message (libzmq 4.3.4). */
 static const row_t rows[SOCK_KINDS] = {
     [SOCK_FRONT] = {ZMQ_ROUTER, true, "front", 1000, 1000, 500, 100, 5000, CONTROL,
                     true, false},
@@ -54,7 +56,7 @@ static const row_t rows[SOCK_KINDS] = {
                            false},
     [SOCK_LISTEN] = {ZMQ_SUB, false, NULL, 10, 100, 0, 100, 1000, 64 * 1024, false,
                      false},
-    [SOCK_INGEST] = {ZMQ_PULL, true, "ingest", 4, 1, 0, 100, 5000, BULK, false, false},
+    [SOCK_INGEST] = {ZMQ_PULL, true, "ingest", 4, 2, 0, 100, 5000, BULK, false, false},
     [SOCK_STREAM] = {ZMQ_PUSH, true, "stream", 64, 4, 0, 100, 5000, 64 * 1024, false,
                      false},
     [SOCK_FORWARD] = {ZMQ_PUSH, false, NULL, 4, 4, 0, 100, 1000, 64 * 1024, false,
