@@ -20,9 +20,10 @@ SHELL_TESTS += \
 	t/3010-damage.t \
 	t/4000-strangers.t \
 	t/5000-json.t \
+	t/6000-hosts.t \
 	t/8000-large.t \
 	t/8010-flood.t
-EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/hosts.sh t/bench/run
+EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/hosts.sh t/lib/hostenter t/lib/nsssh t/bench/run
 
 # Programs that tests drive.
 check_PROGRAMS += t/lib/flood

@@ -12,6 +12,8 @@
 #include "client/cli/tool.h"
 #include "common/io.h"
 #include "common/zpl.h"
+#include "deploy.h"
+#include "hosts.h"
 #include "lifecycle.h"
 #include "node.h"
 #include "process.h"
@@ -19,6 +21,7 @@
 #include "verbs.h"
 
 #define START_MS 60000
+#define TELL_MS  10000
 
 enum { KEY_HOST = 256, KEY_PORT, KEY_DATA, KEY_LOCATION };
 
@@ -106,16 +109,25 @@ static char *compose (const cluster_t *cluster, const plan_t *plan, cluster_t **
     return text;
 }
 
-/* Tells running brokers to read the file again; returns how many there are. */
-static size_t tell_brokers (const nodes_t *nodes, int *status)
+/* Tells running brokers to read the file again; returns how many there are, those of
+ * other hosts included. */
+static size_t tell_brokers (nodes_t *nodes, int *status)
 {
     size_t n = 0;
     for (size_t i = 0; i < nodes->n; i++) {
-        const node_t *node = &nodes->all[i];
+        node_t *node = &nodes->all[i];
         process_t p;
         dfs_error_t err = {0};
-        if (strcmp (node->role, "broker") || !node->local ||
-            !process_find (nodes->cluster, node, &p))
+        bool chosen = node->chosen;
+        if (strcmp (node->role, "broker"))
+            continue;
+        if (!node->local) {
+            node->chosen = true;
+            n += hosts_do (nodes, "broker", "kill", "", "HUP", TELL_MS) == 0;
+            node->chosen = chosen;
+            continue;
+        }
+        if (!process_find (nodes->cluster, node, &p))
             continue;
         if (process_signal (&p, SIGHUP, &err) < 0)
             tool_worst (status, tool_fail (node->config->name, &err));
@@ -125,24 +137,28 @@ static size_t tell_brokers (const nodes_t *nodes, int *status)
     return n;
 }
 
+/* The new file goes to the hosts of brokers and of the new worker. */
+static int give (const char *dir, const char *name)
+{
+    nodes_t *nodes = nodes_new (dir, NULL, 0, false);
+    for (size_t i = 0; i < nodes->n; i++) {
+        node_t *node = &nodes->all[i];
+        node->chosen = !node->local && (strcmp (node->role, "broker") == 0 ||
+                                        strcmp (node->config->name, name) == 0);
+    }
+    int status = hosts_any (nodes) ? deploy_hosts (nodes, NULL, NULL) : 0;
+    nodes_destroy (&nodes);
+    return status;
+}
+
 static int take_in (const plan_t *plan)
 {
     char *name = strdup (plan->name);
     assert (name);
-    nodes_t *nodes = nodes_new (plan->dir, &name, 1);
-    int status = 0;
-    const node_t *node = NULL;
-    for (size_t i = 0; i < nodes->n; i++)
-        if (nodes->all[i].chosen)
-            node = &nodes->all[i];
-    assert (node);
-    if (tell_brokers (nodes, &status) == 0)
-        tool_say ("no broker runs here: %s joins when the cluster is started\n", name);
-    else if (!node->local)
-        tool_say (
-            "copy %s and the keys to %s and start it there: dfs-cluster start DIR "
-            "%s\n",
-            nodes->cluster->path, node->config->host, name);
+    int status = give (plan->dir, name);
+    nodes_t *nodes = nodes_new (plan->dir, &name, 1, false);
+    if (status == 0 && tell_brokers (nodes, &status) == 0)
+        tool_say ("no broker runs: %s joins when the cluster is started\n", name);
     else if (status == 0)
         status = lifecycle_start (nodes, START_MS);
     nodes_destroy (&nodes);

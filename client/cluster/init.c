@@ -18,9 +18,10 @@
 #include "seed.h"
 #include "verbs.h"
 
-#define BROKERS_MAX  1 /* until brokers elect a leader among them */
-#define WORKERS_MAX  1000
-#define BROKER_PORTS 5
+#define BROKERS_MAX     1 /* until brokers elect a leader among them */
+#define WORKERS_MAX     1000
+#define WORKERS_DEFAULT (WORKERS_MAX + 1)
+#define BROKER_PORTS    5
 
 enum {
     KEY_NAME = 256,
@@ -32,14 +33,18 @@ enum {
     KEY_SECURITY,
     KEY_BASE_PORT,
     KEY_INLINE_MAX,
-    KEY_HISTORY
+    KEY_HISTORY,
+    KEY_WORKERS_ON
 };
 
 const tool_option_t init_options[] = {
     {KEY_NAME, "name", "NAME", "name of the cluster (default: that of DIR)"},
     {KEY_HOST, "host", "HOST", "host of all nodes (default: 127.0.0.1)"},
+    {KEY_WORKERS_ON, "workers-on", "HOST,…",
+     "hosts of the workers, in turn (default: --host)"},
     {KEY_BROKERS, "brokers", "N", "number of brokers (default: 1)"},
-    {KEY_WORKERS, "workers", "N", "number of workers (default: 3)"},
+    {KEY_WORKERS, "workers", "N",
+     "number of workers (default: 3, or one on each host)"},
     {KEY_REPLICAS, "replicas", "R", "copies of each chunk (default: 2)"},
     {KEY_CHUNK_SIZE, "chunk-size", "SIZE", "64KiB to 64MiB (default: 4MiB)"},
     {KEY_SECURITY, "security", "MODE", "curve (default), or none for a closed bench"},
@@ -52,9 +57,28 @@ const tool_option_t init_options[] = {
 };
 
 typedef struct plan {
-    const char *name, *host, *chunk_size, *security, *inline_max, *history;
+    const char *name, *host, *workers_on, *chunk_size, *security, *inline_max, *history;
     unsigned brokers, workers, replicas, base_port;
 } plan_t;
+
+/* The hosts between the commas of TEXT. */
+static unsigned count_hosts (const char *text)
+{
+    unsigned n = text ? 1 : 0;
+    for (const char *p = text; p && *p; p++)
+        n += *p == ',';
+    return n;
+}
+
+/* Host I of TEXT. Returns owned. */
+static char *pick_host (const char *text, unsigned i)
+{
+    for (; i; i--)
+        text += strcspn (text, ",") + 1;
+    char *host = strndup (text, strcspn (text, ","));
+    assert (host);
+    return host;
+}
 
 static void read_options (plan_t *plan, int argc, char **argv)
 {
@@ -91,6 +115,9 @@ static void read_options (plan_t *plan, int argc, char **argv)
         case KEY_INLINE_MAX:
             plan->inline_max = value;
             break;
+        case KEY_WORKERS_ON:
+            plan->workers_on = value;
+            break;
         case KEY_HISTORY:
             plan->history = value;
             break;
@@ -98,6 +125,11 @@ static void read_options (plan_t *plan, int argc, char **argv)
             break;
         }
     tool_operands (argc, 1, 1);
+    unsigned n_hosts = count_hosts (plan->workers_on);
+    if (plan->workers == WORKERS_DEFAULT)
+        plan->workers = n_hosts ? n_hosts : 3;
+    if (plan->base_port == 0 && n_hosts)
+        tool_usage ("--base-port 0: other hosts could not find the broker");
     if (plan->brokers < 1 || plan->workers < 1)
         tool_usage ("a cluster has at least one broker and one worker");
     if (plan->replicas > plan->workers)
@@ -148,14 +180,18 @@ static char *compose (const plan_t *plan)
         port = plan->base_port + (port - plan->base_port + 9) / 10 * 10;
     fprintf (file, "\nworkers\n");
     for (unsigned i = 1; i <= plan->workers; i++) {
-        char location[32];
+        unsigned n_hosts = count_hosts (plan->workers_on);
+        char *host = n_hosts ? pick_host (plan->workers_on, (i - 1) % n_hosts) : NULL;
         snprintf (node, sizeof node, "w%u", i);
         snprintf (data, sizeof data, "data/%s", node);
-        snprintf (location, sizeof location, "local/%s", node);
+        /* Copies go to different hosts first. */
+        char *location = node_path (host ? host : "local", node, "");
         if (port > 65535)
             tool_usage ("--base-port: %u leaves too few ports up to 65535",
                         plan->base_port);
-        seed_node_text (file, node, plan->host, port, data, location);
+        seed_node_text (file, node, host ? host : plan->host, port, data, location);
+        free (location);
+        free (host);
         port += port ? 1 : 0;
     }
     fclose (file);
@@ -208,10 +244,13 @@ static int make_keys (const cluster_t *cluster, dfs_error_t *err)
 static int make_all (const cluster_t *cluster, const char *text, dfs_error_t *err)
 {
     int rc = make_keys (cluster, err);
+    /* Other hosts mark theirs when they are deployed to. */
     for (size_t i = 0; rc == 0 && i < cluster->n_brokers; i++)
-        rc = seed_marks (cluster, "broker", &cluster->brokers[i], err);
+        if (node_is_local (cluster->brokers[i].host))
+            rc = seed_marks (cluster, "broker", &cluster->brokers[i], err);
     for (size_t i = 0; rc == 0 && i < cluster->n_workers; i++)
-        rc = seed_marks (cluster, "worker", &cluster->workers[i], err);
+        if (node_is_local (cluster->workers[i].host))
+            rc = seed_marks (cluster, "worker", &cluster->workers[i], err);
     if (rc == 0)
         rc = make_directory (cluster->run_dir, 0755, err);
     if (rc == 0)
@@ -224,12 +263,24 @@ static int make_all (const cluster_t *cluster, const char *text, dfs_error_t *er
 
 static void say_made (const cluster_t *cluster, const char *dir)
 {
-    char *quoted = tool_quoted (dir);
+    char *quoted = tool_quoted (dir), *deploy = NULL;
+    bool elsewhere = false;
+    for (size_t i = 0; i < cluster->n_brokers + cluster->n_workers; i++)
+        elsewhere =
+            elsewhere ||
+            !node_is_local (i < cluster->n_brokers
+                                ? cluster->brokers[i].host
+                                : cluster->workers[i - cluster->n_brokers].host);
+    if (elsewhere &&
+        asprintf (&deploy, "give the hosts their part: dfs-cluster deploy %s\n",
+                  quoted) < 0)
+        abort ();
     tool_say ("made cluster '%s' of %zu broker%s and %zu worker%s: %s\n"
-              "start it with: dfs-cluster start %s\n",
+              "%sstart it with: dfs-cluster start %s\n",
               cluster->name, cluster->n_brokers, cluster->n_brokers == 1 ? "" : "s",
               cluster->n_workers, cluster->n_workers == 1 ? "" : "s", cluster->path,
-              quoted);
+              deploy ? deploy : "", quoted);
+    free (deploy);
     free (quoted);
 }
 
@@ -241,7 +292,7 @@ int verb_init (int argc, char **argv)
                    .inline_max = "4KiB",
                    .history = "24h",
                    .brokers = 1,
-                   .workers = 3,
+                   .workers = WORKERS_DEFAULT,
                    .base_port = 9000};
     dfs_error_t err = {0};
     char dir[PATH_MAX];

@@ -2,12 +2,16 @@ noinst_LTLIBRARIES += client/cluster/libcluster.la
 client_cluster_libcluster_la_SOURCES = \
 	client/cluster/add.c \
 	client/cluster/control.c \
+	client/cluster/deploy.c client/cluster/deploy.h \
+	client/cluster/hosts.c client/cluster/hosts.h \
 	client/cluster/init.c \
 	client/cluster/lifecycle.h \
 	client/cluster/logs.c \
 	client/cluster/node.c client/cluster/node.h \
 	client/cluster/process.c client/cluster/process.h \
 	client/cluster/program.c client/cluster/program.h \
+	client/cluster/remote.c client/cluster/remote.h \
+	client/cluster/rolling.c \
 	client/cluster/seed.c client/cluster/seed.h \
 	client/cluster/serving.c \
 	client/cluster/start.c \

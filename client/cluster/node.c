@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include <arpa/inet.h>
 #include <assert.h>
 #include <ifaddrs.h>
 #include <netdb.h>
@@ -10,7 +11,19 @@
 #include <unistd.h>
 
 #include "client/cli/tool.h"
+#include "common/resolve.h"
 #include "node.h"
+
+#define RESOLVE_MS       1000
+#define RESOLVE_AGAIN_MS 50
+
+bool node_read_here (int argc, char **argv)
+{
+    bool here = false;
+    while (tool_next (argc, argv, NULL) != -1)
+        here = true;
+    return here;
+}
 
 char *node_path (const char *dir, const char *name, const char *suffix)
 {
@@ -45,60 +58,58 @@ cluster_t *node_cluster (const char *dir)
     return cluster;
 }
 
-static bool same_address (const struct sockaddr *a, const struct sockaddr *b)
+/* IPv4 or IPv6 ADDRESS, brackets or not, in one spelling. */
+static int canonical (const char *address, char out[INET6_ADDRSTRLEN])
 {
-    if (a->sa_family != b->sa_family)
-        return false;
-    if (a->sa_family == AF_INET) {
-        struct sockaddr_in x, y;
-        memcpy (&x, a, sizeof x);
-        memcpy (&y, b, sizeof y);
-        return x.sin_addr.s_addr == y.sin_addr.s_addr;
-    }
-    if (a->sa_family == AF_INET6) {
-        struct sockaddr_in6 x, y;
-        memcpy (&x, a, sizeof x);
-        memcpy (&y, b, sizeof y);
-        return memcmp (&x.sin6_addr, &y.sin6_addr, sizeof x.sin6_addr) == 0;
-    }
-    return false;
+    struct in6_addr raw;
+    char bare[INET6_ADDRSTRLEN + 2];
+    size_t len = strlen (address);
+    if (inet_pton (AF_INET, address, &raw) == 1)
+        return inet_ntop (AF_INET, &raw, out, INET6_ADDRSTRLEN) ? 0 : -1;
+    bool brackets = *address == '[' && len > 2;
+    snprintf (bare, sizeof bare, "%.*s", (int)(brackets ? len - 2 : len),
+              brackets ? address + 1 : address);
+    if (inet_pton (AF_INET6, bare, &raw) == 1)
+        return inet_ntop (AF_INET6, &raw, out, INET6_ADDRSTRLEN) ? 0 : -1;
+    return -1;
 }
 
-static bool is_loopback (const struct sockaddr *a)
+/* Whether the numeric ADDRESS is one of this machine's. */
+static bool is_own_address (const char *address)
 {
-    struct sockaddr_in in;
-    if (a->sa_family != AF_INET)
+    struct ifaddrs *interfaces = NULL;
+    char wanted[INET6_ADDRSTRLEN], text[NI_MAXHOST];
+    if (canonical (address, wanted) < 0)
         return false;
-    memcpy (&in, a, sizeof in);
-    return (ntohl (in.sin_addr.s_addr) >> 24) == 127;
+    bool own = strncmp (wanted, "127.", 4) == 0 || strcmp (wanted, "::1") == 0;
+    if (own || getifaddrs (&interfaces) < 0)
+        return own;
+    for (const struct ifaddrs *i = interfaces; i && !own; i = i->ifa_next) {
+        int family = i->ifa_addr ? i->ifa_addr->sa_family : AF_UNSPEC;
+        socklen_t len = family == AF_INET    ? sizeof (struct sockaddr_in)
+                        : family == AF_INET6 ? sizeof (struct sockaddr_in6)
+                                             : 0;
+        own = len &&
+              getnameinfo (i->ifa_addr, len, text, sizeof text, NULL, 0,
+                           NI_NUMERICHOST) == 0 &&
+              strcmp (text, wanted) == 0;
+    }
+    freeifaddrs (interfaces);
+    return own;
 }
 
 bool node_is_local (const char *host)
 {
-    char bare[256], own[256];
-    size_t len = strlen (host);
-    if (*host == '[' && len > 2 && host[len - 1] == ']')
-        snprintf (bare, sizeof bare, "%.*s", (int)(len - 2), host + 1);
-    else
-        snprintf (bare, sizeof bare, "%s", host);
-    if (gethostname (own, sizeof own) == 0 && strcmp (bare, own) == 0)
+    /* A name server that does not answer costs one second, not one for each name. */
+    static int patience_ms = RESOLVE_MS;
+    char own[256], address[64];
+    if (gethostname (own, sizeof own) == 0 && strcmp (host, own) == 0)
         return true;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    if (getaddrinfo (bare, NULL, &hints, &found) != 0)
-        return false;
-    struct ifaddrs *interfaces = NULL;
-    bool local = false;
-    if (getifaddrs (&interfaces) < 0)
-        interfaces = NULL;
-    for (const struct addrinfo *a = found; a && !local; a = a->ai_next) {
-        local = is_loopback (a->ai_addr);
-        for (const struct ifaddrs *i = interfaces; i && !local; i = i->ifa_next)
-            local = i->ifa_addr && same_address (a->ai_addr, i->ifa_addr);
-    }
-    if (interfaces)
-        freeifaddrs (interfaces);
-    freeaddrinfo (found);
-    return local;
+    dfs_error_t err = {0};
+    int rc = resolve_host (host, address, sizeof address, patience_ms, &err);
+    if (rc == DFS_ETIMEOUT)
+        patience_ms = RESOLVE_AGAIN_MS;
+    return rc == 0 && is_own_address (address);
 }
 
 static void add (nodes_t *self, const cluster_node_t *config, const char *role)
@@ -107,18 +118,21 @@ static void add (nodes_t *self, const cluster_node_t *config, const char *role)
     node->config = config;
     node->role = role;
     node->chosen = true;
-    /* Mostly the same host again and again. */
-    if (self->n && strcmp (node[-1].config->host, config->host) == 0)
+    /* Often the same host again and again. */
+    if (self->here)
+        node->local = true;
+    else if (self->n && strcmp (node[-1].config->host, config->host) == 0)
         node->local = node[-1].local;
     else
         node->local = node_is_local (config->host);
     self->n++;
 }
 
-nodes_t *nodes_new (const char *dir, char **names, int n)
+nodes_t *nodes_new (const char *dir, char **names, int n, bool here)
 {
     nodes_t *self = calloc (1, sizeof *self);
     assert (self);
+    self->here = here;
     cluster_t *c = self->cluster = node_cluster (dir);
     self->all = calloc (c->n_brokers + c->n_workers, sizeof *self->all);
     assert (self->all);

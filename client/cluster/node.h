@@ -16,6 +16,7 @@ typedef struct node {
     bool chosen;                  /* named by the user, or all were meant */
     pid_t child;                  /* started by this run of the program, else 0 */
     off_t log_start;              /* where its log stood then */
+    bool started;                 /* on another host, by this run of the program */
 } node_t;
 
 typedef struct nodes {
@@ -23,12 +24,21 @@ typedef struct nodes {
     node_t *all; /* brokers first */
     size_t n;
     bool named; /* the user named some */
+    bool here;  /* we run for another host's dfs-cluster: all of them are ours */
 } nodes_t;
+
+/* The option with which a dfs-cluster is run by that of another host. */
+enum { NODE_HERE = 512 };
+#define NODE_HERE_HELP "the nodes named are on this machine, whatever `host` says"
+
+/* Reads the options of a verb that has no other; whether it was there. */
+bool node_read_here (int argc, char **argv);
 
 /* DIR/cluster.cfg, or the file itself. Ends the program with a message on failure. */
 cluster_t *node_cluster (const char *dir);
-/* NAMES (N of them; none: all) choose. Unknown names end the program with 2. */
-nodes_t *nodes_new (const char *dir, char **names, int n);
+/* NAMES (N of them; none: all) choose. Unknown names end the program with 2. HERE:
+ * whatever their `host` says, they are on this machine. */
+nodes_t *nodes_new (const char *dir, char **names, int n, bool here);
 void nodes_destroy (nodes_t **self_p);
 /* Whether HOST is this machine. */
 bool node_is_local (const char *host);

@@ -40,6 +40,14 @@ static int own_directory (char out[PATH_MAX], dfs_error_t *err)
     return 0;
 }
 
+char *program_directory (void)
+{
+    char dir[PATH_MAX];
+    char *copy = strdup (own_directory (dir, NULL) == 0 ? dir : "/usr/bin");
+    assert (copy);
+    return copy;
+}
+
 static char *search_path (const char *name)
 {
     const char *path = getenv ("PATH");

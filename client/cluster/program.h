@@ -8,6 +8,8 @@
 /* dfs-ROLE beside this program, in the build tree it was built in, or on PATH. Returns
  * owned, NULL with the places tried. */
 char *program_find (const char *role, dfs_error_t *err);
+/* Where this program is, a build tree's .libs left out. Returns owned. */
+char *program_directory (void);
 /* Starts the daemon of NODE in a session of its own, its output appended to
  * logs/NAME.log; fills in child and log_start. */
 int program_start (const cluster_t *cluster, node_t *node, dfs_error_t *err);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/io.h"
@@ -10,6 +12,8 @@
 #include "msgs/mark.h"
 #include "node.h"
 #include "seed.h"
+
+#define LIST_MAX (1024 * 1024)
 
 void seed_node_text (FILE *file, const char *name, const char *host, unsigned port,
                      const char *data, const char *location)
@@ -39,6 +43,31 @@ int seed_keys (const cluster_t *cluster, const char *role, const char *name,
     return rc;
 }
 
+/* run/NAME.marks lists the directories that were marked once. */
+static bool was_marked (const char *list, const char *dir)
+{
+    size_t len = strlen (dir);
+    for (const char *p = list; p && *p;) {
+        size_t n = strcspn (p, "\n");
+        if (n == len && memcmp (p, dir, n) == 0)
+            return true;
+        p += n + (p[n] == '\n');
+    }
+    return false;
+}
+
+static int mark_one (const char *dir, const mark_t *mark, bool before, dfs_error_t *err)
+{
+    mark_t old;
+    dfs_error_t why = {0};
+    int rc = mark_expect (dir, mark->cluster_id, mark->role, mark->node, &old, &why);
+    if (rc == 0)
+        return 0;
+    if (rc != DFS_ENOTMARKED || before)
+        return fail (err, why.code, "%s", why.text);
+    return mark_create (dir, mark, err);
+}
+
 int seed_marks (const cluster_t *cluster, const char *role, const cluster_node_t *node,
                 dfs_error_t *err)
 {
@@ -46,13 +75,28 @@ int seed_marks (const cluster_t *cluster, const char *role, const cluster_node_t
     memcpy (mark.cluster_id, cluster->id, sizeof mark.cluster_id);
     snprintf (mark.role, sizeof mark.role, "%s", role);
     snprintf (mark.node, sizeof mark.node, "%s", node->name);
-    for (size_t i = 0; i < node->n_data; i++) {
+    char *path = node_path (cluster->run_dir, node->name, ".marks"), *fresh = NULL;
+    void *list = NULL;
+    size_t len = 0;
+    int rc = mkdir (cluster->run_dir, 0755) < 0 && errno != EEXIST
+                 ? fail_errno (err, "make directory %s", cluster->run_dir)
+                 : 0;
+    if (rc == 0 && access (path, F_OK) == 0)
+        rc = io_slurp (path, LIST_MAX, &list, &len, err);
+    FILE *file = open_memstream (&fresh, &len);
+    assert (file);
+    for (size_t i = 0; rc == 0 && i < node->n_data; i++) {
         rng_secret (mark.disk_id, sizeof mark.disk_id);
-        int rc = mark_create (node->data[i], &mark, err);
-        if (rc < 0)
-            return rc;
+        rc = mark_one (node->data[i], &mark, was_marked (list, node->data[i]), err);
+        fprintf (file, "%s\n", node->data[i]);
     }
-    return 0;
+    fclose (file);
+    if (rc == 0 && (!list || strcmp (list, fresh)))
+        rc = io_replace (path, fresh, len, 0644, err);
+    free (fresh);
+    free (list);
+    free (path);
+    return rc;
 }
 
 cluster_t *seed_try (const char *path, const char *text, dfs_error_t *err)

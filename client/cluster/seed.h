@@ -14,7 +14,8 @@ void seed_node_text (FILE *file, const char *name, const char *host, unsigned po
 /* Keys of NODE in the cluster's directory; existing ones are an error (DFS_EEXIST). */
 int seed_keys (const cluster_t *cluster, const char *role, const char *name,
                dfs_error_t *err);
-/* Makes and marks every data directory of NODE. */
+/* Makes and marks every data directory of NODE that never had a mark: one that had and
+ * has none now is an unmounted disk, an error. */
 int seed_marks (const cluster_t *cluster, const char *role, const cluster_node_t *node,
                 dfs_error_t *err);
 /* Loads TEXT as if it were PATH, without leaving anything. Errors name no file: the

@@ -8,6 +8,7 @@
 #include "client/lib/dfs.h"
 #include "common/clock.h"
 #include "common/units.h"
+#include "hosts.h"
 #include "lifecycle.h"
 #include "process.h"
 
@@ -18,8 +19,10 @@ static bool broker_runs (const nodes_t *nodes)
 {
     for (size_t i = 0; i < nodes->n; i++) {
         process_t p;
-        if (strcmp (nodes->all[i].role, "broker") || !nodes->all[i].local)
+        if (strcmp (nodes->all[i].role, "broker"))
             continue;
+        if (!nodes->all[i].local)
+            return true; /* likely: dfs_open tells */
         if (process_find (nodes->cluster, &nodes->all[i], &p)) {
             process_close (&p);
             return true;
@@ -70,7 +73,7 @@ static const node_t *first_missing (dfs_t *dfs, nodes_t *nodes, bool returning,
     int rc = dfs_status (dfs, &status, err);
     for (size_t i = 0; i < nodes->n && !missing; i++) {
         const node_t *node = &nodes->all[i];
-        if (!(node->child && is_worker (node)) &&
+        if (!((node->child || node->started) && is_worker (node)) &&
             !(returning && is_returning (nodes, node)))
             continue;
         const char *now = rc < 0 ? err->text : state_of (&status, node->config->name);
@@ -117,12 +120,16 @@ int serving_wait (nodes_t *nodes, uint64_t deadline)
 {
     bool broker_started = false;
     for (size_t i = 0; i < nodes->n; i++)
-        if (nodes->all[i].child && !is_worker (&nodes->all[i]))
+        if ((nodes->all[i].child || nodes->all[i].started) &&
+            !is_worker (&nodes->all[i]))
             broker_started = true;
     if (!broker_runs (nodes))
         return 0;
-    dfs_options_t options = {.config = nodes->cluster->path,
-                             .timeout_ms = rest_ms (deadline)};
+    uint32_t wait_ms = rest_ms (deadline);
+    /* Only workers were started: a broker on another host may be down on purpose. */
+    if (!broker_started && hosts_any (nodes) && wait_ms > RETURN_MS)
+        wait_ms = RETURN_MS;
+    dfs_options_t options = {.config = nodes->cluster->path, .timeout_ms = wait_ms};
     dfs_error_t err = {0};
     dfs_t *dfs = dfs_open (&options, &err);
     if (!dfs)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -7,6 +8,7 @@
 #include "client/cli/tool.h"
 #include "common/clock.h"
 #include "common/units.h"
+#include "hosts.h"
 #include "lifecycle.h"
 #include "process.h"
 #include "program.h"
@@ -73,12 +75,8 @@ static int start_node (nodes_t *nodes, node_t *node, size_t *started)
 {
     dfs_error_t err = {0};
     process_t p;
-    if (!node->local) {
-        if (!nodes->named)
-            return 0;
-        tool_error (node->config->name, "%s is another machine", node->config->host);
-        return TOOL_EXIT_FAILED;
-    }
+    if (!node->local)
+        return 0;
     if (process_find (nodes->cluster, node, &p)) {
         process_close (&p);
         if (nodes->named) {
@@ -86,6 +84,9 @@ static int start_node (nodes_t *nodes, node_t *node, size_t *started)
                         (int)p.pid);
             return TOOL_EXIT_FAILED;
         }
+        if (nodes->here)
+            tool_say ("%s %s: runs already (process %d)\n", node->role,
+                      node->config->name, (int)p.pid);
         return 0;
     }
     if (program_start (nodes->cluster, node, &err) < 0)
@@ -94,13 +95,34 @@ static int start_node (nodes_t *nodes, node_t *node, size_t *started)
     return 0;
 }
 
-static int start_role (nodes_t *nodes, const char *role, uint64_t deadline,
-                       size_t *started)
+/* Those of ROLE on other hosts, which wait until their nodes serve. */
+static int start_elsewhere (nodes_t *nodes, const char *role, unsigned timeout_ms)
+{
+    char options[64];
+    size_t n;
+    snprintf (options, sizeof options, "%s--wait %u", nodes->named ? "--named " : "",
+              timeout_ms / 1000);
+    remote_t *all = hosts_plan (nodes, role, "start", options, "", &n);
+    int status = n ? hosts_run (all, n, timeout_ms) : 0;
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < nodes->n && all[k].status == 0; i++) {
+            node_t *node = &nodes->all[i];
+            if (node->chosen && !node->local && strcmp (node->role, role) == 0 &&
+                strcmp (node->config->host, all[k].host) == 0)
+                node->started = true;
+        }
+    hosts_free (&all, n);
+    return status;
+}
+
+static int start_role (nodes_t *nodes, const char *role, unsigned timeout_ms,
+                       uint64_t deadline, size_t *started)
 {
     int status = 0;
     for (size_t i = 0; i < nodes->n; i++)
         if (nodes->all[i].chosen && strcmp (nodes->all[i].role, role) == 0)
             tool_worst (&status, start_node (nodes, &nodes->all[i], started));
+    tool_worst (&status, start_elsewhere (nodes, role, timeout_ms));
     tool_worst (&status, wait_ready (nodes, role, deadline));
     return status;
 }
@@ -115,31 +137,27 @@ static void report (const nodes_t *nodes)
                       node->config->name,
                       node_endpoint (nodes->cluster, node, endpoint, sizeof endpoint),
                       (int)node->child);
-        else if (node->chosen && !node->local)
-            tool_say ("%s %s: on %s, not this machine\n", node->role,
-                      node->config->name, node->config->host);
     }
 }
 
 int lifecycle_start (nodes_t *nodes, unsigned timeout_ms)
 {
     uint64_t deadline = clock_mono () + timeout_ms * MS;
-    size_t started = 0, local = 0;
+    size_t started = 0;
     signal (SIGPIPE, SIG_IGN);
-    int status = start_role (nodes, "broker", deadline, &started);
+    int status = start_role (nodes, "broker", timeout_ms, deadline, &started);
     /* Without its brokers a worker could only wait. */
     if (status == 0)
-        tool_worst (&status, start_role (nodes, "worker", deadline, &started));
+        tool_worst (&status,
+                    start_role (nodes, "worker", timeout_ms, deadline, &started));
     for (size_t i = 0; i < nodes->n; i++)
-        local += nodes->all[i].chosen && nodes->all[i].local;
-    if (status == 0 && started == 0) {
-        if (local)
-            tool_error (nodes->cluster->path, "every node is running already");
-        else
-            tool_error (nodes->cluster->path, "no node of it is on this machine");
+        started += nodes->all[i].started;
+    if (status == 0 && started == 0 && !nodes->here) {
+        tool_error (nodes->cluster->path, "every node is running already");
         return TOOL_EXIT_FAILED;
     }
-    if (started)
+    /* Whoever asked for it from another host waits for the whole. */
+    if (started && !nodes->here)
         tool_worst (&status, serving_wait (nodes, deadline));
     report (nodes);
     return status;

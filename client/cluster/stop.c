@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -8,6 +9,7 @@
 #include "client/cli/tool.h"
 #include "common/clock.h"
 #include "common/units.h"
+#include "hosts.h"
 #include "lifecycle.h"
 #include "process.h"
 
@@ -37,7 +39,7 @@ static void await (const cluster_t *cluster, const node_t *node, process_t *p,
     process_forget (cluster, node);
 }
 
-int lifecycle_stop (nodes_t *nodes, unsigned timeout_ms)
+static int stop_here (nodes_t *nodes, unsigned timeout_ms)
 {
     uint64_t deadline = clock_mono () + timeout_ms * MS;
     process_t *all = calloc (nodes->n, sizeof *all);
@@ -51,14 +53,8 @@ int lifecycle_stop (nodes_t *nodes, unsigned timeout_ms)
         all[i].fd = -1;
         if (!node->chosen)
             continue;
-        if (!node->local) {
-            if (nodes->named) {
-                tool_error (node->config->name, "%s is another machine",
-                            node->config->host);
-                tool_worst (&status, TOOL_EXIT_FAILED);
-            }
+        if (!node->local)
             continue;
-        }
         if (!process_find (nodes->cluster, node, &all[i])) {
             if (nodes->named)
                 tool_say ("%s %s: was not running\n", node->role, node->config->name);
@@ -78,7 +74,23 @@ int lifecycle_stop (nodes_t *nodes, unsigned timeout_ms)
             process_close (&all[i]);
         }
     free (all);
-    if (n == 0 && !nodes->named)
+    if (n == 0 && !nodes->named && !nodes->here && !hosts_any (nodes))
         tool_say ("nothing was running\n");
+    return status;
+}
+
+static int stop_elsewhere (const nodes_t *nodes, const char *role, unsigned timeout_ms)
+{
+    char options[64];
+    snprintf (options, sizeof options, "%s--wait %u", nodes->named ? "--named " : "",
+              timeout_ms / 1000);
+    return hosts_do (nodes, role, "stop", options, "", timeout_ms);
+}
+
+int lifecycle_stop (nodes_t *nodes, unsigned timeout_ms)
+{
+    int status = stop_elsewhere (nodes, "broker", timeout_ms);
+    tool_worst (&status, stop_here (nodes, timeout_ms));
+    tool_worst (&status, stop_elsewhere (nodes, "worker", timeout_ms));
     return status;
 }

@@ -7,7 +7,7 @@
 
 extern const tool_info_t cluster_info;
 extern const tool_option_t init_options[], add_options[], start_options[],
-    log_options[];
+    restart_options[], here_options[], log_options[], deploy_options[];
 
 int verb_init (int argc, char **argv);
 int verb_start (int argc, char **argv);
@@ -17,6 +17,8 @@ int verb_status (int argc, char **argv);
 int verb_kill (int argc, char **argv);
 int verb_add_worker (int argc, char **argv);
 int verb_logs (int argc, char **argv);
+int verb_deploy (int argc, char **argv);
+int verb_mark (int argc, char **argv);
 int verb_env (int argc, char **argv);
 
 #endif

@@ -66,3 +66,19 @@ cleanup hosts_down
 
 test "$(id -u)" -eq 0 && ip netns add "$hosts_prefix-try" 2>/dev/null &&
     ip netns del "$hosts_prefix-try" && test_set_prereq HOSTS
+
+# hosts_site N: hosts 1..N get files of their own: $PWD/site on host i is $PWD/hI here,
+# and dfs-cluster reaches them by a substitute of ssh.
+hosts_site () {
+    HOSTS_PREFIX=$hosts_prefix HOSTS_ROOT=$PWD HOSTS_SITE=$PWD/site
+    DFS_SSH="'$srcdir/t/lib/nsssh'"
+    export HOSTS_PREFIX HOSTS_ROOT HOSTS_SITE DFS_SSH
+    mkdir -p site || return 1
+    for hosts_i in $(seq "$1"); do
+        mkdir -p "h$hosts_i" || return 1
+    done
+}
+# on I COMMAND…: on host I, which sees its own files.
+on () {
+    "$srcdir/t/lib/hostenter" "$@"
+}
