@@ -38,6 +38,14 @@ cluster_cleanup () {
     return $cluster_status
 }
 cleanup cluster_cleanup
+# sharness cleans up only when all went well. (-i leaves all for the one who looks.)
+cluster_end () {
+    cluster_code=$?
+    test -n "$immediate" || test "${test_failure:-0}" -eq 0 || eval "$final_cleanup"
+    (exit $cluster_code)
+    die
+}
+trap cluster_end EXIT
 
 # cluster_up NAME [init options]: makes and starts ./NAME and points DFS_CONFIG at it.
 cluster_up () {
