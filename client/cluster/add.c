@@ -158,7 +158,7 @@ static int take_in (const plan_t *plan)
     int status = give (plan->dir, name);
     nodes_t *nodes = nodes_new (plan->dir, &name, 1, false);
     if (status == 0 && tell_brokers (nodes, &status) == 0)
-        tool_say ("no broker runs: %s joins when the cluster is started\n", name);
+        tool_say ("no broker runs here: %s joins when the cluster is started\n", name);
     else if (status == 0)
         status = lifecycle_start (nodes, START_MS);
     nodes_destroy (&nodes);
