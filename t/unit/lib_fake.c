@@ -130,6 +130,7 @@ static void place (fake_t *self, const Dfs__Envelope *asked)
     uint8_t grant[16] = "a grant";
     char host[] = "127.0.0.1", name[FAKE_WORKERS][4] = {"w1", "w2", "w3"};
 
+    usleep (self->knobs.delay_us);
     self->counts.places++;
     for (size_t i = 0; i < ask->n_items; i++) {
         const Dfs__PlaceItem *item = ask->items[i];
@@ -259,6 +260,7 @@ static void change (fake_t *self, const Dfs__Envelope *asked)
     Dfs__ChangeResult items[256], *list[256];
     Dfs__OpResult results[256];
 
+    usleep (self->knobs.delay_us);
     self->counts.changes++;
     for (size_t i = 0; i < ask->n_requests; i++) {
         const Dfs__Request *request = ask->requests[i];

@@ -46,7 +46,8 @@ typedef struct fake_file {
 } fake_file_t;
 
 typedef struct fake_knobs {
-    atomic_uint credit; /* bytes; 0: no credit */
+    atomic_uint delay_us; /* before placing and changing: time to gather more */
+    atomic_uint credit;   /* bytes; 0: no credit */
     atomic_uint inline_max;
     atomic_uint extent_page; /* extents in an answer */
     atomic_uint damage;      /* bit per worker: flips a byte of each piece it sends */

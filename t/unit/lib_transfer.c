@@ -233,6 +233,7 @@ static void test_put_many_small (void **state)
                                     .mode = 0600,
                                     .mtime_ns = 7};
     }
+    world->fake->knobs.delay_us = 20000;
     unlink (names[77][0]); /* one fails, the others go on */
     assert_int_equal (dfs_put (world->dfs, items, N, NULL, &err), DFS_ENOENT);
     for (unsigned i = 0; i < N; i++) {
