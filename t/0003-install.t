@@ -16,10 +16,12 @@ bin=$dest$prefix/bin
 
 test_expect_success 'programs, library, headers, man pages, examples are there' '
     for f in bin/dfs-client bin/dfs-cluster bin/dfs-broker bin/dfs-worker lib/libdfs.so \
-        include/dfs.h include/dfs_error.h lib/pkgconfig/dfs.pc; do
+        include/dfs.h include/dfs_error.h lib/pkgconfig/dfs.pc share/zsh/site-functions/_dfs \
+        share/bash-completion/completions/dfs-cluster; do
         test -e "root$prefix/$f" || { echo "$f"; return 1; }
     done &&
-    find root/ -name "dfs-client.1*" | grep -q . && find root/ -name "cluster.cfg.5*" | grep -q .
+    find root/ -name "dfs-client.1*" | grep -q . && find root/ -name "cluster.cfg.5*" | grep -q . &&
+    find root/ -path "*/examples/three-hosts.cfg" | grep -q .
 '
 
 test_expect_success 'the installed programs find each other and run a cluster' '
@@ -55,7 +57,7 @@ test_expect_success 'nothing but dfs_ is exported' '
 
 test_expect_success 'make uninstall takes all away' '
     env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$builddir" uninstall DESTDIR="$dest" >log 2>&1 &&
-    find root/ -type f >left && test ! -s left
+    find root/ ! -type d >left && test ! -s left
 '
 
 test_done

@@ -21,6 +21,7 @@ SHELL_TESTS += \
 	t/4000-strangers.t \
 	t/5000-json.t \
 	t/6000-hosts.t \
+	t/6010-addresses.t \
 	t/8000-large.t \
 	t/8010-flood.t
 EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/hosts.sh t/lib/hostenter t/lib/nsssh t/bench/run

@@ -13,6 +13,7 @@
 #include "common/digest.h"
 #include "common/io.h"
 #include "common/rng.h"
+#include "common/zpl.h"
 #include "msgs/keys.h"
 #include "node.h"
 #include "seed.h"
@@ -34,11 +35,13 @@ enum {
     KEY_BASE_PORT,
     KEY_INLINE_MAX,
     KEY_HISTORY,
-    KEY_WORKERS_ON
+    KEY_WORKERS_ON,
+    KEY_FROM
 };
 
 const tool_option_t init_options[] = {
     {KEY_NAME, "name", "NAME", "name of the cluster (default: that of DIR)"},
+    {KEY_FROM, "from", "FILE", "take this config with a new id; no other option then"},
     {KEY_HOST, "host", "HOST", "host of all nodes (default: 127.0.0.1)"},
     {KEY_WORKERS_ON, "workers-on", "HOST,…",
      "hosts of the workers, in turn (default: --host)"},
@@ -57,7 +60,8 @@ const tool_option_t init_options[] = {
 };
 
 typedef struct plan {
-    const char *name, *host, *workers_on, *chunk_size, *security, *inline_max, *history;
+    const char *from, *name, *host, *workers_on, *chunk_size, *security, *inline_max,
+        *history;
     unsigned brokers, workers, replicas, base_port;
 } plan_t;
 
@@ -114,6 +118,9 @@ static void read_options (plan_t *plan, int argc, char **argv)
             break;
         case KEY_INLINE_MAX:
             plan->inline_max = value;
+            break;
+        case KEY_FROM:
+            plan->from = value;
             break;
         case KEY_WORKERS_ON:
             plan->workers_on = value;
@@ -195,6 +202,37 @@ static char *compose (const plan_t *plan)
         port += port ? 1 : 0;
     }
     fclose (file);
+    return text;
+}
+
+/* The text of FILE under a new id. Returns owned. */
+static char *adopt (const char *path, dfs_error_t *err)
+{
+    void *old = NULL;
+    size_t len = 0;
+    char *text = NULL, id[33];
+    uint8_t raw[16];
+    if (io_slurp (path, ZPL_FILE_MAX, &old, &len, err) < 0)
+        return NULL;
+    rng_secret (raw, sizeof raw);
+    digest_hex (raw, sizeof raw, id);
+    FILE *file = open_memstream (&text, &len);
+    assert (file);
+    for (const char *p = old; *p;) {
+        size_t n = strcspn (p, "\n"), indent = strspn (p, " ");
+        const char *key = p + indent;
+        bool is_id = indent == 4 && strncmp (key, "id", 2) == 0 &&
+                     strchr (" =", key[2]) && key[2];
+        if (is_id)
+            fprintf (file, "    id = %s", id);
+        else
+            fwrite (p, 1, n, file);
+        p += n;
+        if (*p)
+            fputc (*p++, file);
+    }
+    fclose (file);
+    free (old);
     return text;
 }
 
@@ -311,10 +349,10 @@ int verb_init (int argc, char **argv)
         free (path);
         return dfs_error_status (DFS_EEXIST);
     }
-    char *text = compose (&plan);
-    cluster_t *cluster = seed_try (path, text, &err);
+    char *text = plan.from ? adopt (plan.from, &err) : compose (&plan);
+    cluster_t *cluster = text ? seed_try (path, text, &err) : NULL;
     if (!cluster)
-        status = tool_fail (NULL, &err);
+        status = tool_fail (plan.from, &err);
     else if (make_all (cluster, text, &err) < 0)
         status = tool_fail (given, &err);
     else
