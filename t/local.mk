@@ -18,6 +18,7 @@ SHELL_TESTS += \
 	t/2000-replicas.t \
 	t/3000-restart.t \
 	t/3010-damage.t \
+	t/3300-repair.t \
 	t/4000-strangers.t \
 	t/5000-json.t \
 	t/6000-hosts.t \

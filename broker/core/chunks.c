@@ -175,6 +175,18 @@ uint32_t chunk_live (const core_t *core, const chunk_t *chunk)
     return n;
 }
 
+uint32_t chunk_staying (const core_t *core, const chunk_t *chunk)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < chunk->n_holders; i++) {
+        const worker_t *worker = good (core, chunk, &chunk->holders[i]);
+
+        n += worker && worker_live (worker) && worker_stays (worker);
+    }
+    return n;
+}
+
 uint32_t chunk_present (const core_t *core, const chunk_t *chunk)
 {
     uint32_t n = 0;

@@ -52,6 +52,8 @@ void chunks_change (core_t *core, const worker_t *worker, const core_change_t *c
 
 /* Good copies born after the condemnation, on live workers. */
 uint32_t chunk_live (const core_t *core, const chunk_t *chunk);
+/* As chunk_live, without those on workers that are drained. */
+uint32_t chunk_staying (const core_t *core, const chunk_t *chunk);
 /* As chunk_live, with those on workers that may be back at any moment. */
 uint32_t chunk_present (const core_t *core, const chunk_t *chunk);
 /* WORKER has a good copy of it. */

@@ -80,17 +80,30 @@ void copier_free_job (core_t *core, job_t *job)
     self->counts[job->queue]--;
     self->jobs--;
     self->repairs -= job->repair;
+    self->moves -= job->move && !job->repair;
     self->bytes_queued -= chunk->length;
     chunk->job = NULL;
     free (job);
     chunks_release (core, chunk);
 }
 
-static void set_repair (core_t *core, job_t *job)
+uint32_t copier_counted (const core_t *core, const job_t *job)
 {
-    if (!job->repair)
-        core->copier->repairs++;
-    job->repair = true;
+    return job->repair || job->move ? chunk_staying (core, job->chunk)
+                                    : chunk_live (core, job->chunk);
+}
+
+/* What JOB is for; keeps the counts. */
+static void set_kind (core_t *core, job_t *job, bool repair, bool move)
+{
+    copier_t *self = core->copier;
+
+    self->repairs += repair;
+    self->repairs -= job->repair;
+    self->moves += move && !repair;
+    self->moves -= job->move && !job->repair;
+    job->repair = repair;
+    job->move = move;
 }
 
 void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why)
@@ -109,9 +122,13 @@ void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why
     }
     if (want > job->want)
         job->want = want;
-    if (why == COPY_REPAIR)
-        set_repair (core, job);
-    else if (!job->urgent) {
+    if (why == COPY_REPAIR) {
+        if (want > job->need)
+            job->need = want;
+        set_kind (core, job, true, job->move);
+    } else if (why == COPY_MOVE) {
+        set_kind (core, job, job->repair, true);
+    } else if (!job->urgent) {
         job->urgent = true;
         copier_enqueue (core, job, QUEUE_RECHECK);
     }
@@ -281,6 +298,8 @@ static enum queue class_of (const job_t *job, uint32_t live)
 {
     if (job->urgent)
         return QUEUE_URGENT;
+    if (!job->repair)
+        return QUEUE_MOVE;
     return live <= 1 ? QUEUE_ONE : live == 2 ? QUEUE_TWO : QUEUE_MORE;
 }
 
@@ -297,13 +316,20 @@ static enum started look (core_t *core, job_t *job)
 {
     chunk_t *chunk = job->chunk;
     uint32_t live = chunk_live (core, chunk);
+    uint32_t have;
 
-    if (live >= job->want && job->n_orders == 0) {
+    /* What is redundant again may still have copies where none shall stay. */
+    if (job->repair && live >= job->need)
+        set_kind (core, job, false, true);
+    else if (job->move && live == 0)
+        set_kind (core, job, true, true);
+    have = copier_counted (core, job);
+    if (have >= job->want && job->n_orders == 0) {
         tell_uploads (core, chunk);
         copier_free_job (core, job);
         return SETTLED;
     }
-    if (live + job->n_orders >= job->want || (live == 0 && job->n_orders > 0)) {
+    if (have + job->n_orders >= job->want || (live == 0 && job->n_orders > 0)) {
         copier_enqueue (core, job, QUEUE_RUNNING);
         return SETTLED;
     }
@@ -324,7 +350,7 @@ static enum started look (core_t *core, job_t *job)
         copier_enqueue (core, job, class_of (job, live));
         return SETTLED;
     }
-    while (live + job->n_orders < job->want) {
+    while (have + job->n_orders < job->want) {
         enum started started = start_one (core, job, job->n_orders);
 
         if (started == BUSY)
@@ -405,6 +431,11 @@ void copier_hold (core_t *core, uint64_t until)
         set_timer (core, until);
 }
 
+size_t copier_moves (const core_t *core)
+{
+    return core->copier->moves;
+}
+
 bool copier_full (const core_t *core)
 {
     return core->copier->jobs >= core->config.max_repairs;
@@ -416,6 +447,7 @@ void copier_status (const core_t *core, core_status_t *out)
 
     out->under_replicated = self->repairs;
     out->lost = self->counts[QUEUE_LOST];
+    out->moves = self->moves;
     out->repair_active = table_count (self->orders);
     out->repair_queued = self->jobs - self->counts[QUEUE_RUNNING];
     out->repair_done = self->done;

@@ -10,7 +10,8 @@
 typedef struct copier copier_t;
 
 enum copy_why {
-    COPY_REPAIR, /* the chunk has references */
+    COPY_REPAIR, /* the chunk has references, and too few live copies */
+    COPY_MOVE, /* it has enough, but some are to leave, or all are too near together */
     COPY_URGENT, /* somebody waits for it */
 };
 
@@ -34,6 +35,8 @@ void copier_pump (core_t *core);
 void copier_hold (core_t *core, uint64_t until);
 
 bool copier_full (const core_t *core);
+/* Jobs that only move copies. */
+size_t copier_moves (const core_t *core);
 void copier_status (const core_t *core, core_status_t *out);
 
 #endif

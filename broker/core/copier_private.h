@@ -15,6 +15,7 @@ enum queue {
     QUEUE_ONE, /* live copy left */
     QUEUE_TWO,
     QUEUE_MORE,
+    QUEUE_MOVE,   /* enough of them, at the wrong places */
     QUEUE_SERVED, /* the ones behind are not served */
     QUEUE_RUNNING = QUEUE_SERVED,
     QUEUE_FAILED, /* waits FAILED_LATER */
@@ -25,8 +26,10 @@ enum queue {
 
 typedef struct job {
     chunk_t *chunk;
-    uint32_t want;
-    bool repair; /* references count on it */
+    uint32_t want; /* copies on workers that stay */
+    uint32_t need; /* live ones, for redundancy: fewer than that is repair */
+    bool repair;   /* references count on it */
+    bool move;     /* some copies are to leave or stand too near together */
     bool urgent;
     enum queue queue;
     list_t node;
@@ -55,6 +58,7 @@ struct copier {
     size_t counts[QUEUES];
     size_t jobs;
     size_t repairs; /* jobs that references count on */
+    size_t moves;   /* other jobs that move copies */
     uint64_t bytes_queued;
     uint64_t done;
     uint64_t failed;
@@ -70,6 +74,8 @@ struct copier {
     uint64_t rate_at;
 };
 
+/* Copies that count for JOB. */
+uint32_t copier_counted (const core_t *core, const job_t *job);
 /* At the end of QUEUE. */
 void copier_enqueue (core_t *core, job_t *job, enum queue queue);
 void copier_free_job (core_t *core, job_t *job);

@@ -138,8 +138,8 @@ static void on_policy (core_t *core, const core_policy_t *policy)
 {
     const core_policy_t *old = policies_find (core, policy->id);
 
-    /* More copies of what is there already. */
-    if (old && old->replicas < policy->replicas)
+    /* More copies of what is there already, or some that are too many now. */
+    if (old && old->replicas != policy->replicas)
         scan_all (core);
     policies_set (core, policy);
     place_wake (core);
@@ -216,6 +216,7 @@ static void on_client_event (core_t *core, const event_t *event)
         commits_event (core, &event->u.commit);
         break;
     case EVENT_COMMITTED:
+        scan_committed (core, &event->u.committed);
         uploads_committed (core, &event->u.committed);
         break;
     case EVENT_UPLOAD_DONE:
@@ -266,6 +267,9 @@ static void on_event (core_t *core, const event_t *event)
         break;
     case EVENT_REPAIR_RESUME:
         scan_resume (core);
+        break;
+    case EVENT_LOOK_AGAIN:
+        scan_all (core);
         break;
     default:
         if (event->type >= EVENT_WORKER_HELLO && event->type <= EVENT_SEND_REFUSED)

@@ -8,6 +8,8 @@
 
 #include "broker/core/event.h"
 
+#define CORE_DOMAIN_LEVELS 8 /* components of a location that are looked at */
+
 typedef struct core core_t;
 
 typedef struct core_config {
@@ -70,6 +72,7 @@ typedef struct core_worker_status {
     uint32_t streams;
     uint64_t heard;   /* monotonic time of the last sign, 0 never */
     bool caught_up;   /* its changes are applied up to what it announced */
+    bool drained;     /* draining, and nothing depends on its copies */
     uint64_t granted; /* bytes of its ingest window given out */
 } core_worker_status_t;
 
@@ -82,6 +85,10 @@ typedef struct core_status {
     uint64_t grants;
     uint64_t under_replicated; /* chunks with references, as far as scanned */
     uint64_t lost;
+    uint64_t surplus; /* more copies than wanted, at the last look */
+    uint64_t moves;   /* copies still to be made for drains */
+    uint64_t crowded[CORE_DOMAIN_LEVELS]; /* chunks with copies in one domain of that
+                                             level though there are others */
     uint64_t repair_queued;
     uint64_t repair_active;
     uint64_t repair_done;
@@ -99,5 +106,7 @@ size_t core_workers (const core_t *self, core_worker_status_t *out, size_t max);
  * until the next step, may be NULL. */
 int core_worker_state (const core_t *self, uint32_t worker, const char **name);
 const char *core_health_name (int health);
+/* May WORKER be removed? DFS_OK; DFS_ENOENT; DFS_EINUSE: data still depends on it. */
+int core_may_remove (const core_t *core, uint32_t worker);
 
 #endif

@@ -50,6 +50,28 @@ void members_vanished (const core_t *core, uint64_t since, size_t *gone, size_t 
     free (seen);
 }
 
+uint32_t members_domains (core_t *core, uint32_t level)
+{
+    members_t *self = core->members;
+    uint8_t *seen;
+
+    if (!self->levels_stale)
+        return self->levels[level];
+    self->levels_stale = false;
+    memset (self->levels, 0, sizeof self->levels);
+    seen = core_zalloc (domains_limit (core->domains));
+    for (size_t i = 0; i < self->n_all; i++) {
+        const domain_path_t *path = &self->all[i]->path;
+
+        for (uint32_t d = 0; d < path->depth && !self->all[i]->member.draining; d++) {
+            self->levels[d] += !seen[path->nodes[d]];
+            seen[path->nodes[d]] = 1;
+        }
+    }
+    free (seen);
+    return self->levels[level];
+}
+
 /* --- telling others --- */
 
 static void send_announcement (core_t *core)

@@ -24,7 +24,8 @@ typedef struct want {
 struct domains {
     table_t *nodes; /* by parent and name */
     uint32_t last_id;
-    uint32_t *sizes; /* by id - 1 */
+    uint32_t *sizes;               /* by id - 1 */
+    uint32_t levels[DOMAIN_DEPTH]; /* domains with a size */
     size_t cap_sizes;
 };
 
@@ -138,13 +139,24 @@ uint32_t domains_common (const domain_path_t *a, const domain_path_t *b)
 
 void domains_count (domains_t *self, const domain_path_t *path, int delta)
 {
-    for (uint32_t i = 0; i < path->depth; i++)
-        self->sizes[path->nodes[i] - 1] += (uint32_t)delta;
+    for (uint32_t i = 0; i < path->depth; i++) {
+        uint32_t *size = &self->sizes[path->nodes[i] - 1];
+        bool before = *size > 0;
+
+        *size += (uint32_t)delta;
+        if (before != (*size > 0))
+            self->levels[i] += before ? UINT32_MAX : 1;
+    }
 }
 
 uint32_t domains_size (const domains_t *self, uint32_t node)
 {
     return self->sizes[node - 1];
+}
+
+uint32_t domains_at (const domains_t *self, uint32_t level)
+{
+    return self->levels[level];
 }
 
 uint32_t domains_limit (const domains_t *self)

@@ -29,5 +29,7 @@ void domains_count (domains_t *self, const domain_path_t *path, int delta);
 /* Node numbers are below this. */
 uint32_t domains_limit (const domains_t *self);
 uint32_t domains_size (const domains_t *self, uint32_t node);
+/* Domains of LEVEL (0: the first component) that have anybody now. */
+uint32_t domains_at (const domains_t *self, uint32_t level);
 
 #endif

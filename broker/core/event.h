@@ -138,6 +138,7 @@ enum event_type {
     EVENT_SCANNED,           /* scanned */
     /* of an operator */
     EVENT_REPAIR_RESUME, /* ends a hold of repair */
+    EVENT_LOOK_AGAIN,    /* files changed their policy: every chunk is looked at */
 };
 
 typedef struct event_role {

@@ -66,6 +66,11 @@ bool worker_unsure (const worker_t *worker)
     return worker->state == WORKER_SUSPECT || worker->state == WORKER_JOINING;
 }
 
+bool worker_stays (const worker_t *worker)
+{
+    return (worker_live (worker) || worker_unsure (worker)) && !worker->member.draining;
+}
+
 bool worker_caught_up (const worker_t *worker)
 {
     if (!worker->said_hello)
@@ -166,6 +171,7 @@ bool members_update_placeable (core_t *core, worker_t *worker)
 
 void members_set_location (core_t *core, worker_t *worker)
 {
+    core->members->levels_stale = true;
     bool counted = worker->place_pos != SIZE_MAX;
 
     if (counted)
@@ -212,6 +218,8 @@ static void remove_worker (core_t *core, worker_t *worker)
 {
     members_t *self = core->members;
     uint32_t id = worker->member.id;
+
+    self->levels_stale = true;
 
     if (worker->conn != 0) {
         members_close (core, id, worker->conn);

@@ -46,6 +46,7 @@ typedef struct worker {
     bool doubt;       /* copies told before its marks may be of a store that is gone */
     uint32_t epoch;   /* counts the times that a store of it went away */
     size_t place_pos; /* in the array of those that take new chunks, SIZE_MAX none */
+    bool looked_through; /* draining: all its chunks were looked at since it began */
 
     /* credit: bytes of its ingest window given out */
     uint64_t granted;
@@ -85,6 +86,8 @@ worker_t *members_find (const core_t *core, uint32_t id);
 bool worker_live (const worker_t *worker);
 /* Not heard enough of, may be back at any moment. */
 bool worker_unsure (const worker_t *worker);
+/* Live or unsure, and not to be emptied: its copies are there to stay. */
+bool worker_stays (const worker_t *worker);
 /* What it had when it said hello is applied: its copies are known. */
 bool worker_caught_up (const worker_t *worker);
 /* So has every worker that is not dead: what is not known now is not there. */
@@ -98,6 +101,9 @@ worker_t *const *members_all (const core_t *core, size_t *n);
 worker_t *const *members_placeable (const core_t *core, size_t *n);
 size_t members_in_state (const core_t *core, enum worker_state state);
 size_t members_unsure (const core_t *core);
+/* Domains of LEVEL (0: the first component) that members which stay stand in, whether
+ * they are there now or not. */
+uint32_t members_domains (core_t *core, uint32_t level);
 /* Failure domains that lost all their workers since SINCE, and all there are. */
 void members_vanished (const core_t *core, uint64_t since, size_t *gone, size_t *all);
 uint64_t members_directory (const core_t *core);

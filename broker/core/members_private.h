@@ -20,6 +20,8 @@ struct members {
     bool directory_changed; /* an address: sent at once, others send there */
     bool states_changed;    /* only states: sent with the next announcement */
     bool announce;
+    bool levels_stale;
+    uint32_t levels[DOMAIN_DEPTH]; /* domains that members which stay stand in */
     uint64_t announcement;
 };
 

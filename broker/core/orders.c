@@ -126,7 +126,7 @@ void copier_chunk_changed (core_t *core, chunk_t *chunk, uint32_t worker)
             copier_end_order (core, order);
         }
     }
-    if (chunk_live (core, chunk) >= job->want && job->n_orders == 0)
+    if (copier_counted (core, job) >= job->want && job->n_orders == 0)
         copier_free_job (core, job);
     else
         copier_enqueue (core, job, QUEUE_RECHECK);

@@ -42,8 +42,8 @@ static uint32_t nearness (const core_t *core, const placement_t *ask, size_t n_c
         const worker_t *other = members_find (core, ask->taken[i]);
         uint32_t c;
 
-        /* A copy that is gone for good does not say where the next one goes. */
-        if (!other || !(worker_live (other) || worker_unsure (other)))
+        /* A copy that is gone, or leaves, does not say where the next one goes. */
+        if (!other || !worker_stays (other))
             continue;
         c = domains_common (&worker->path, &other->path);
         if (c > common)
@@ -110,8 +110,7 @@ static uint32_t least_common (core_t *core, const placement_t *ask, size_t n_cho
                                         ? members_find (core, ask->taken[i])
                                         : ask->chosen[i - ask->n_taken];
 
-            if (!other || other->path.depth <= d ||
-                !(worker_live (other) || worker_unsure (other)) ||
+            if (!other || other->path.depth <= d || !worker_stays (other) ||
                 contains (seen, n_seen, other->path.nodes[d]) ||
                 n_seen == sizeof seen / sizeof seen[0])
                 continue;

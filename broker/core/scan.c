@@ -10,6 +10,13 @@
 #define PAGE       256  /* chunks of one answer */
 #define CHECKS_MAX 4096 /* more: all chunks are looked at instead */
 
+/* What a pass over all chunks counts. */
+typedef struct tally {
+    uint64_t surplus;
+    uint64_t crowded[DOMAIN_DEPTH];
+    uint64_t spread; /* chunks that get a copy elsewhere because of that */
+} tally_t;
+
 struct scan {
     /* workers whose copies are to be looked at, the first one is being scanned */
     uint32_t *workers;
@@ -35,6 +42,8 @@ struct scan {
     bool held;
     uint64_t held_until;
     uint64_t deaths_after; /* earlier ones do not count for a hold */
+    tally_t tally;         /* of the pass over all chunks that runs */
+    tally_t seen;          /* of the last one */
 };
 
 scan_t *scan_new (void)
@@ -54,24 +63,75 @@ void scan_destroy (scan_t **self_p)
 
 /* --- what is found --- */
 
-static uint32_t present_copies (const core_t *core, const core_chunk_t *found)
+/* Good copies on workers that are there, or may be back at any moment; *STAY gets the
+ * N_STAY workers among them that are not drained. */
+static uint32_t present_copies (const core_t *core, const core_chunk_t *found,
+                                const worker_t **stay, uint32_t *n_stay)
 {
     uint32_t n = 0;
 
+    *n_stay = 0;
     for (size_t i = 0; i < found->n_copies; i++) {
         const worker_t *worker = members_find (core, found->copies[i].worker);
 
-        if (worker && !found->copies[i].damaged &&
-            (worker_live (worker) || worker_unsure (worker)))
-            n++;
+        if (!worker || found->copies[i].damaged ||
+            !(worker_live (worker) || worker_unsure (worker)))
+            continue;
+        n++;
+        if (worker_stays (worker))
+            stay[(*n_stay)++] = worker;
     }
     return n;
 }
 
+/* Domains of LEVEL that the N workers stand in. */
+static uint32_t domains_of (const worker_t *const *workers, uint32_t n, uint32_t level)
+{
+    uint32_t distinct = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t k = 0;
+
+        if (workers[i]->path.depth <= level)
+            continue;
+        while (k < i &&
+               (workers[k]->path.depth <= level ||
+                workers[k]->path.nodes[level] != workers[i]->path.nodes[level]))
+            k++;
+        distinct += k == i;
+    }
+    return distinct;
+}
+
+/* Copies stand in as many domains of each level as there are. True when one more copy
+ * would mend a level where they do not. */
+static bool crowded (core_t *core, const worker_t *const *workers, uint32_t n,
+                     uint32_t want)
+{
+    scan_t *self = core->scan;
+    bool mend = false;
+
+    for (uint32_t level = 0; level < DOMAIN_DEPTH; level++) {
+        uint32_t all = members_domains (core, level);
+        uint32_t have = domains_of (workers, n, level);
+
+        if (have >= all || have >= want)
+            continue;
+        if (self->scanning_all)
+            self->tally.crowded[level]++;
+        mend |= domains_at (core->domains, level) > have;
+    }
+    return mend;
+}
+
 static void look (core_t *core, const core_chunk_t *found)
 {
+    scan_t *self = core->scan;
     chunk_t *chunk = chunks_find (core, &found->key);
-    uint32_t present = present_copies (core, found);
+    const worker_t *stay[CORE_COPIES];
+    enum copy_why why = COPY_REPAIR;
+    uint32_t n_stay, want = found->replicas;
+    uint32_t present = present_copies (core, found, stay, &n_stay);
 
     if (found->refs == 0) {
         /* Not committed yet: what the upload was promised. */
@@ -89,15 +149,32 @@ static void look (core_t *core, const core_chunk_t *found)
             copier_want (core, chunk, promise, COPY_URGENT);
         return;
     }
-    if (present >= found->replicas)
-        return;
+    if (n_stay > want && self->scanning_all)
+        self->tally.surplus++;
+    if (present >= want) {
+        why = COPY_MOVE;
+        if (crowded (core, stay, n_stay, want) && n_stay >= want) {
+            want = n_stay + 1;
+            self->tally.spread++;
+        } else if (n_stay >= want) {
+            return;
+        }
+    }
     if (!chunk && copier_full (core) && present != 1) {
-        core->scan->again = true;
+        self->again = true;
         return;
     }
     chunk = chunks_get (core, &found->key, found->length);
     chunks_merge (core, chunk, found);
-    copier_want (core, chunk, found->replicas, COPY_REPAIR);
+    copier_want (core, chunk, want, why);
+}
+
+void scan_committed (core_t *core, const event_committed_t *committed)
+{
+    if (members_in_state (core, WORKER_DRAINING) == 0)
+        return;
+    for (size_t i = 0; i < committed->n; i++)
+        scan_check (core, &committed->keys[i]);
 }
 
 bool scan_found (core_t *core, const event_chunks_t *found)
@@ -121,13 +198,18 @@ static void drop_worker (scan_t *self, size_t i)
     self->n_workers--;
 }
 
-static void end_scan (core_t *core)
+static void end_scan (core_t *core, bool whole)
 {
     scan_t *self = core->scan;
+    worker_t *worker = self->worker > 0 ? members_find (core, self->worker) : NULL;
 
-    if (self->scanning_all)
+    if (worker && worker->member.draining)
+        worker->looked_through = whole;
+    if (self->scanning_all) {
         self->scanning_all = false;
-    else
+        if (whole)
+            self->seen = self->tally;
+    } else
         for (size_t i = 0; i < self->n_workers; i++)
             if (self->workers[i] == self->worker) {
                 drop_worker (self, i);
@@ -150,7 +232,7 @@ void scan_scanned (core_t *core, const event_scanned_t *scanned)
         core_log (core, LOG_WARN, "scan_failed", "node=%u code=%d", self->worker,
                   scanned->code);
     if (scanned->code != DFS_OK || !scanned->more || scanned->n == 0)
-        end_scan (core);
+        end_scan (core, scanned->code == DFS_OK);
     else
         self->after = scanned->chunks[scanned->n - 1].key;
 }
@@ -188,7 +270,7 @@ void scan_check (core_t *core, const copykey_t *key)
     self->checks[self->n_checks++] = *key;
 }
 
-void scan_worker_changed (core_t *core, const worker_t *worker, int before)
+void scan_worker_changed (core_t *core, worker_t *worker, int before)
 {
     scan_t *self = core->scan;
     uint32_t id = worker->member.id;
@@ -198,10 +280,17 @@ void scan_worker_changed (core_t *core, const worker_t *worker, int before)
     self->changes = true;
     while (at < self->n_workers && self->workers[at] != id)
         at++;
-    if (worker->state == WORKER_DEAD || worker->state == WORKER_REMOVED) {
+    if (!worker->member.draining)
+        worker->looked_through = false;
+    /* Surplus and crowded copies are counted anew. */
+    if (worker_live (worker) && (before == WORKER_DEAD || before == WORKER_JOINING))
+        self->all_wanted = true;
+    if (worker->state == WORKER_DEAD || worker->state == WORKER_REMOVED ||
+        (worker->state == WORKER_DRAINING && !worker->looked_through)) {
         if (worker->state == WORKER_DEAD)
             self->deaths = true;
-        if (at < self->n_workers || before == WORKER_DEAD)
+        if (at < self->n_workers ||
+            (before == WORKER_DEAD && worker->state == WORKER_REMOVED))
             return;
         core_grow (&data, &self->cap_workers, self->n_workers, sizeof *self->workers);
         self->workers = data;
@@ -210,7 +299,7 @@ void scan_worker_changed (core_t *core, const worker_t *worker, int before)
         /* It is back: the rest of its copies needs nothing. */
         if (self->started && self->worker == id) {
             self->token = 0;
-            end_scan (core);
+            end_scan (core, false);
         } else {
             drop_worker (self, at);
         }
@@ -275,6 +364,31 @@ static void ask_checks (core_t *core)
     memmove (self->checks, self->checks + n, self->n_checks * sizeof *self->checks);
 }
 
+/* Copies were made elsewhere because of what the last pass found: count again. */
+static bool spread_done (const core_t *core)
+{
+    const scan_t *self = core->scan;
+
+    return self->seen.spread > 0 && !self->scanning_all && copier_moves (core) == 0;
+}
+
+bool scan_idle (const core_t *core)
+{
+    const scan_t *self = core->scan;
+
+    return self->known && self->n_workers == 0 && !self->all_wanted &&
+           !self->scanning_all && !self->again && self->n_checks == 0 &&
+           self->check_token == 0;
+}
+
+void scan_status (const core_t *core, core_status_t *out)
+{
+    const tally_t *seen = &core->scan->seen;
+
+    out->surplus = seen->surplus;
+    memcpy (out->crowded, seen->crowded, sizeof out->crowded);
+}
+
 void scan_flush (core_t *core)
 {
     scan_t *self = core->scan;
@@ -295,7 +409,7 @@ void scan_flush (core_t *core)
     if (self->token != 0)
         return;
     if (self->n_workers == 0 && !self->all_wanted && !self->scanning_all &&
-        self->known && !(self->again && !copier_full (core)))
+        self->known && !(self->again && !copier_full (core)) && !spread_done (core))
         return;
     if (!members_caught_up (core))
         return;
@@ -305,6 +419,8 @@ void scan_flush (core_t *core)
         self->again = false;
         self->all_wanted = true;
     }
+    if (spread_done (core))
+        self->all_wanted = true;
     if (!self->started) {
         if (self->n_workers > 0) {
             self->worker = self->workers[0];
@@ -312,6 +428,7 @@ void scan_flush (core_t *core)
             self->worker = 0;
             self->all_wanted = false;
             self->scanning_all = true;
+            self->tally = (tally_t){0};
         } else {
             return;
         }

@@ -13,11 +13,13 @@ typedef struct scan scan_t;
 scan_t *scan_new (void);
 void scan_destroy (scan_t **self_p);
 
-void scan_worker_changed (core_t *core, const worker_t *worker, int before);
+void scan_worker_changed (core_t *core, worker_t *worker, int before);
 /* Every chunk with references, when enough is known. */
 void scan_all (core_t *core);
 /* This one, in a batch at the end of the step. */
 void scan_check (core_t *core, const copykey_t *key);
+/* While a worker is drained, new references may name copies that it has. */
+void scan_committed (core_t *core, const event_committed_t *committed);
 /* True when the token was one of ours. */
 bool scan_found (core_t *core, const event_chunks_t *found);
 void scan_scanned (core_t *core, const event_scanned_t *scanned);
@@ -25,5 +27,8 @@ void scan_scanned (core_t *core, const event_scanned_t *scanned);
 void scan_resume (core_t *core);
 /* Asks for what is wanted next; at the end of each step. */
 void scan_flush (core_t *core);
+/* Nothing has to be looked at any more. */
+bool scan_idle (const core_t *core);
+void scan_status (const core_t *core, core_status_t *out);
 
 #endif

@@ -6,6 +6,11 @@
 #include "broker/core/grants.h"
 #include "broker/core/members.h"
 #include "broker/core/place.h"
+#include "broker/core/policies.h"
+#include "broker/core/scan.h"
+
+/* A death counts that long at least: what it took is not known at once. */
+#define DEATH_COUNTS (1500 * MS)
 
 const char *core_health_name (int health)
 {
@@ -19,9 +24,39 @@ const char *core_health_name (int health)
     }
 }
 
+/* WORKER is not as it should be. A death is made good by repair: then it is none. */
+static bool ails (const core_t *core, const worker_t *worker)
+{
+    if (worker->state == WORKER_DEAD)
+        return core->now < worker->since + DEATH_COUNTS;
+    return !worker_live (worker) || worker->condition != CONDITION_OK;
+}
+
+static bool drained (const core_t *core, const worker_t *worker)
+{
+    return worker->member.draining && worker->looked_through && scan_idle (core) &&
+           copier_moves (core) == 0;
+}
+
+int core_may_remove (const core_t *core, uint32_t id)
+{
+    const worker_t *worker = members_find (core, id);
+    core_status_t status;
+
+    if (!worker)
+        return DFS_ENOENT;
+    core_status (core, &status);
+    if (status.under_replicated > 0 || status.lost > 0 || !scan_idle (core))
+        return DFS_EINUSE;
+    if (worker->state == WORKER_DEAD || drained (core, worker))
+        return DFS_OK;
+    return DFS_EINUSE;
+}
+
 void core_status (const core_t *core, core_status_t *out)
 {
-    size_t n;
+    const core_policy_t *policy = policies_find (core, POLICY_DEFAULT);
+    size_t n, usable = 0;
     worker_t *const *all = members_all (core, &n);
 
     memset (out, 0, sizeof *out);
@@ -31,11 +66,15 @@ void core_status (const core_t *core, core_status_t *out)
     out->grants = grants_count (core);
     out->directory_version = members_directory (core);
     copier_status (core, out);
+    scan_status (core, out);
     out->health = HEALTH_OK;
-    for (size_t i = 0; i < n; i++)
-        if (!worker_live (all[i]) || all[i]->condition != CONDITION_OK)
+    for (size_t i = 0; i < n; i++) {
+        usable += all[i]->state == WORKER_UP;
+        if (ails (core, all[i]))
             out->health = HEALTH_DEGRADED;
-    if (out->under_replicated > 0)
+    }
+    if (out->under_replicated > 0 || (policy && usable < policy->replicas) ||
+        (core->leader && members_in_state (core, WORKER_DEAD) > 0 && !scan_idle (core)))
         out->health = HEALTH_DEGRADED;
     if (out->lost > 0)
         out->health = HEALTH_CRITICAL;
@@ -75,6 +114,7 @@ size_t core_workers (const core_t *core, core_worker_status_t *out, size_t max)
         to->heard = worker->heard;
         to->caught_up = worker_caught_up (worker);
         to->granted = worker->granted;
+        to->drained = drained (core, worker);
     }
     return n;
 }

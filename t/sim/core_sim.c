@@ -378,6 +378,50 @@ static void test_repair_time (void **state)
     }
 }
 
+/* A worker is emptied while clients put and another one comes and goes: when it may be
+ * removed, all that is committed has its copies elsewhere. */
+static void test_drain (void **state)
+{
+    (void)state;
+    FOR_SEEDS (60)
+    {
+        world_config_t config = {.seed = seed,
+                                 .workers = 5,
+                                 .racks = seed % 2 ? 3 : 0,
+                                 .clients = 8,
+                                 .chunks = 30,
+                                 .replicas = 2,
+                                 .min_replicas = 2,
+                                 .shared = 30,
+                                 .think = 4 * SEC,
+                                 .fetch = true};
+        world_t *world = world_new (&config);
+        rng_t *rng = world_rng (world);
+        uint64_t limit;
+
+        world_run (world, SEC + rng_below (rng, 3 * SEC));
+        world_drain (world, 0, true);
+        world_run (world, world_now (world) + rng_below (rng, 2 * SEC));
+        world_down (world, 1, (enum world_down)rng_below (rng, 3));
+        world_run (world, world_now (world) + rng_below (rng, 5 * SEC));
+        if (seed % 3 == 0) {
+            world_drain (world, 0, false);
+            world_run (world, world_now (world) + rng_below (rng, 2 * SEC));
+            world_drain (world, 0, true);
+        }
+        world_up (world, 1, BACK_WHOLE);
+        world_finish (world, 60 * SEC);
+        limit = world_now (world) + 60 * SEC;
+        while (!world_drained (world, 0) && world_now (world) < limit)
+            world_run (world, world_now (world) + 100 * MS);
+        assert_true (world_drained (world, 0));
+        world_down (world, 0, DOWN_KILLED);
+        settle (world, 2);
+        assert_int_equal (world_stats (world)->fetch_lost, 0);
+        world_destroy (&world);
+    }
+}
+
 /* All at once. */
 static void test_chaos (void **state)
 {
@@ -446,6 +490,7 @@ int main (void)
         cmocka_unit_test (test_rejoin),
         cmocka_unit_test (test_full),
         cmocka_unit_test (test_repair_time),
+        cmocka_unit_test (test_drain),
         cmocka_unit_test (test_chaos),
     };
 

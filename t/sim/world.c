@@ -169,6 +169,43 @@ const world_stats_t *world_stats (const world_t *self)
 
 /* --- making --- */
 
+static void tell_member (world_t *self, size_t i, bool draining)
+{
+    event_t event = {.type = EVENT_MEMBER};
+    core_member_t *member = &event.u.member;
+
+    member->id = (uint32_t)i + 1;
+    snprintf (member->name, sizeof member->name, "w%zu", i + 1);
+    snprintf (member->host, sizeof member->host, "10.0.0.%zu", i + 1);
+    member->port = 7000;
+    member->draining = draining;
+    if (self->config.racks > 0)
+        snprintf (member->location, sizeof member->location, "dc/r%zu/h%zu",
+                  i % self->config.racks, i);
+    else
+        snprintf (member->location, sizeof member->location, "local/w%zu", i);
+    world_feed (self, &event);
+}
+
+void world_drain (world_t *self, size_t worker, bool drain)
+{
+    tell_member (self, worker, drain);
+}
+
+bool world_drained (world_t *self, size_t worker)
+{
+    if (core_may_remove (self->core, (uint32_t)worker + 1) != DFS_OK)
+        return false;
+    for (size_t i = 0; i < self->n_chunks; i++) {
+        size_t n = 0;
+
+        for (size_t w = 0; w < self->config.workers; w++)
+            n += w != worker && self->chunks[i].stored[w];
+        CHECK (self, self->chunks[i].refs == 0 || n >= self->config.replicas);
+    }
+    return true;
+}
+
 static void add_members (world_t *self)
 {
     event_t event = {.type = EVENT_POLICY};
@@ -178,22 +215,8 @@ static void add_members (world_t *self)
     world_feed (self, &event);
     event = (event_t){.type = EVENT_ROLE, .u.role = {true, 1, 1}};
     world_feed (self, &event);
-    for (size_t i = 0; i < self->config.workers; i++) {
-        core_member_t *member = &event.u.member;
-
-        memset (&event, 0, sizeof event);
-        event.type = EVENT_MEMBER;
-        member->id = (uint32_t)i + 1;
-        snprintf (member->name, sizeof member->name, "w%zu", i + 1);
-        snprintf (member->host, sizeof member->host, "10.0.0.%zu", i + 1);
-        member->port = 7000;
-        if (self->config.racks > 0)
-            snprintf (member->location, sizeof member->location, "dc/r%zu/h%zu",
-                      i % self->config.racks, i);
-        else
-            snprintf (member->location, sizeof member->location, "local/w%zu", i);
-        world_feed (self, &event);
-    }
+    for (size_t i = 0; i < self->config.workers; i++)
+        tell_member (self, i, false);
 }
 
 world_t *world_new (const world_config_t *config)

@@ -62,6 +62,9 @@ core_t *world_core (world_t *self);
 
 void world_down (world_t *self, size_t worker, enum world_down how);
 void world_up (world_t *self, size_t worker, enum world_back how);
+void world_drain (world_t *self, size_t worker, bool drain);
+/* It may be removed: asserts that what was committed has its copies elsewhere. */
+bool world_drained (world_t *self, size_t worker);
 void world_full (world_t *self, size_t worker, bool full);
 void world_vanish (world_t *self, size_t client);
 

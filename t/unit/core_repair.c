@@ -236,13 +236,153 @@ static void test_damaged (void **state)
     cluster_free (&c);
 }
 
+/* The worker as status shows it. */
+static core_worker_status_t worker_of (const cluster_core_t *c, uint32_t id)
+{
+    core_worker_status_t all[32];
+    size_t n = core_workers (c->core, all, 32);
+
+    for (size_t i = 0; i < n; i++)
+        if (all[i].id == id)
+            return all[i];
+    assert_true (false);
+    return all[0];
+}
+
+/* What a drained worker has gets copies elsewhere; then it may go, and not before. */
+static void test_drain (void **state)
+{
+    cluster_core_t c;
+    uint64_t copies[2] = {1 << 1 | 1 << 2 | 1 << 3, 1 << 2 | 1 << 3 | 1 << 4};
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    assert_int_equal (core_may_remove (c.core, 1), DFS_EINUSE);
+    assert_int_equal (core_may_remove (c.core, 9), DFS_ENOENT);
+    cluster_member (&c, 1, NULL, true, false);
+    assert_int_equal (cluster_state (&c, 1), WORKER_DRAINING);
+    assert_int_equal (c.scan.worker, 1);
+    assert_false (worker_of (&c, 1).drained);
+    page (&c, 2, copies, 1000, false);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 1);
+    assert_int_equal (ordered (&c, 0), 1);
+    assert_int_equal (cluster_want (&c, ACTION_REPLICATE)->u.replicate.grant.targets[0],
+                      4);
+    /* It is no repair: nothing is short of copies, and nobody is worried. */
+    assert_int_equal (status_of (&c).under_replicated, 0);
+    assert_int_equal (status_of (&c).moves, 1);
+    assert_int_equal (status_of (&c).health, HEALTH_OK);
+    assert_false (worker_of (&c, 1).drained);
+    assert_int_equal (core_may_remove (c.core, 1), DFS_EINUSE);
+    cluster_change (&c, 4, CHANGE_STORED, 1, 1000);
+    assert_int_equal (status_of (&c).moves, 0);
+    assert_true (worker_of (&c, 1).drained);
+    assert_int_equal (core_may_remove (c.core, 1), DFS_OK);
+    cluster_free (&c);
+}
+
+/* Taken back: what still waits is not copied any more. */
+static void test_undrain (void **state)
+{
+    cluster_core_t c;
+    uint64_t copies[1] = {1 << 1 | 1 << 2 | 1 << 3};
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    cluster_member (&c, 1, NULL, true, false);
+    page (&c, 1, copies, 1000, false);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 0);
+    assert_int_equal (status_of (&c).moves, 1);
+    assert_false (worker_of (&c, 1).drained);
+    cluster_member (&c, 1, NULL, false, false);
+    assert_int_equal (cluster_state (&c, 1), WORKER_UP);
+    assert_int_equal (status_of (&c).moves, 0);
+    assert_int_equal (core_may_remove (c.core, 1), DFS_EINUSE);
+    cluster_free (&c);
+}
+
+/* A drained worker that dies leaves a repair, as any other. */
+static void test_drained_dies (void **state)
+{
+    cluster_core_t c;
+    uint64_t copies[1] = {1 << 1 | 1 << 2 | 1 << 3};
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    cluster_member (&c, 1, NULL, true, false);
+    page (&c, 1, copies, 1000, false);
+    assert_int_equal (status_of (&c).under_replicated, 0);
+    die (&c, 1, ALL & ~2ULL);
+    page (&c, 1, copies, 1000, false);
+    assert_int_equal (status_of (&c).under_replicated, 1);
+    assert_int_equal (core_may_remove (c.core, 1), DFS_EINUSE);
+    cluster_free (&c);
+}
+
+/* Two racks, one was away: copies that had to share a rack are counted, and mended when
+ * it is back. */
+static void test_crowded (void **state)
+{
+    static const char *const locations[] = {"dc/r1/a", "dc/r1/b", "dc/r1/c", "dc/r2/d"};
+    cluster_core_t c;
+    uint64_t copies[2] = {1 << 1 | 1 << 2 | 1 << 3, 1 << 1 | 1 << 2 | 1 << 4};
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, locations);
+    die (&c, 4, ALL & ~16ULL);
+    cluster_scanned (&c);
+    cluster_step (&c, (event_t){.type = EVENT_LOOK_AGAIN});
+    assert_int_equal (c.scan.worker, 0);
+    copies[1] = 1 << 1 | 1 << 2 | 1 << 3;
+    page (&c, 2, copies, 1000, false);
+    assert_int_equal (status_of (&c).crowded[0], 0);
+    assert_int_equal (status_of (&c).crowded[1], 2);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 0);
+    cluster_join (&c, 4, 0);
+    assert_int_equal (c.scan.worker, 0);
+    assert_true (c.scan.from_start);
+    copies[1] = 1 << 1 | 1 << 2 | 1 << 4;
+    page (&c, 2, copies, 1000, false);
+    assert_int_equal (status_of (&c).crowded[1], 1);
+    assert_int_equal (ordered (&c, 0), 1);
+    assert_int_equal (cluster_want (&c, ACTION_REPLICATE)->u.replicate.grant.targets[0],
+                      4);
+    /* Counted anew when it is done: one copy is too many now. */
+    cluster_change (&c, 4, CHANGE_STORED, 1, 1000);
+    assert_int_equal (c.scan.worker, 0);
+    copies[0] = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4;
+    page (&c, 2, copies, 1000, false);
+    assert_int_equal (status_of (&c).crowded[1], 0);
+    assert_int_equal (status_of (&c).surplus, 1);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 0);
+    cluster_free (&c);
+}
+
+/* A death is a worry until what it took is there again, and no longer. */
+static void test_health (void **state)
+{
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    die (&c, 1, ALL & ~2ULL);
+    cluster_pass (&c, 2 * SEC, ALL & ~2ULL);
+    assert_int_equal (status_of (&c).health, HEALTH_DEGRADED); /* not looked at yet */
+    cluster_scanned (&c);
+    assert_int_equal (status_of (&c).health, HEALTH_OK);
+    assert_int_equal (core_may_remove (c.core, 1), DFS_OK);
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_dead_worker),     cmocka_unit_test (test_order),
         cmocka_unit_test (test_tried_elsewhere), cmocka_unit_test (test_hold),
         cmocka_unit_test (test_pages),           cmocka_unit_test (test_bandwidth),
-        cmocka_unit_test (test_damaged),
+        cmocka_unit_test (test_damaged),         cmocka_unit_test (test_drain),
+        cmocka_unit_test (test_undrain),         cmocka_unit_test (test_drained_dies),
+        cmocka_unit_test (test_crowded),         cmocka_unit_test (test_health),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
