@@ -8,6 +8,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/back_table.c \
 	broker/links/front.c \
 	broker/links/front_read.c \
+	broker/links/front_admin.c \
 	broker/links/front_status.c \
 	broker/links/front_table.c \
 	broker/links/front_write.c \

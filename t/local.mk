@@ -19,6 +19,9 @@ SHELL_TESTS += \
 	t/3000-restart.t \
 	t/3010-damage.t \
 	t/3300-repair.t \
+	t/3310-drain.t \
+	t/3320-policy.t \
+	t/3330-monitor.t \
 	t/4000-strangers.t \
 	t/5000-json.t \
 	t/6000-hosts.t \

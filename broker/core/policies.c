@@ -61,6 +61,11 @@ const core_policy_t *policies_find (const core_t *core, uint32_t id)
     return table_get (core->policies->by_id, table_hash (id), &id);
 }
 
+size_t policies_count (const core_t *core)
+{
+    return table_count (core->policies->by_id);
+}
+
 bool policy_enough (const core_t *core, const core_policy_t *policy, uint32_t copies)
 {
     return copies >= policy->replicas ||

@@ -14,6 +14,7 @@ void policies_destroy (policies_t **self_p);
 void policies_set (core_t *core, const core_policy_t *policy);
 /* ID 0 is the default. Returns borrowed, NULL when there is none. */
 const core_policy_t *policies_find (const core_t *core, uint32_t id);
+size_t policies_count (const core_t *core);
 /* COPIES will do now: all, or fewer (never below the least) while as many workers are
  * dead as copies are missing. */
 bool policy_enough (const core_t *core, const core_policy_t *policy, uint32_t copies);

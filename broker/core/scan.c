@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker/core/copier.h"
+#include "broker/core/policies.h"
 #include "broker/core/uploads.h"
 
 #define PAGE       256  /* chunks of one answer */
@@ -171,7 +172,7 @@ static void look (core_t *core, const core_chunk_t *found)
 
 void scan_committed (core_t *core, const event_committed_t *committed)
 {
-    if (members_in_state (core, WORKER_DRAINING) == 0)
+    if (members_in_state (core, WORKER_DRAINING) == 0 && policies_count (core) < 2)
         return;
     for (size_t i = 0; i < committed->n; i++)
         scan_check (core, &committed->keys[i]);

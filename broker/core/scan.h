@@ -18,7 +18,8 @@ void scan_worker_changed (core_t *core, worker_t *worker, int before);
 void scan_all (core_t *core);
 /* This one, in a batch at the end of the step. */
 void scan_check (core_t *core, const copykey_t *key);
-/* While a worker is drained, new references may name copies that it has. */
+/* New references may name copies of a worker that is drained, or stand under a policy
+ * with more copies than the upload knew of. */
 void scan_committed (core_t *core, const event_committed_t *committed);
 /* True when the token was one of ours. */
 bool scan_found (core_t *core, const event_chunks_t *found);

@@ -142,6 +142,40 @@ static void send_order (core_t *core, verification_t *whole, uint32_t worker)
     action->u.verify_order.n = n;
 }
 
+/* The copies that CHUNK shall have are on live workers: what is known to be bad, or is
+ * on a dead worker, has been made good. */
+static bool redundant (const core_t *core, const core_chunk_t *chunk)
+{
+    uint32_t good = 0;
+
+    for (uint32_t i = 0; i < chunk->n_copies && i < CORE_COPIES; i++) {
+        const worker_t *worker = members_find (core, chunk->copies[i].worker);
+
+        good += worker && worker_live (worker) && !chunk->copies[i].damaged;
+    }
+    return good > 0 && good >= chunk->replicas;
+}
+
+static void add_copies (core_t *core, verification_t *whole, const core_chunk_t *chunk)
+{
+    bool enough = redundant (core, chunk);
+    size_t rows = 0;
+
+    for (uint32_t i = 0; i < chunk->n_copies && i < CORE_COPIES; i++) {
+        uint32_t id = chunk->copies[i].worker;
+        const worker_t *worker = members_find (core, id);
+
+        if (!worker ||
+            (enough && (worker->state == WORKER_DEAD || chunk->copies[i].damaged)))
+            continue;
+        rows++;
+        add_result (whole, &chunk->key, id,
+                    worker_live (worker) ? WAITING : DFS_EUNAVAIL);
+    }
+    if (rows == 0)
+        add_result (whole, &chunk->key, 0, DFS_ELOST);
+}
+
 /* A row of results for each copy; one order per worker that can answer. */
 void verify_event (core_t *core, const event_verify_t *event)
 {
@@ -159,19 +193,8 @@ void verify_event (core_t *core, const event_verify_t *event)
     }
     whole->id = core_id (core);
     table_put (self->wholes, table_hash (whole->id), whole);
-    for (size_t i = 0; i < event->n; i++) {
-        const core_chunk_t *chunk = &event->chunks[i];
-
-        for (uint32_t k = 0; k < chunk->n_copies && k < CORE_COPIES; k++) {
-            uint32_t id = chunk->copies[k].worker;
-            const worker_t *worker = members_find (core, id);
-
-            add_result (whole, &chunk->key, id,
-                        worker && worker_live (worker) ? WAITING : DFS_EUNAVAIL);
-        }
-        if (chunk->n_copies == 0)
-            add_result (whole, &chunk->key, 0, DFS_ELOST);
-    }
+    for (size_t i = 0; i < event->n; i++)
+        add_copies (core, whole, &event->chunks[i]);
     for (size_t i = 0; i < whole->n; i++) {
         size_t before = 0;
 

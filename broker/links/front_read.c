@@ -177,14 +177,22 @@ static void name_replicas (links_t *self, job_t *job)
     Dfs__Located *located = job->answer.located;
 
     for (size_t i = 0; i < located->n_chunks; i++) {
-        for (size_t k = 0; k < located->chunks[i]->n_replicas; k++) {
-            Dfs__Replica *r = located->chunks[i]->replicas[k];
+        Dfs__LocatedChunk *chunk = located->chunks[i];
+        size_t n = 0;
+
+        for (size_t k = 0; k < chunk->n_replicas; k++) {
+            Dfs__Replica *r = chunk->replicas[k];
             const Dfs__Member *m = roster_worker_id (self->roster, r->worker);
-            r->name = m ? m->name : links_text (self, "?");
-            r->location = m ? m->location : NULL;
+
+            if (!m)
+                continue; /* of a worker that was removed */
+            chunk->replicas[n++] = r;
+            r->name = m->name;
+            r->location = m->location;
             r->has_state = true;
             r->state = (uint32_t)core_worker_state (self->core, r->worker, NULL);
         }
+        chunk->n_replicas = n;
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* ClusterStatus: what the core, the tables and the journal know, in one message. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "broker/links/links_private.h"
 
 #define STATUS_WORKERS 4096
-#define STATUS_NOTES   16
+#define STATUS_NOTES   64
 
 void front_status (links_t *self, conn_t *conn, job_t *job)
 {
@@ -68,6 +69,8 @@ static Dfs__WorkerStatus *one_worker (links_t *self, const core_worker_status_t 
     out->cache_hits = w->cache_hits;
     out->cache_misses = w->cache_misses;
     out->streams = w->streams;
+    out->has_drained = true;
+    out->drained = w->drained;
     out->has_heard_ago_ns = w->heard > 0;
     out->heard_ago_ns = self->now > w->heard ? self->now - w->heard : 0;
     return out;
@@ -116,6 +119,50 @@ static void note (links_t *self, Dfs__ClusterStatusReply *out, const char *text)
         out->notes[out->n_notes++] = links_text (self, text);
 }
 
+static void note_workers (links_t *self, const core_status_t *core,
+                          Dfs__ClusterStatusReply *out)
+{
+    char text[256];
+
+    for (size_t i = 0; i < out->n_workers; i++) {
+        const Dfs__WorkerStatus *w = out->workers[i];
+
+        if (w->drained)
+            snprintf (text, sizeof text, "%s is drained and may be removed", w->name);
+        else if (strcmp (w->state, "draining") == 0)
+            snprintf (text, sizeof text, "%s is drained: %" PRIu64 " chunks to move",
+                      w->name, core->moves);
+        else if (strcmp (w->state, "dead") == 0 && core->health == HEALTH_OK)
+            snprintf (text, sizeof text, "%s is dead; all it held has copies elsewhere",
+                      w->name);
+        else
+            continue;
+        note (self, out, text);
+    }
+}
+
+/* Rules of failure domains that are not met, with a domain of that level. */
+static void note_domains (links_t *self, const core_status_t *core,
+                          Dfs__ClusterStatusReply *out)
+{
+    char text[CORE_LOCATION_MAX + 160];
+
+    for (size_t level = 0; level < CORE_DOMAIN_LEVELS; level++) {
+        const char *at = out->n_workers > 0 ? out->workers[0]->location : "";
+        size_t len = 0;
+
+        if (core->crowded[level] == 0)
+            continue;
+        for (size_t k = 0; k <= level && at[len]; k++)
+            len += strcspn (at + len + (k > 0), "/") + (k > 0);
+        snprintf (text, sizeof text,
+                  "rule not met: copies in different domains of level %zu (such as "
+                  "%.*s) for %" PRIu64 " chunks",
+                  level + 1, (int)len, at, core->crowded[level]);
+        note (self, out, text);
+    }
+}
+
 static void put_notes (links_t *self, const core_status_t *core,
                        Dfs__ClusterStatusReply *out)
 {
@@ -136,7 +183,17 @@ static void put_notes (links_t *self, const core_status_t *core,
         note (self, out, text);
     }
     if (core->repair_held)
-        note (self, out, "repair is held: too many workers vanished at once");
+        note (self, out,
+              "repair is held: too many workers vanished at once ('admin repair "
+              "resume' ends it)");
+    note_domains (self, core, out);
+    if (core->surplus > 0) {
+        snprintf (text, sizeof text,
+                  "%" PRIu64 " chunks have more copies than asked for; they stay",
+                  core->surplus);
+        note (self, out, text);
+    }
+    note_workers (self, core, out);
 }
 
 static void put_core (const core_status_t *core, Dfs__ClusterStatusReply *out)
@@ -148,6 +205,9 @@ static void put_core (const core_status_t *core, Dfs__ClusterStatusReply *out)
     out->has_sessions = true;
     out->chunks_under_replicated = core->under_replicated;
     out->chunks_lost = core->lost;
+    out->chunks_surplus = core->surplus;
+    out->has_chunks_moving = true;
+    out->chunks_moving = core->moves;
     out->repair_queued = core->repair_queued;
     out->repair_active = core->repair_active;
     out->repair_bytes_per_second = core->repair_bytes_per_second;

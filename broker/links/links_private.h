@@ -137,7 +137,8 @@ Dfs__Welcome *hello_welcome (links_t *self);
 typedef void (link_handler_f) (links_t *self, conn_t *conn, job_t *job);
 
 link_handler_f front_hello, front_ping, front_stat, front_open, front_by_handle,
-    front_list, front_fetch, front_cancel, front_change, front_place, front_status;
+    front_list, front_fetch, front_cancel, front_change, front_place, front_status,
+    front_admin;
 link_handler_f back_hello, back_ping, back_changes, back_stream_ready,
     back_send_refused, back_credit, back_refused, back_order_result;
 
@@ -153,6 +154,8 @@ const link_row_t *back_row (Dfs__Envelope__BodyCase body);
 /* A look-up or listing came back from storage. */
 void front_answered (links_t *self, job_t *job);
 void front_totals (links_t *self, mail_totals_t *mail);
+/* What the admin asked for has happened; gives up the reference to JOB. */
+void front_admin_done (links_t *self, job_t *job);
 void front_verified (links_t *self, const action_verify_reply_t *reply);
 
 /* --- act.c: what the core wants done --- */

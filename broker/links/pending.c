@@ -26,6 +26,8 @@ typedef struct change {
     uint64_t upload; /* staged upload that ends with it, 0: none */
     uint32_t copies; /* fewest durable copies of any chunk, as the core knew */
     bool directory;  /* changes members, users or policies */
+    bool policy;     /* gives files another policy */
+    job_t *asker;    /* of an admin's request that became an op of the broker's own */
     size_t bytes;    /* of its entry, once proposed */
 } change_t;
 
@@ -73,6 +75,8 @@ void pending_destroy (pending_t **self_p)
     while ((change = idmap_next (self->by_cookie, &pos))) {
         if (change->job && --change->job->refs == 0)
             mail_free (&change->job->head);
+        if (change->asker && --change->asker->refs == 0)
+            mail_free (&change->asker->head);
         change_free (change);
     }
     idmap_destroy (&self->by_cookie);
@@ -182,6 +186,23 @@ static void send_touched (links_t *links)
     }
 }
 
+/* The admin who asked for CHANGE hears what became of it. */
+static void answer_asker (links_t *links, change_t *change, int code, const char *text,
+                          uint64_t index)
+{
+    job_t *job = change->asker;
+
+    change->asker = NULL;
+    if (!job)
+        return;
+    if (code == DFS_OK) {
+        roster_answer_at (links, job, index);
+        return;
+    }
+    front_refuse (links, job, code, text);
+    links_release (links, job);
+}
+
 /* --- on the way in --- */
 
 /* CHANGE will not be proposed, or was dropped: tells the client and forgets it. */
@@ -212,6 +233,7 @@ static void refuse (links_t *links, change_t *change, int code, const char *text
         links->pending->own--;
         log_warn ("own_change_refused", "code=%s err=\"%s\"", dfs_error_name (code),
                   text ? text : "");
+        answer_asker (links, change, code, text, 0);
     }
     free (copy);
     free (keys);
@@ -341,7 +363,9 @@ void pending_request (links_t *links, session_t *session, job_t *job,
     } else if (op->op_case == DFS__OP__OP_STAGE) {
         checked = true;
         collect_keys (change, op->stage->extents, op->stage->n_extents);
-    } else if (op->op_case == DFS__OP__OP_UPLOAD_DROP)
+    } else if (op->op_case == DFS__OP__OP_SETATTR)
+        change->policy = op->setattr->has_policy;
+    else if (op->op_case == DFS__OP__OP_UPLOAD_DROP)
         change->upload = op->upload_drop->upload;
     if (idmap_count (links->pending->by_cookie) > CHANGES_MAX)
         refuse (links, change, DFS_EAGAIN, "too many changes in flight", NULL, 0);
@@ -370,9 +394,17 @@ void pending_refuse (links_t *links, session_t *session, job_t *job, uint64_t re
 
 void pending_own (links_t *links, Dfs__Op *op)
 {
+    pending_own_for (links, op, NULL);
+}
+
+void pending_own_for (links_t *links, Dfs__Op *op, job_t *asker)
+{
     change_t *change = new_change (links->pending);
 
     links->pending->own++;
+    change->asker = asker;
+    if (asker)
+        asker->refs++;
     change->op = op;
     change->directory = op->op_case != DFS__OP__OP_JOB_STEP &&
                         op->op_case != DFS__OP__OP_PRUNE &&
@@ -467,6 +499,12 @@ static void tell_core (links_t *links, const change_t *change,
                                          .n = change->n_keys}};
         links_step (links, &event);
     }
+    /* Pages that were staged may stand under another policy now. */
+    if ((change->policy || (change->upload && roster_policies_many (links->roster))) &&
+        (!result->has_code || result->code == DFS_OK)) {
+        event_t event = {.type = EVENT_LOOK_AGAIN};
+        links_step (links, &event);
+    }
     if (change->upload && (!result->has_code || result->code == DFS_OK)) {
         event_t event = {
             .type = EVENT_UPLOAD_DONE,
@@ -504,6 +542,8 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
                 log_warn ("own_change_refused", "code=%s err=\"%s\"",
                           dfs_error_name (result->code),
                           result->text ? result->text : "");
+            answer_asker (links, change, result->has_code ? result->code : DFS_OK,
+                          result->text, mail->rows[i].index);
         }
         change_free (change);
     }

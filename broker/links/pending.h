@@ -30,6 +30,9 @@ void pending_refuse (struct links *links, session_t *session, job_t *job,
                      uint64_t request, const dfs_error_t *err);
 /* Proposes an op of the broker's own (packed at once). */
 void pending_own (struct links *links, Dfs__Op *op);
+/* As pending_own; ASKER (may be NULL; a reference is taken) is answered when the
+ * directory shows it, or refused. */
+void pending_own_for (struct links *links, Dfs__Op *op, job_t *asker);
 /* Ops of its own that are not applied yet. */
 size_t pending_own_count (const pending_t *self);
 

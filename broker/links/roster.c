@@ -13,11 +13,19 @@
 #define SESSION_LIFE  (600 * SEC) /* without a change */
 #define SEED_ARENA    (16 * 1024 * 1024)
 
+/* A request that is answered when the directory shows what it changed. */
+typedef struct waiter {
+    struct waiter *next;
+    job_t *job; /* holds a reference */
+    uint64_t index;
+} waiter_t;
+
 struct roster {
     mail_directory_t *directory; /* owned, NULL at the start */
     uint64_t term;               /* for which the core was told */
     bool leads;
     bool chores; /* storage was asked and has not answered */
+    waiter_t *waiters;
 };
 
 roster_t *roster_new (void)
@@ -36,6 +44,13 @@ void roster_destroy (roster_t **self_p)
         return;
     if (self->directory)
         mail_free (&self->directory->head);
+    while (self->waiters) {
+        waiter_t *waiter = self->waiters;
+        self->waiters = waiter->next;
+        if (--waiter->job->refs == 0)
+            mail_free (&waiter->job->head);
+        free (waiter);
+    }
     free (self);
     *self_p = NULL;
 }
@@ -84,6 +99,27 @@ const Dfs__User *roster_user (const roster_t *self, const char *name)
 Dfs__Policy *roster_policy (const roster_t *self)
 {
     return self->directory ? self->directory->policy : NULL;
+}
+
+Dfs__Policy **roster_policies (const roster_t *self, size_t *n)
+{
+    *n = self->directory ? self->directory->n_policies : 0;
+    return self->directory ? self->directory->policies : NULL;
+}
+
+bool roster_policies_many (const roster_t *self)
+{
+    return self->directory && self->directory->n_policies > 1;
+}
+
+bool roster_admin (const roster_t *self, uint32_t user)
+{
+    for (size_t i = 0; self->directory && i < self->directory->n_users; i++) {
+        const Dfs__User *u = self->directory->users[i];
+        if (u->id == user)
+            return u->has_admin && u->admin;
+    }
+    return false;
 }
 
 uint32_t roster_replicas (const roster_t *self)
@@ -150,7 +186,48 @@ void roster_allow (links_t *links)
     arena_destroy (&arena);
 }
 
+/* --- who waits for a change to be seen --- */
+
+void roster_answer_at (links_t *links, job_t *job, uint64_t index)
+{
+    waiter_t *waiter = calloc (1, sizeof *waiter);
+
+    assert (waiter);
+    waiter->job = job;
+    waiter->index = index;
+    waiter->next = links->roster->waiters;
+    links->roster->waiters = waiter;
+}
+
+static void answer_waiters (links_t *links, uint64_t index)
+{
+    waiter_t **at = &links->roster->waiters;
+
+    while (*at) {
+        waiter_t *waiter = *at;
+        if (waiter->index > index) {
+            at = &waiter->next;
+            continue;
+        }
+        *at = waiter->next;
+        front_admin_done (links, waiter->job);
+        free (waiter);
+    }
+}
+
 /* --- the log is brought up to the config --- */
+
+/* A name that was removed comes back only when somebody gives it to a new member. */
+static bool was_removed (const roster_t *self, const char *name)
+{
+    for (size_t i = 0; i < self->directory->n_members; i++) {
+        const Dfs__Member *m = self->directory->members[i];
+        if (m->role == DFS__MEMBER_ROLE__MEMBER_WORKER && m->has_removed &&
+            m->removed && strcmp (m->name, name) == 0)
+            return true;
+    }
+    return false;
+}
 
 static void propose_seed (links_t *links)
 {
@@ -188,7 +265,8 @@ static void propose_members (links_t *links, arena_t *arena)
         Dfs__OpMemberSet set = DFS__OP_MEMBER_SET__INIT;
         dfs_error_t err;
 
-        if (roster_worker (links->roster, node->name))
+        if (roster_worker (links->roster, node->name) ||
+            was_removed (links->roster, node->name))
             continue;
         set.member = seed_member (cluster, node, DFS__MEMBER_ROLE__MEMBER_WORKER, id,
                                   arena, &err);
@@ -275,11 +353,12 @@ static void tell_core (links_t *links)
                                     .term = links->term}};
         links_step (links, &event);
     }
-    if (d->policy) {
+    for (size_t i = 0; i < d->n_policies; i++) {
+        const Dfs__Policy *p = d->policies[i];
         event_t event = {.type = EVENT_POLICY,
-                         .u.policy = {.id = d->policy->id,
-                                      .replicas = d->policy->replicas,
-                                      .min_replicas = d->policy->min_replicas}};
+                         .u.policy = {.id = p->id,
+                                      .replicas = p->replicas,
+                                      .min_replicas = p->min_replicas}};
         links_step (links, &event);
     }
     for (size_t i = 0; i < d->n_members; i++) {
@@ -306,6 +385,7 @@ void roster_directory (links_t *links, mail_directory_t *mail)
         return;
     }
     tell_core (links);
+    answer_waiters (links, mail->index);
     if (links->role == JOURNAL_LEADER && pending_own_count (links->pending) == 0) {
         arena_t *arena = arena_new (SEED_ARENA);
         propose_members (links, arena);

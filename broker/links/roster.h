@@ -37,5 +37,12 @@ const Dfs__User *roster_user (const roster_t *self, const char *name);
 Dfs__Policy *roster_policy (const roster_t *self);
 uint32_t roster_replicas (const roster_t *self);
 uint32_t roster_brokers (const roster_t *self);
+/* In order of their ids; as long-lived as the directory. */
+Dfs__Policy **roster_policies (const roster_t *self, size_t *n);
+bool roster_policies_many (const roster_t *self);
+bool roster_admin (const roster_t *self, uint32_t user);
+/* Answers JOB (takes a reference that the caller has) with front_admin_done when the
+ * directory shows entry INDEX. */
+void roster_answer_at (struct links *links, job_t *job, uint64_t index);
 
 #endif

@@ -139,6 +139,19 @@ int namespace_members (namespace_t *self, arena_t *arena, Dfs__Member ***out, si
     return rc;
 }
 
+int namespace_policies (namespace_t *self, arena_t *arena, Dfs__Policy ***out,
+                        size_t *n, dfs_error_t *err)
+{
+    void **all = NULL;
+    *n = 0;
+    int rc = state_begin (self, err);
+    if (rc == 0)
+        rc = catalog_all (&self->view, T_POLICY, &dfs__policy__descriptor, arena,
+                          POLICIES_MAX, &all, n, err);
+    memcpy (out, &all, sizeof all);
+    return rc;
+}
+
 int namespace_users (namespace_t *self, arena_t *arena, Dfs__User ***out, size_t *n,
                      dfs_error_t *err)
 {

@@ -87,6 +87,10 @@ int namespace_members (namespace_t *self, arena_t *arena, Dfs__Member ***out, si
 int namespace_users (namespace_t *self, arena_t *arena, Dfs__User ***out, size_t *n,
                      dfs_error_t *err);
 
+/* All policies, in order of their ids. */
+int namespace_policies (namespace_t *self, arena_t *arena, Dfs__Policy ***out,
+                        size_t *n, dfs_error_t *err);
+
 typedef struct namespace_totals {
     uint64_t files;
     uint64_t directories;

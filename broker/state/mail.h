@@ -99,7 +99,7 @@ typedef struct mail_core {
     bool read;            /* it has been at the reader */
 } mail_core_t;
 
-/* --- members, users and the default policy, whole --- */
+/* --- members, users and policies, whole --- */
 
 typedef struct mail_directory {
     mail_t head;
@@ -114,6 +114,8 @@ typedef struct mail_directory {
     Dfs__User **users;
     size_t n_users;
     Dfs__Policy *policy; /* the cluster's default; NULL before the seed */
+    Dfs__Policy **policies;
+    size_t n_policies;
 } mail_directory_t;
 
 typedef struct mail_totals {

@@ -81,6 +81,9 @@ static int fill_directory (namespace_t *ns, mail_directory_t *mail, dfs_error_t 
         rc = namespace_users (ns, mail->arena, &mail->users, &mail->n_users, err);
     if (rc >= 0)
         rc = namespace_policy (ns, 1, mail->arena, &mail->policy, err);
+    if (rc >= 0)
+        rc = namespace_policies (ns, mail->arena, &mail->policies, &mail->n_policies,
+                                 err);
     return rc;
 }
 

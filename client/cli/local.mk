@@ -10,6 +10,7 @@ client_cli_libcli_la_SOURCES = \
 # dfs-client's verbs.
 noinst_LTLIBRARIES += client/cli/libverbs.la
 client_cli_libverbs_la_SOURCES = \
+	client/cli/admin.c \
 	client/cli/change.c client/cli/change.h \
 	client/cli/copy.c \
 	client/cli/crew.c client/cli/crew.h \
@@ -18,6 +19,7 @@ client_cli_libverbs_la_SOURCES = \
 	client/cli/get_tree.c client/cli/get_tree.h \
 	client/cli/health.c \
 	client/cli/list.c \
+	client/cli/monitor.c \
 	client/cli/names.c \
 	client/cli/paths.c client/cli/paths.h \
 	client/cli/put.c \

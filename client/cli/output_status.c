@@ -63,8 +63,9 @@ void out_status (const dfs_status_t *s)
     putchar ('\n');
     workers_text (s);
     printf ("\nchunks: %" PRIu64 " short of copies, %" PRIu64 " lost, %" PRIu64
-            " with too many\n",
-            s->chunks_under_replicated, s->chunks_lost, s->chunks_surplus);
+            " with too many, %" PRIu64 " to move\n",
+            s->chunks_under_replicated, s->chunks_lost, s->chunks_surplus,
+            s->chunks_moving);
     if (s->repair_queued || s->repair_active)
         printf ("repair: %" PRIu64 " queued, %" PRIu64 " active, %s/s, %s to go\n",
                 s->repair_queued, s->repair_active,
@@ -109,6 +110,7 @@ static json_t *workers_json (const dfs_status_t *s)
         json_object_set_new (o, "cpu_permille", out_number (w->cpu_permille));
         json_object_set_new (o, "disk_permille", out_number (w->disk_permille));
         json_object_set_new (o, "streams", out_number (w->streams));
+        json_object_set_new (o, "drained", json_boolean (w->drained));
         json_object_set_new (o, "bytes_in", out_number (w->bytes_in));
         json_object_set_new (o, "bytes_out", out_number (w->bytes_out));
         json_object_set_new (o, "cache_hits", out_number (w->cache_hits));
@@ -139,6 +141,7 @@ json_t *out_status_json (const dfs_status_t *s)
                          out_number (s->chunks_under_replicated));
     json_object_set_new (o, "chunks_lost", out_number (s->chunks_lost));
     json_object_set_new (o, "chunks_surplus", out_number (s->chunks_surplus));
+    json_object_set_new (o, "chunks_moving", out_number (s->chunks_moving));
     json_t *repair = json_object ();
     json_object_set_new (repair, "queued", out_number (s->repair_queued));
     json_object_set_new (repair, "active", out_number (s->repair_active));

@@ -15,7 +15,7 @@
 #include "put_tree.h"
 #include "verbs.h"
 
-enum { KEY_IF_VERSION = 256, KEY_CHUNK_SIZE };
+enum { KEY_IF_VERSION = 256, KEY_CHUNK_SIZE, KEY_REPLICAS };
 
 #define OPTION_VERSION                                                                 \
     {                                                                                  \
@@ -30,6 +30,7 @@ const tool_option_t put_options[] = {
     {'r', "recursive", NULL, "directories with everything in them"},
     {'p', "parents", NULL, "make missing directories above DEST"},
     {'n', "no-clobber", NULL, "never replace a file (exit 4)"},
+    {KEY_REPLICAS, "replicas", "N", "keep N copies of each chunk"},
     OPTION_VERSION,
     OPTION_CHUNK,
     {0, NULL, NULL, NULL},
@@ -45,6 +46,7 @@ typedef struct order {
     int flags; /* enum dfs_put_flags */
     bool recursive;
     uint64_t if_version, chunk_size;
+    uint32_t replicas; /* 0: as the directory says */
 } order_t;
 
 static void read_options (order_t *order, int argc, char **argv)
@@ -61,6 +63,11 @@ static void read_options (order_t *order, int argc, char **argv)
             break;
         case 'n':
             order->flags &= ~DFS_PUT_REPLACE;
+            break;
+        case KEY_REPLICAS:
+            order->replicas = (uint32_t)tool_number ("--replicas", value, 16);
+            if (order->replicas == 0)
+                tool_usage ("--replicas: from 1 to 16");
             break;
         case KEY_IF_VERSION:
             order->if_version = tool_number ("--if-version", value, UINT64_MAX);
@@ -81,15 +88,17 @@ static void read_options (order_t *order, int argc, char **argv)
 
 /* A write with fewer copies than the policy wants is acknowledged only while workers
  * are dead; the user should know. */
-static void warn_copies (const put_batch_t *batch)
+static void warn_copies (const put_batch_t *batch, uint32_t replicas)
 {
     if (batch->copies == UINT32_MAX || tool_common.quiet)
         return;
     char *path = cluster_find (tool_common.config, NULL);
     cluster_t *cluster = path ? cluster_load (path, NULL) : NULL;
-    if (cluster && batch->copies && batch->copies < cluster->replicas)
+    if (cluster && !replicas)
+        replicas = cluster->replicas;
+    if (batch->copies && batch->copies < replicas)
         tool_error (NULL, "stored, but with %u of %u copies: workers are missing",
-                    batch->copies, cluster->replicas);
+                    batch->copies, replicas);
     cluster_destroy (&cluster);
     free (path);
 }
@@ -166,6 +175,10 @@ static int run (order_t *order, char **sources, int n, const char *dest)
     dfs_error_t err = {0};
     dfs_t *dfs = tool_open ();
     put_batch_init (&batch, dfs, order->flags, order->chunk_size);
+    if (order->replicas) {
+        batch.options.policy = admin_policy_of (dfs, order->replicas);
+        batch.assign = true;
+    }
     progress_begin (order->flags & DFS_PUT_APPEND ? "append" : "put",
                     tool_common.quiet);
     int rc = target_remote (dfs, dest, n > 1, &target, &err);
@@ -184,7 +197,7 @@ static int run (order_t *order, char **sources, int n, const char *dest)
     progress_end ();
     if (tool_common.json)
         out_array_end (&batch.json);
-    warn_copies (&batch);
+    warn_copies (&batch, order->replicas);
     say_sum (&batch);
     int status = batch.status;
     target_clear (&target);

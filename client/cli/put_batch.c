@@ -63,6 +63,20 @@ static void print_json (put_batch_t *self, const dfs_put_item_t *item)
     out_array_add (&self->json, o);
 }
 
+/* A file that was there keeps its policy in the put. */
+static void assign_policy (put_batch_t *self, const char *path)
+{
+    dfs_error_t err = {0};
+    dfs_stat_t st = {0};
+    int rc = dfs_stat (self->dfs, path, false, &st, &err);
+
+    if (rc == 0 && st.policy != self->options.policy)
+        rc = dfs_policy_assign (self->dfs, path, self->options.policy, &err);
+    dfs_stat_clear (&st);
+    if (rc < 0)
+        tool_worst (&self->status, tool_fail (path, &err));
+}
+
 static void finish (put_batch_t *self, dfs_put_item_t *item)
 {
     if (item->code < 0) {
@@ -77,6 +91,8 @@ static void finish (put_batch_t *self, dfs_put_item_t *item)
         }
         return;
     }
+    if (self->assign)
+        assign_policy (self, item->dest);
     self->files++;
     self->bytes += item->size;
     if (item->size && item->copies < self->copies)

@@ -20,6 +20,7 @@ typedef struct put_batch {
     int status; /* exit status so far */
     bool tree;  /* a file that cannot be read is one of many: exit 1 */
     bool canceled;
+    bool assign; /* files that are there already come under the policy as well */
     uint32_t copies;                   /* fewest seen, UINT32_MAX at first */
     uint64_t files, bytes, sent;       /* done */
     uint64_t bytes_total, files_total; /* for the bar, 0: not known */

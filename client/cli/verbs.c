@@ -35,6 +35,12 @@ static const tool_verb_t verbs[] = {
      verb_verify},
     {"explain", NULL, "PATH", "show where each chunk of a file is", NULL, true,
      verb_explain},
+    {"monitor", NULL, "", "watch the cluster until q or Ctrl-C", monitor_options, false,
+     verb_monitor},
+    {"admin", NULL,
+     "drain|undrain|remove WORKER | repair resume | policy list | "
+     "policy create|set NAME | policy assign NAME PATH…",
+     "operate the cluster", admin_options, true, verb_admin},
     {0},
 };
 

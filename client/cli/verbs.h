@@ -8,7 +8,7 @@
 extern const tool_info_t client_info;
 extern const tool_option_t put_options[], update_options[], get_options[], ls_options[],
     stat_options[], rm_options[], move_options[], cp_options[], mkdir_options[],
-    analyze_options[];
+    analyze_options[], admin_options[], monitor_options[];
 
 int verb_put (int argc, char **argv);
 int verb_update (int argc, char **argv);
@@ -29,5 +29,11 @@ int verb_status (int argc, char **argv);
 int verb_analyze (int argc, char **argv);
 int verb_verify (int argc, char **argv);
 int verb_explain (int argc, char **argv);
+int verb_monitor (int argc, char **argv);
+int verb_admin (int argc, char **argv);
+
+/* The policy with REPLICAS copies that is named so ("copies-3"), made if need be; ends
+ * the program with a message when there can be none. */
+uint32_t admin_policy_of (dfs_t *dfs, uint32_t replicas);
 
 #endif

@@ -129,6 +129,7 @@ typedef struct dfs_put_item {
 typedef struct dfs_put_options {
     int flags;       /* enum dfs_put_flags; 0: create and replace */
     uint64_t chunk_size; /* 0: the policy's */
+    uint32_t policy; /* of new files; 0: the directory's */
     dfs_progress_f *progress;
     void *progress_arg;
 } dfs_put_options_t;
@@ -186,6 +187,7 @@ typedef struct dfs_worker_info {
     uint64_t chunks, bytes_used, bytes_free, memory, bytes_in, bytes_out;
     uint64_t cache_hits, cache_misses, heard_ago_ns;
     uint32_t cpu_permille, disk_permille, streams;
+    bool drained; /* nothing depends on it: it may be removed */
 } dfs_worker_info_t;
 
 typedef struct dfs_status {
@@ -202,6 +204,7 @@ typedef struct dfs_status {
     uint64_t uptime_ns, sessions, inline_bytes;
     uint32_t replicas, min_replicas;
     uint64_t chunk_size;
+    uint64_t chunks_moving; /* to other workers, because of drains and domains */
 } dfs_status_t;
 int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err);
 void dfs_status_clear (dfs_status_t *status);
@@ -226,6 +229,30 @@ int dfs_locate (dfs_t *dfs, const char *path, dfs_chunk_f *each, void *arg,
 /* Re-hashes every replica of each chunk of a file, on the workers. */
 int dfs_verify (dfs_t *dfs, const char *path, dfs_chunk_f *each, void *arg,
                 dfs_error_t *err);
+
+/* --- operation --- */
+
+typedef struct dfs_policy {
+    uint32_t id; /* 1: the cluster's default */
+    char name[64];
+    uint32_t replicas, min_replicas;
+    uint64_t chunk_size, history_ns;
+} dfs_policy_t;
+
+/* Moves everything off a worker (DRAIN), or takes it back; dfs_status tells how far it
+ * is. */
+int dfs_worker_drain (dfs_t *dfs, const char *worker, bool drain, dfs_error_t *err);
+/* Forgets a worker that is drained or dead; DFS_EINUSE while data depends on it. */
+int dfs_worker_remove (dfs_t *dfs, const char *worker, dfs_error_t *err);
+/* Ends a hold of repair. */
+int dfs_repair_resume (dfs_t *dfs, dfs_error_t *err);
+/* All of them, in order of their ids. Free *POLICIES. */
+int dfs_policies (dfs_t *dfs, dfs_policy_t **policies, size_t *n, dfs_error_t *err);
+/* Makes a policy (ID 0: one with the same name is DFS_EEXIST) or changes one; every
+ * file under it is brought to its number of copies. */
+int dfs_policy_set (dfs_t *dfs, const dfs_policy_t *policy, dfs_error_t *err);
+/* Puts a file, or a directory and what is made in it from now on, under a policy. */
+int dfs_policy_assign (dfs_t *dfs, const char *path, uint32_t policy, dfs_error_t *err);
 
 #ifdef __cplusplus
 }

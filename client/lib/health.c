@@ -53,6 +53,7 @@ static void take_workers (dfs_status_t *status, const Dfs__ClusterStatusReply *r
         to->cpu_permille = from->cpu_permille;
         to->disk_permille = from->disk_permille;
         to->streams = from->streams;
+        to->drained = from->drained;
     }
 }
 
@@ -86,6 +87,7 @@ static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
     status->chunks_under_replicated = reply->chunks_under_replicated;
     status->chunks_lost = reply->chunks_lost;
     status->chunks_surplus = reply->chunks_surplus;
+    status->chunks_moving = reply->chunks_moving;
     status->repair_queued = reply->repair_queued;
     status->repair_active = reply->repair_active;
     status->repair_bytes_per_second = reply->repair_bytes_per_second;

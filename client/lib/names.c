@@ -311,6 +311,15 @@ int dfs_setattr (dfs_t *dfs, const char *path, uint32_t mode, uint64_t mtime_ns,
     return change_one (dfs, &op, err);
 }
 
+int dfs_policy_assign (dfs_t *dfs, const char *path, uint32_t policy, dfs_error_t *err)
+{
+    OP (setattr, SETATTR, Dfs__OpSetattr);
+    body.path = bytes_of (path);
+    body.has_policy = true;
+    body.policy = policy;
+    return change_one (dfs, &op, err);
+}
+
 /* --- many unlinks --- */
 
 typedef struct unlinks {

@@ -127,6 +127,8 @@ static void commit_build (change_t *change, arena_t *arena, Dfs__Op *op)
     commit->mtime_ns =
         item->mtime_ns != UINT64_MAX ? item->mtime_ns : file->source.mtime_ns;
     commit->has_mtime_ns = commit->mtime_ns != UINT64_MAX;
+    commit->has_policy = file->put->options->policy != 0;
+    commit->policy = file->put->options->policy;
     if (!page)
         return (void)(op->op_case = DFS__OP__OP_COMMIT, op->commit = commit);
     commit->extents = build_extents (page, arena, file->inline_data != NULL);

@@ -42,6 +42,8 @@ static void place_batch (put_t *put, size_t max, uint64_t now)
         chunks[n++] = chunk;
     }
     body.upload = put->upload;
+    body.has_policy = put->options->policy != 0;
+    body.policy = put->options->policy;
     body.items = list;
     body.n_items = n;
     env.body_case = DFS__ENVELOPE__BODY_PLACE;

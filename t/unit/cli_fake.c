@@ -257,6 +257,56 @@ int dfs_setattr (dfs_t *dfs, const char *path, uint32_t mode, uint64_t mtime_ns,
     return 0;
 }
 
+int dfs_worker_drain (dfs_t *dfs, const char *worker, bool drain, dfs_error_t *err)
+{
+    (void)dfs;
+    trace ("%s %s", drain ? "drain" : "undrain", worker);
+    return strcmp (worker, "none") == 0 ? fail (err, DFS_ENOENT, "no such worker") : 0;
+}
+
+int dfs_worker_remove (dfs_t *dfs, const char *worker, dfs_error_t *err)
+{
+    (void)dfs;
+    trace ("remove %s", worker);
+    return fail (err, DFS_EINUSE, "is in use: drain it first");
+}
+
+int dfs_repair_resume (dfs_t *dfs, dfs_error_t *err)
+{
+    (void)dfs;
+    (void)err;
+    trace ("repair resume");
+    return 0;
+}
+
+int dfs_policies (dfs_t *dfs, dfs_policy_t **policies, size_t *n, dfs_error_t *err)
+{
+    (void)dfs;
+    (void)err;
+    *policies = calloc (2, sizeof **policies);
+    *n = 2;
+    (*policies)[0] = (dfs_policy_t){1, "default", 2, 2, 4 << 20, 0};
+    (*policies)[1] = (dfs_policy_t){2, "copies-3", 3, 2, 4 << 20, 0};
+    return 0;
+}
+
+int dfs_policy_set (dfs_t *dfs, const dfs_policy_t *policy, dfs_error_t *err)
+{
+    (void)dfs;
+    (void)err;
+    trace ("policy %u %s %u %u", policy->id, policy->name, policy->replicas,
+           policy->min_replicas);
+    return 0;
+}
+
+int dfs_policy_assign (dfs_t *dfs, const char *path, uint32_t policy, dfs_error_t *err)
+{
+    (void)dfs;
+    (void)err;
+    trace ("assign %s %u", path, policy);
+    return 0;
+}
+
 /* Copies the LENGTH bytes at OFFSET; negative errno. */
 static int64_t copy (int in, int out, uint64_t offset, uint64_t length)
 {

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What an operator asks for: workers emptied, taken back, removed; policies; the end of
+ * a hold. All but the last are entries of the log. */
+#include <string.h>
+
+#include "broker/links/links_private.h"
+#include "msgs/check.h"
+
+#define NAME_MAX_LEN 63
+
+void front_admin_done (links_t *self, job_t *job)
+{
+    static Dfs__AdminReply reply = DFS__ADMIN_REPLY__INIT;
+
+    job->answer.body_case = DFS__ENVELOPE__BODY_ADMIN_REPLY;
+    job->answer.admin_reply = &reply;
+    front_reply (self, job);
+    links_release (self, job);
+}
+
+static void done_now (links_t *self, job_t *job)
+{
+    job->refs++;
+    front_admin_done (self, job);
+}
+
+/* --- workers --- */
+
+static const char *why_not (const links_t *self, uint32_t id)
+{
+    const char *name;
+
+    switch (core_worker_state (self->core, id, &name)) {
+    case WORKER_DEAD:
+        return "data still depends on it: repair has not ended";
+    case WORKER_DRAINING:
+        return "data still depends on it: draining has not ended";
+    default:
+        return "is in use: drain it first";
+    }
+}
+
+static void set_worker (links_t *self, job_t *job, const Dfs__Admin *ask)
+{
+    Dfs__Op op = DFS__OP__INIT;
+    Dfs__OpMemberSet set = DFS__OP_MEMBER_SET__INIT;
+    const Dfs__Member *found;
+    Dfs__Member member;
+    dfs_error_t err;
+
+    if (check_text (ask->worker, NAME_MAX_LEN, "admin: worker", &err) < 0) {
+        front_refuse (self, job, DFS_EPROTO, err.text);
+        return;
+    }
+    found = roster_worker (self->roster, ask->worker);
+    if (!found) {
+        front_refuse (self, job, DFS_ENOENT, "no such worker");
+        return;
+    }
+    member = *found;
+    if (ask->action == DFS__ADMIN_ACTION__ADMIN_REMOVE) {
+        if (core_may_remove (self->core, found->id) != DFS_OK) {
+            front_refuse (self, job, DFS_EINUSE, why_not (self, found->id));
+            return;
+        }
+        member.has_removed = member.removed = true;
+    } else {
+        member.has_draining = true;
+        member.draining = ask->action == DFS__ADMIN_ACTION__ADMIN_DRAIN;
+        if (member.draining == (found->has_draining && found->draining)) {
+            done_now (self, job);
+            return;
+        }
+    }
+    set.member = &member;
+    op.op_case = DFS__OP__OP_MEMBER_SET;
+    op.member_set = &set;
+    log_info ("admin_worker", "name=%s draining=%d removed=%d", member.name,
+              member.has_draining && member.draining,
+              member.has_removed && member.removed);
+    pending_own_for (self, &op, job);
+}
+
+/* --- policies --- */
+
+static void list_policies (links_t *self, job_t *job)
+{
+    Dfs__AdminReply reply = DFS__ADMIN_REPLY__INIT;
+
+    reply.policies = roster_policies (self->roster, &reply.n_policies);
+    job->answer.body_case = DFS__ENVELOPE__BODY_ADMIN_REPLY;
+    job->answer.admin_reply = &reply;
+    front_reply (self, job);
+}
+
+static bool same_policy (const Dfs__Policy *a, const Dfs__Policy *b)
+{
+    return a->replicas == b->replicas && a->min_replicas == b->min_replicas &&
+           a->chunk_size == b->chunk_size && a->history_ns == b->history_ns;
+}
+
+static void set_policy (links_t *self, job_t *job, const Dfs__Admin *ask)
+{
+    Dfs__Op op = DFS__OP__INIT;
+    Dfs__OpPolicySet set = DFS__OP_POLICY_SET__INIT;
+    Dfs__Policy policy, **all;
+    const Dfs__Policy *old = NULL;
+    uint32_t last = 0;
+    size_t n;
+    dfs_error_t err;
+
+    if (!ask->policy || !ask->policy->name ||
+        check_text (ask->policy->name, NAME_MAX_LEN, "admin: name of a policy", &err) <
+            0) {
+        front_refuse (self, job, DFS_EPROTO, "admin: policy");
+        return;
+    }
+    policy = *ask->policy;
+    all = roster_policies (self->roster, &n);
+    for (size_t i = 0; i < n; i++) {
+        bool named = all[i]->name && strcmp (all[i]->name, policy.name) == 0;
+
+        last = all[i]->id > last ? all[i]->id : last;
+        if (policy.id > 0 ? all[i]->id == policy.id : named)
+            old = all[i];
+        else if (named) {
+            front_refuse (self, job, DFS_EEXIST, "another policy has this name");
+            return;
+        }
+    }
+    if (policy.id > 0 && !old) {
+        front_refuse (self, job, DFS_ENOENT, "no such policy");
+        return;
+    }
+    /* Asked again because the answer was lost. */
+    if (old && policy.id == 0) {
+        if (same_policy (old, &policy))
+            done_now (self, job);
+        else
+            front_refuse (self, job, DFS_EEXIST, "a policy with this name is there");
+        return;
+    }
+    if (policy.id == 0)
+        policy.id = last + 1;
+    set.policy = &policy;
+    op.op_case = DFS__OP__OP_POLICY_SET;
+    op.policy_set = &set;
+    log_info ("admin_policy", "id=%u name=%s replicas=%u", policy.id, policy.name,
+              policy.replicas);
+    pending_own_for (self, &op, job);
+}
+
+void front_admin (links_t *self, conn_t *conn, job_t *job)
+{
+    const Dfs__Admin *ask = job->env->admin;
+    event_t event = {.type = EVENT_REPAIR_RESUME};
+
+    (void)conn;
+    if (!roster_admin (self->roster, job->user)) {
+        front_refuse (self, job, DFS_EPERM, "only for administrators");
+        return;
+    }
+    switch (ask->action) {
+    case DFS__ADMIN_ACTION__ADMIN_DRAIN:
+    case DFS__ADMIN_ACTION__ADMIN_UNDRAIN:
+    case DFS__ADMIN_ACTION__ADMIN_REMOVE:
+        set_worker (self, job, ask);
+        break;
+    case DFS__ADMIN_ACTION__ADMIN_REPAIR_RESUME:
+        links_step (self, &event);
+        done_now (self, job);
+        break;
+    case DFS__ADMIN_ACTION__ADMIN_POLICIES:
+        list_policies (self, job);
+        break;
+    case DFS__ADMIN_ACTION__ADMIN_POLICY_SET:
+        set_policy (self, job, ask);
+        break;
+    default:
+        front_refuse (self, job, DFS_EPROTO, "admin: action");
+        break;
+    }
+}

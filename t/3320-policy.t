@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
+test_description="Files and directories say how many copies they have, and it changes on live data"
+. "${srcdir:-.}/t/lib/cluster.sh"
+
+# copies FILE N: each chunk of FILE has N copies exactly.
+copies () {
+    dfs-client explain --json "$1" >e.json && perl -MJSON::PP -e '
+        local $/; my $c = JSON::PP->new->utf8->decode(<STDIN>); die "none" unless @$c;
+        for (@$c) { my %w = map { $_->{worker} => 1 } @{$_->{replicas}};
+            die "copies ", scalar keys %w unless keys %w == $ARGV[0] }' "$2" <e.json
+}
+status_has () {
+    dfs-client status --json >status.json && test "$(json "$1" status.json)" = "$2"
+}
+
+test_expect_success 'four workers, two copies' '
+    cluster_up c --workers 4 --replicas 2 --chunk-size 256KiB --inline-max 0 &&
+    random_file a 5000000 a && random_file b 5000000 b && random_file d 3000000 d
+'
+
+test_expect_success 'one file with three copies' '
+    dfs-client put --replicas 3 a /a && copies /a 3 && dfs-client stat --json /a >s.json &&
+    test "$(json replicas s.json)" -eq 3 && dfs-client put b /b && copies /b 2 &&
+    dfs-client admin policy list --json >p.json && test "$(json 1.name p.json)" = copies-3
+'
+
+test_expect_success 'a directory: what is made in it has its copies' '
+    dfs-client admin policy create gold --replicas 4 && dfs-client mkdir /gold &&
+    dfs-client admin policy assign gold /gold && dfs-client put d /gold/d &&
+    wait_until 20 copies /gold/d 4 && test_expect_code 4 dfs-client admin policy create gold --replicas 3 &&
+    test_expect_code 3 dfs-client admin policy assign silver /gold
+'
+
+test_expect_success 'raised on live data' '
+    dfs-client admin policy assign copies-3 /b && wait_until 20 copies /b 3 &&
+    wait_until 20 status_has chunks_under_replicated 0 && status_has health ok
+'
+
+test_expect_success 'the default is raised: every file of it follows' '
+    random_file e 2000000 e && dfs-client put e /e && copies /e 2 &&
+    dfs-client admin policy set default --replicas 3 && wait_until 20 copies /e 3
+'
+
+test_expect_success 'lowered: what is too many is counted, and nothing is lost' '
+    dfs-client admin policy set default --replicas 2 &&
+    n=$(($(dfs-client explain --json /e | tr "{" "\n" | grep -c "\"index\""))) &&
+    wait_until 20 status_has chunks_surplus $n && dfs-client status >s.txt && grep -q "more copies than asked for" s.txt &&
+    for f in a b e; do dfs-client get /$f - | cmp - $f || return 1; done
+'
+
+test_expect_success 'more copies than workers: refused, or named as short' '
+    test_expect_code 2 dfs-client put --replicas 17 a /no &&
+    { dfs-client put --replicas 5 a /no; test $? -eq 6; } && test_expect_code 3 dfs-client stat /no
+'
+
+test_expect_success 'it stops cleanly' 'cluster_down c'
+
+test_done
