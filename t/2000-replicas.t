@@ -36,10 +36,13 @@ test_expect_success 'a worker is killed: everything is read back, and new files 
     random_file new 20000000 new && dfs-client put new /new && dfs-client get /new new.back && cmp new new.back
 '
 
-test_expect_success 'status says who is dead' '
-    wait_until 15 worker_is w1 dead &&
-    dfs-client status --json >s.json && test "$(json health s.json)" != ok &&
-    dfs-client status >s.txt && grep -q "w1.*dead" s.txt
+redundant () {
+    dfs-client status --json >s.json && test "$(json chunks_under_replicated s.json)" -eq 0 &&
+        test "$(json health s.json)" = ok
+}
+test_expect_success 'status says who is dead, and worries no longer than copies are missing' '
+    wait_until 15 worker_is w1 dead && dfs-client status >s.txt && grep -q "w1.*dead" s.txt &&
+    wait_until 30 redundant && dfs-client verify >v.txt
 '
 
 test_expect_success 'it returns and counts again' '

@@ -193,14 +193,12 @@ static void answer_asker (links_t *links, change_t *change, int code, const char
     job_t *job = change->asker;
 
     change->asker = NULL;
-    if (!job)
-        return;
-    if (code == DFS_OK) {
+    if (job && code == DFS_OK)
         roster_answer_at (links, job, index);
-        return;
+    else if (job) {
+        front_refuse (links, job, code, text);
+        links_release (links, job);
     }
-    front_refuse (links, job, code, text);
-    links_release (links, job);
 }
 
 /* --- on the way in --- */
