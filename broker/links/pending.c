@@ -5,47 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/links/links_private.h"
+#include "broker/links/pending_private.h"
 
-#define BYTES_MAX   (128 * 1024 * 1024) /* of entries in flight */
-#define RESULT_ROOM (900 * 1024)        /* packed results in one message */
-
-typedef struct change {
-    uint64_t cookie;
-    uint64_t session; /* 0: the broker's own */
-    uint64_t request;
-    uint64_t seq; /* of the envelope that asked */
-    uint64_t done_below;
-    uint32_t user;
-    job_t *job;        /* until it is proposed: holds OP */
-    const Dfs__Op *op; /* likewise; NULL afterwards */
-    copykey_t *keys;   /* chunks that the entry names */
-    size_t n_keys;
-    copykey_t *missing; /* of them, when the core refused */
-    size_t n_missing;
-    uint64_t upload; /* staged upload that ends with it, 0: none */
-    uint32_t copies; /* fewest durable copies of any chunk, as the core knew */
-    bool directory;  /* changes members, users or policies */
-    bool policy;     /* gives files another policy */
-    job_t *asker;    /* of an admin's request that became an op of the broker's own */
-    size_t bytes;    /* of its entry, once proposed */
-} change_t;
-
-struct pending {
-    idmap_t *by_cookie;
-    idmap_t *by_request; /* clients' changes */
-    uint64_t last;
-    size_t own;
-    size_t in_flight; /* bytes proposed and not applied */
-    /* the batch of this wake */
-    uint8_t *bytes;
-    size_t n_bytes;
-    size_t cap_bytes;
-    journal_proposal_t *batch; /* data: offsets into bytes until the flush */
-    size_t n_batch;
-    size_t cap_batch;
-    session_t *touched; /* sessions with results to send */
-};
+#define BYTES_MAX (128 * 1024 * 1024) /* of entries in flight */
 
 pending_t *pending_new (void)
 {
@@ -113,78 +75,7 @@ static void forget (pending_t *self, const change_t *change)
         idmap_remove (self->by_request, id);
 }
 
-/* --- results --- */
-
-typedef struct result {
-    uint64_t request;
-    const Dfs__OpResult *body; /* good until the end of the call that made it */
-} result_t;
-
-/* Sends what SESSION has waiting. */
-static void send_results (links_t *links, session_t *session)
-{
-    Dfs__Envelope env;
-    Dfs__Changed changed;
-    Dfs__ChangeResult rows[SESSION_CHANGED];
-    Dfs__ChangeResult *list[SESSION_CHANGED];
-
-    dfs__changed__init (&changed);
-    changed.results = list;
-    for (size_t i = 0; i < session->n_changed; i++) {
-        dfs__change_result__init (&rows[i]);
-        rows[i].request = session->changed[i].request;
-        rows[i].result = session->changed[i].result;
-        list[changed.n_results++] = &rows[i];
-    }
-    session->n_changed = 0;
-    session->changed_bytes = 0;
-    dfs__envelope__init (&env);
-    env.has_seq = true;
-    env.seq = session->changed_seq;
-    env.body_case = DFS__ENVELOPE__BODY_CHANGED;
-    env.changed = &changed;
-    front_send (links, session, &env);
-}
-
-/* Adds a result for the session of CHANGE; RESULT must live until send_touched. */
-static void add_result (links_t *links, const change_t *change, Dfs__OpResult *result)
-{
-    session_t *session = clients_get (links->clients, change->session);
-    size_t bytes =
-        64 + 34 * result->n_missing + (result->text ? strlen (result->text) : 0);
-
-    if (!session || !session->conn)
-        return; /* it asks again under the same number when it is back */
-    if (session->n_changed == SESSION_CHANGED ||
-        session->changed_bytes + bytes > RESULT_ROOM)
-        send_results (links, session);
-    if (!session->is_touched) {
-        session->is_touched = true;
-        session->touched = links->pending->touched;
-        links->pending->touched = session;
-    }
-    if (session->n_changed == 0)
-        session->changed_seq = change->seq;
-    else if (session->changed_seq != change->seq)
-        session->changed_seq = 0;
-    session->changed[session->n_changed].request = change->request;
-    session->changed[session->n_changed].result = result;
-    session->n_changed++;
-    session->changed_bytes += bytes;
-}
-
-static void send_touched (links_t *links)
-{
-    session_t *session;
-
-    while ((session = links->pending->touched)) {
-        links->pending->touched = session->touched;
-        session->touched = NULL;
-        session->is_touched = false;
-        if (session->n_changed)
-            send_results (links, session);
-    }
-}
+/* --- on the way in --- */
 
 /* The admin who asked for CHANGE hears what became of it. */
 static void answer_asker (links_t *links, change_t *change, int code, const char *text,
@@ -200,8 +91,6 @@ static void answer_asker (links_t *links, change_t *change, int code, const char
         links_release (links, job);
     }
 }
-
-/* --- on the way in --- */
 
 /* CHANGE will not be proposed, or was dropped: tells the client and forgets it. */
 static void refuse (links_t *links, change_t *change, int code, const char *text,
@@ -225,8 +114,8 @@ static void refuse (links_t *links, change_t *change, int code, const char *text
     result.missing = keys;
     result.n_missing = n;
     if (change->session) {
-        add_result (links, change, &result);
-        send_touched (links);
+        results_add (links, change, &result);
+        results_send (links);
     } else {
         links->pending->own--;
         log_warn ("own_change_refused", "code=%s err=\"%s\"", dfs_error_name (code),
@@ -456,8 +345,8 @@ void pending_decided (links_t *links, const mail_decided_t *mail)
                 mail->code < 0 ? 0 : change->n_missing);
         return;
     }
-    add_result (links, change, mail->result);
-    send_touched (links);
+    results_add (links, change, mail->result);
+    results_send (links);
     forget (links->pending, change);
     links_release (links, change->job);
     change_free (change);
@@ -531,7 +420,7 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
             if (change->copies < replicas && !result->text)
                 result->text = few_text;
             tell_core (links, change, result);
-            add_result (links, change, result);
+            results_add (links, change, result);
         } else {
             self->own--;
             chores = true;
@@ -545,7 +434,7 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
         }
         change_free (change);
     }
-    send_touched (links);
+    results_send (links);
     if (directory)
         roster_refresh (links);
     if (chores)

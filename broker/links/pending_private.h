@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Inside of pending, shared by pending.c (changes on their way) and results.c (what
+ * their sessions are told). */
+#ifndef BROKER_LINKS_PENDING_PRIVATE_H
+#define BROKER_LINKS_PENDING_PRIVATE_H
+
+#include "broker/links/links_private.h"
+
+typedef struct change {
+    uint64_t cookie;
+    uint64_t session; /* 0: the broker's own */
+    uint64_t request;
+    uint64_t seq; /* of the envelope that asked */
+    uint64_t done_below;
+    uint32_t user;
+    job_t *job;        /* until it is proposed: holds OP */
+    const Dfs__Op *op; /* likewise; NULL afterwards */
+    copykey_t *keys;   /* chunks that the entry names */
+    size_t n_keys;
+    copykey_t *missing; /* of them, when the core refused */
+    size_t n_missing;
+    uint64_t upload; /* staged upload that ends with it, 0: none */
+    uint32_t copies; /* fewest durable copies of any chunk, as the core knew */
+    bool directory;  /* changes members, users or policies */
+    bool policy;     /* gives files another policy */
+    job_t *asker;    /* of an admin's request that became an op of the broker's own */
+    size_t bytes;    /* of its entry, once proposed */
+} change_t;
+
+struct pending {
+    idmap_t *by_cookie;
+    idmap_t *by_request; /* clients' changes */
+    uint64_t last;
+    size_t own;
+    size_t in_flight; /* bytes proposed and not applied */
+    /* the batch of this wake */
+    uint8_t *bytes;
+    size_t n_bytes;
+    size_t cap_bytes;
+    journal_proposal_t *batch; /* data: offsets into bytes until the flush */
+    size_t n_batch;
+    size_t cap_batch;
+    session_t *touched; /* sessions with results to send */
+};
+
+/* Adds a result for the session of CHANGE; RESULT must live until results_send. */
+void results_add (links_t *links, const change_t *change, Dfs__OpResult *result);
+/* Sends what was added. */
+void results_send (links_t *links);
+
+#endif
