@@ -11,6 +11,7 @@
 #include "msgs/node.h"
 
 #define LOCATE_PAGE  256
+#define NOT_ASKED    1 /* no code of a copy */
 #define VERIFY_PAGE  64
 #define VERIFY_BYTES (256 * MIB) /* hashed by one question */
 #define VERIFY_RETRY (20 * SEC)
@@ -169,6 +170,17 @@ static int take_verified (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
     return 0;
 }
 
+/* Copies that the broker did not ask about: they were made good elsewhere. */
+static void drop_others (located_t *chunk)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < chunk->n; i++)
+        if (chunk->replicas[i].code != NOT_ASKED)
+            chunk->replicas[n++] = chunk->replicas[i];
+    chunk->n = n;
+}
+
 static int verify_page (locate_t *self, dfs_error_t *err)
 {
     Dfs__Envelope env = DFS__ENVELOPE__INIT;
@@ -192,8 +204,10 @@ static int verify_page (locate_t *self, dfs_error_t *err)
     env.verify = &body;
     for (size_t i = 0; i < limit; i++)
         for (size_t j = 0; j < self->chunks[i].n; j++)
-            self->chunks[i].replicas[j].code = DFS_EUNAVAIL; /* until it says so */
+            self->chunks[i].replicas[j].code = NOT_ASKED;
     int rc = client_ask (self->dfs, &env, VERIFY_RETRY, take_verified, self, err);
+    for (size_t i = 0; i < limit; i++)
+        drop_others (&self->chunks[i]);
     if (rc == 0 && limit < self->n) {
         /* the rest of this page is asked for again */
         self->more = true;
