@@ -1,6 +1,6 @@
 # The commented example, every key at its default.
 dfsdocdir = $(docdir)
-dist_dfsdoc_DATA = etc/cluster.cfg
+dist_dfsdoc_DATA = etc/cluster.cfg doc/operating.md
 # Clusters to begin with: dfs-cluster init DIR --from FILE.
 dfsexamplesdir = $(docdir)/examples
 dist_dfsexamples_DATA = etc/examples/one-host.cfg etc/examples/three-hosts.cfg \

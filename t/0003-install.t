@@ -21,7 +21,7 @@ test_expect_success 'programs, library, headers, man pages, examples are there' 
         test -e "root$prefix/$f" || { echo "$f"; return 1; }
     done &&
     find root/ -name "dfs-client.1*" | grep -q . && find root/ -name "cluster.cfg.5*" | grep -q . &&
-    find root/ -path "*/examples/three-hosts.cfg" | grep -q .
+    find root/ -path "*/examples/three-hosts.cfg" | grep -q . && find root/ -name operating.md | grep -q .
 '
 
 test_expect_success 'the installed programs find each other and run a cluster' '

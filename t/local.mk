@@ -26,6 +26,8 @@ SHELL_TESTS += \
 	t/5000-json.t \
 	t/6000-hosts.t \
 	t/6010-addresses.t \
+	t/6020-requests.t \
+	t/6030-operating.t \
 	t/8000-large.t \
 	t/8010-flood.t
 EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/hosts.sh t/lib/hostenter t/lib/nsssh t/bench/run

@@ -203,6 +203,9 @@ static void send_send_order (links_t *self, const action_t *action)
         piece->length = a->pieces[i].length;
         order.pieces[order.n_pieces++] = piece;
     }
+    const session_t *session = clients_get (self->clients, a->session);
+    env.trace = session ? session->trace : 0;
+    env.has_trace = env.trace != 0;
     env.body_case = DFS__ENVELOPE__BODY_SEND_ORDER;
     env.send_order = &order;
     send_order (self, conn, &env);

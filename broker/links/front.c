@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The clients' ROUTER: takes messages, finds who sent them, calls handlers, answers. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "broker/links/links_private.h"
 #include "broker/links/outbox.h"
+#include "common/log.h"
+
+/* What the file is not, or already is, is an answer; the rest is a refusal. */
+#define REFUSAL_STATUS 5
 
 /* A client's connection is gone; its session waits a while for it to come back. */
 static void lose (links_t *self, conn_t *conn)
@@ -55,8 +60,25 @@ static int send_answer (links_t *self, job_t *job)
                 : envelope_send (self->front.sock, &job->from.route, 0, &job->answer);
 }
 
+/* Answers carry the trace of their question. */
+static void note_answer (const job_t *job)
+{
+    const Dfs__Status *status = job->answer.status;
+    char text[256];
+
+    if (!job->answer.has_trace || !status || status->code >= 0)
+        return;
+    enum log_level level =
+        dfs_error_status (status->code) >= REFUSAL_STATUS ? LOG_INFO : LOG_DEBUG;
+    if (log_get_level () >= level)
+        log_event (level, "refused", "req=%016" PRIx64 " code=%s err=%s",
+                   job->answer.trace, dfs_error_name (status->code),
+                   log_quote (text, sizeof text, status->text ? status->text : ""));
+}
+
 void front_reply (links_t *self, job_t *job)
 {
+    note_answer (job);
     int rc = send_answer (self, job);
 
     if (rc == DFS_ETOOBIG) {
@@ -84,6 +106,14 @@ void front_send (links_t *self, session_t *session, Dfs__Envelope *env)
         lost (self, NULL, rc);
 }
 
+/* Name of the message in the protocol. */
+static const char *front_kind (const Dfs__Envelope *env)
+{
+    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field (
+        env->base.descriptor, (unsigned)env->body_case);
+    return field ? field->name : "?";
+}
+
 static void dispatch (links_t *self, job_t *job)
 {
     const link_row_t *row = front_row (job->env->body_case);
@@ -105,6 +135,10 @@ static void dispatch (links_t *self, job_t *job)
         }
         job->session = conn->session->id;
         job->user = conn->session->user;
+        conn->session->trace = job->env->has_trace ? job->env->trace : 0;
+        if (conn->session->trace)
+            log_debug ("request", "req=%016" PRIx64 " kind=%s session=%016" PRIx64,
+                       conn->session->trace, front_kind (job->env), job->session);
     }
     row->handler (self, conn, job);
 }

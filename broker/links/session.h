@@ -58,6 +58,7 @@ typedef struct link {
 
 struct session {
     uint64_t id;
+    uint64_t trace; /* of its running operation, 0: none told */
     uint32_t user;
     bool has_key;
     uint8_t key[32];

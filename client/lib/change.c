@@ -199,6 +199,8 @@ static void send_message (changes_t *self, message_t *message, uint64_t now)
     env.session = conn_facts (self->conn)->session;
     env.has_seq = true;
     env.seq = requests_seq (self->requests);
+    env.trace = requests_trace (self->requests);
+    env.has_trace = env.trace != 0;
     zmq_msg_t msg;
     zmq_msg_init_size (&msg, dfs__envelope__get_packed_size (&env));
     dfs__envelope__pack (&env, zmq_msg_data (&msg));

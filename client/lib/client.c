@@ -3,12 +3,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/log.h"
+#include "common/rng.h"
 #include "common/units.h"
 
 #define DRAIN        64
@@ -26,6 +29,10 @@ int client_enter (dfs_t *dfs, dfs_error_t *err)
         return fail (err, DFS_EINVAL, "handle used inside a callback");
     dfs->busy = true;
     dfs->progress_at = clock_mono ();
+    /* One number for all that this call causes, on every host. */
+    requests_set_trace (dfs->requests, rng_secret_u64 ());
+    client_log (dfs, LOG_DEBUG, "operation req=%016" PRIx64,
+                requests_trace (dfs->requests));
     return 0;
 }
 

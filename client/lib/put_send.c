@@ -49,7 +49,7 @@ static int send_frame (put_chunk_t *chunk, dfs_error_t *err)
     frame_t frame = {
         .kind = FRAME_DATA,
         .session = put->dfs->session,
-        .trace = put->upload,
+        .trace = requests_trace (put->dfs->requests),
         .key = chunk->key,
         .offset = chunk->sent,
         .length = slice->len,

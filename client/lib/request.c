@@ -28,6 +28,7 @@ typedef struct request {
 struct requests {
     conn_t *conn;
     uint64_t seq;
+    uint64_t trace;
     request_t *head; /* oldest first */
     request_t **tail;
     size_t n;
@@ -94,6 +95,16 @@ size_t requests_open (const requests_t *self)
     return self->n;
 }
 
+void requests_set_trace (requests_t *self, uint64_t trace)
+{
+    self->trace = trace;
+}
+
+uint64_t requests_trace (const requests_t *self)
+{
+    return self->trace;
+}
+
 uint64_t requests_seq (requests_t *self)
 {
     return ++self->seq;
@@ -157,6 +168,8 @@ uint64_t requests_send (requests_t *self, Dfs__Envelope *env, uint64_t retry_ns,
     env->session = request->session;
     env->has_seq = true;
     env->seq = request->seq = requests_seq (self);
+    env->has_trace = self->trace != 0;
+    env->trace = self->trace;
     if (pack (&request->msg, env) < 0) {
         free (request);
         return 0;

@@ -23,6 +23,9 @@ requests_t *requests_new (conn_t *conn);
 /* Drops what is open without calling anybody. */
 void requests_destroy (requests_t **self_p);
 
+/* Marks what is sent from now on as part of one operation, 0 none (Envelope.trace). */
+void requests_set_trace (requests_t *self, uint64_t trace);
+uint64_t requests_trace (const requests_t *self);
 /* Next sequence number, for messages that are sent elsewhere (changes). */
 uint64_t requests_seq (requests_t *self);
 /* Packs ENV (session and seq are filled in) and sends it, now or when connected. It is

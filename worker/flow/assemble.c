@@ -182,6 +182,11 @@ static settle_t *make_settle (assemble_t *self, const frame_t *frame,
     settle->upload = grant->upload;
     settle->trace = frame->trace;
     settle->key = frame->key;
+    if (frame->trace && log_get_level () >= LOG_DEBUG) {
+        char chunk[COPYKEY_TEXT];
+        log_debug ("chunk_comes", "req=%016" PRIx64 " chunk=%s hop=%u", frame->trace,
+                   copykey_text (&frame->key, chunk), frame->hop);
+    }
     uint32_t hop = frame->hop + 1u;
     if (hop >= grant->n_targets)
         return settle;

@@ -292,6 +292,12 @@ static int start_piece (session_t *self, dfs_error_t *err)
     if (self->end > size)
         self->end = size;
     self->started = true;
+    if (piece->trace && log_get_level () >= LOG_DEBUG) {
+        char text[COPYKEY_TEXT];
+        log_debug ("piece_goes", "req=%016" PRIx64 " chunk=%s length=%" PRIu64,
+                   piece->trace, copykey_text (&piece->key, text),
+                   (uint64_t)piece->length);
+    }
     return DFS_OK;
 }
 
