@@ -22,6 +22,7 @@ SHELL_TESTS += \
 	t/3310-drain.t \
 	t/3320-policy.t \
 	t/3330-monitor.t \
+	t/3340-domains.t \
 	t/4000-strangers.t \
 	t/5000-json.t \
 	t/6000-hosts.t \

@@ -11,6 +11,10 @@
 #define PAGE       256  /* chunks of one answer */
 #define CHECKS_MAX 4096 /* more: all chunks are looked at instead */
 
+/* While a domain is missing, what was added is counted so much later. */
+#define RECOUNT_AFTER (3 * SEC)
+#define RECOUNT_SHARE 20 /* times as long as a pass takes */
+
 /* What a pass over all chunks counts. */
 typedef struct tally {
     uint64_t surplus;
@@ -44,7 +48,10 @@ struct scan {
     uint64_t held_until;
     uint64_t deaths_after; /* earlier ones do not count for a hold */
     tally_t tally;         /* of the pass over all chunks that runs */
-    tally_t seen;          /* of the last one */
+    uint64_t pass_began;
+    uint64_t pass_took;  /* the last one */
+    uint64_t recount_at; /* crowded copies may have been added: 0 no */
+    tally_t seen;        /* of the last one */
 };
 
 scan_t *scan_new (void)
@@ -170,8 +177,21 @@ static void look (core_t *core, const core_chunk_t *found)
     copier_want (core, chunk, want, why);
 }
 
+/* Some domain has nobody now: new copies may have to share one. */
+static bool domains_short (core_t *core)
+{
+    for (uint32_t level = 0; level < DOMAIN_DEPTH; level++)
+        if (members_domains (core, level) > domains_at (core->domains, level))
+            return true;
+    return false;
+}
+
 void scan_committed (core_t *core, const event_committed_t *committed)
 {
+    scan_t *self = core->scan;
+
+    if (committed->n > 0 && self->recount_at == 0 && domains_short (core))
+        self->recount_at = core->now + RECOUNT_AFTER + RECOUNT_SHARE * self->pass_took;
     if (members_in_state (core, WORKER_DRAINING) == 0 && policies_count (core) < 2)
         return;
     for (size_t i = 0; i < committed->n; i++)
@@ -208,6 +228,7 @@ static void end_scan (core_t *core, bool whole)
         worker->looked_through = whole;
     if (self->scanning_all) {
         self->scanning_all = false;
+        self->pass_took = core->now - self->pass_began;
         if (whole)
             self->seen = self->tally;
     } else
@@ -398,6 +419,10 @@ void scan_flush (core_t *core)
         return;
     if (self->held && core->now >= self->held_until)
         scan_resume (core);
+    if (self->recount_at > 0 && core->now >= self->recount_at && self->known) {
+        self->recount_at = 0;
+        self->all_wanted = true;
+    }
     if (self->deaths) {
         self->deaths = false;
         look_at_hold (core);
@@ -430,6 +455,8 @@ void scan_flush (core_t *core)
             self->all_wanted = false;
             self->scanning_all = true;
             self->tally = (tally_t){0};
+            self->pass_began = core->now;
+            self->recount_at = 0;
         } else {
             return;
         }

@@ -427,6 +427,34 @@ static void text_is_for_people (void **state)
     assert_string_equal (out, "/w/d/e/\n");
 }
 
+static void an_operator_is_understood (void **state)
+{
+    (void)state;
+    assert_int_equal (client ("admin drain w1"), 0);
+    assert_traced ("drain w1");
+    assert_int_equal (client ("admin undrain w1"), 0);
+    assert_traced ("undrain w1");
+    assert_int_equal (client ("admin drain none"), 3);
+    assert_int_equal (client ("admin remove w1"), 1);
+    assert_non_null (strstr (err, "drain it first"));
+    assert_int_equal (client ("admin repair resume"), 0);
+    assert_traced ("repair resume");
+    assert_int_equal (client ("admin policy create gold --replicas 4"), 0);
+    assert_traced ("policy 0 gold 4 2");
+    assert_int_equal (client ("admin policy create thin --replicas 1"), 0);
+    assert_traced ("policy 0 thin 1 1");
+    assert_int_equal (client ("admin policy set copies-3 --replicas 1"), 0);
+    assert_traced ("policy 2 copies-3 1 1");
+    assert_int_equal (client ("admin policy assign default /some"), 0);
+    assert_traced ("assign /some 1");
+    assert_int_equal (client ("admin policy assign silver /some"), 3);
+    assert_int_equal (client ("admin policy create gold"), 2);
+    assert_int_equal (client ("admin policy set default --min-replicas 3"), 2);
+    assert_int_equal (client ("admin"), 2);
+    assert_int_equal (client ("admin policy dance"), 2);
+    assert_int_equal (client ("admin drain"), 2);
+}
+
 static void wrong_usage_exits_2_with_the_usage (void **state)
 {
     (void)state;
@@ -479,6 +507,7 @@ int main (void)
         cmocka_unit_test (json_has_the_keys_promised),
         cmocka_unit_test (verify_counts_and_judges),
         cmocka_unit_test (text_is_for_people),
+        cmocka_unit_test (an_operator_is_understood),
         cmocka_unit_test (wrong_usage_exits_2_with_the_usage),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
