@@ -41,6 +41,21 @@ test_expect_success HOSTS 'another cluster is never overwritten' '
     grep -q ffff h3/cluster.cfg && cp keep h3/cluster.cfg
 '
 
+test_expect_success HOSTS 'programs are brought along, and used there from then on' '
+    mkdir -p "inst$S/sw/bin" &&
+    printf "#!/bin/sh\necho ran >>\"\$HOSTS_SITE/ran\"\nexec \"%s/client/dfs-cluster\" \"\$@\"\n" "$builddir" \
+        >"inst$S/sw/bin/dfs-cluster" && chmod +x "inst$S/sw/bin/dfs-cluster" &&
+    on 4 dfs-cluster deploy --prefix "$S/sw" --from "$PWD/inst" "$S" 10.88.0.3 &&
+    test -x h3/sw/bin/dfs-cluster && test -s h3/ran && test ! -e h2/sw
+'
+
+if command -v ssh >/dev/null; then
+    test_expect_success HOSTS 'the ordinary ssh client is called; where no sshd is, the host is named' '
+        test_expect_code 1 on 4 env DFS_SSH= dfs-cluster status "$S" 2>err && cat err &&
+        grep -q "10.88.0.2: does not answer: ssh: connect to host 10.88.0.2 port 22: Connection refused" err
+    '
+fi
+
 test_expect_success HOSTS 'start returns when all hosts serve; status shows the whole' '
     on 4 dfs-cluster start "$S" >out && test $(grep -c "serving on" out) -eq 4 &&
     on 4 dfs-cluster status --json "$S" >s.json &&
