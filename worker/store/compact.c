@@ -85,7 +85,7 @@ static int copy_bytes (disk_t *disk, store_chunk_t *chunk, volume_t *to,
     int rc = DFS_OK;
     for (uint64_t at = 0; rc == 0 && at < total;) {
         size_t n = total - at < COPY_STEP ? (size_t)(total - at) : COPY_STEP;
-        rc = store_read (chunk, at, buf, n, NULL, true, err);
+        rc = chunk_read (chunk, at, buf, n, NULL, true, err);
         if (rc == 0)
             rc = volume_write_data (disk, to, offset + EXTENT_DATA + at, buf, n, err);
         at += n;

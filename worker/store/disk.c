@@ -249,13 +249,15 @@ static int open_all (disk_t *self, dfs_error_t *err)
     return rc;
 }
 
-disk_t *disk_open (const store_config_t *config, uint32_t number, buf_pool_t *staging)
+disk_t *disk_open (const store_config_t *config, uint32_t number, buf_pool_t *staging,
+                   cache_t *cache)
 {
     disk_t *self = calloc (1, sizeof *self);
     assert (self);
     self->config = config;
     self->number = number;
     self->staging = staging;
+    self->cache = cache;
     snprintf (self->dir, sizeof self->dir, "%s", config->dirs[number]);
     self->volume_size = config->volume_size ? config->volume_size : VOLUME_SIZE;
     self->capacity = config->capacity ? config->capacity[number] : 0;

@@ -12,6 +12,7 @@
 #include "common/buf.h"
 #include "common/io.h"
 #include "worker/store/batch.h"
+#include "worker/store/cache.h"
 #include "worker/store/index.h"
 #include "worker/store/record.h"
 #include "worker/store/store.h"
@@ -46,6 +47,7 @@ typedef struct disk {
     uint64_t capacity; /* 0: the file system's */
     uint64_t reserve;
     buf_pool_t *staging; /* aligned buffers for O_DIRECT */
+    cache_t *cache;
     int lock_fd;
 
     pthread_mutex_t lock;
@@ -105,12 +107,15 @@ typedef struct disk {
     copykey_t scrub_after;
     bool scrub_resumes;
     store_scrub_t scrub;
+    uint64_t pass_since; /* a pass is wanted or under way: its beginning, wall clock */
+    bool pass_begins;    /* it has to start with the first copy */
 } disk_t;
 
 /* --- disk.c --- */
 
 /* Returns owned; never NULL: a disk that cannot be used says why. */
-disk_t *disk_open (const store_config_t *config, uint32_t number, buf_pool_t *staging);
+disk_t *disk_open (const store_config_t *config, uint32_t number, buf_pool_t *staging,
+                   cache_t *cache);
 void disk_close (disk_t **self_p);
 /* A write or fsync failed with CODE: nothing is written from now on, reads go on. An
  * fsync is never tried again: the kernel may have dropped what it could not write.
@@ -202,6 +207,9 @@ bool disk_place_open (const volume_t *vol, uint64_t offset);
 
 store_chunk_t *disk_open_chunk (disk_t *self, const copykey_t *key, int *code,
                                 dfs_error_t *err);
+/* As store_read, always from the disk. */
+int chunk_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
+                uint32_t *crcs, bool check, dfs_error_t *err);
 const uint32_t *chunk_crcs (const store_chunk_t *chunk); /* of a large one */
 /* As store_verify, on this disk. */
 int disk_verify (disk_t *self, const copykey_t *key, uint64_t *bytes, dfs_error_t *err);
@@ -219,5 +227,7 @@ int disk_compact (disk_t *self, uint64_t budget, unsigned live_percent, uint32_t
                   dfs_error_t *err);
 /* As store_scrub, on this disk. */
 int disk_scrub (disk_t *self, uint64_t budget, uint64_t since, dfs_error_t *err);
+/* A step of the pass that was asked for. */
+int disk_pass (disk_t *self, dfs_error_t *err);
 
 #endif

@@ -21,7 +21,8 @@
 static bool wait_turn (disk_t *self)
 {
     pthread_mutex_lock (&self->lock);
-    if (!self->keeper_stop && index_pending (self->index) <= PENDING_WORK) {
+    if (!self->keeper_stop && !self->pass_since &&
+        index_pending (self->index) <= PENDING_WORK) {
         uint64_t at = clock_mono () + CHECKPOINT_EVERY;
         struct timespec ts = {.tv_sec = (time_t)(at / SEC),
                               .tv_nsec = (long)(at % SEC)};
@@ -45,7 +46,7 @@ static void checkpoint (disk_t *self)
 
 /* Failures here are those of the disk, which the next write meets too; only damage and
  * lack of space are ordinary. */
-static void tend (disk_t *self, uint64_t now, uint64_t since)
+static void tend (disk_t *self, uint64_t now, uint64_t since, bool scrub)
 {
     const store_config_t *config = self->config;
     uint64_t grace = config->grace ? config->grace : GRACE;
@@ -61,7 +62,7 @@ static void tend (disk_t *self, uint64_t now, uint64_t since)
     if (disk_compact (self, budget, crowded ? CROWDED_PERCENT : COMPACT_PERCENT,
                       UINT32_MAX, &err) < 0)
         log_warn ("compaction_failed", "disk=%s err=\"%s\"", self->dir, err.text);
-    if (config->scrub_rate) {
+    if (config->scrub_rate && scrub) {
         uint64_t every = config->scrub_every ? config->scrub_every : SCRUB_EVERY;
         uint64_t bytes = (uint64_t)((double)config->scrub_rate * (double)since / 1e9);
         if (disk_scrub (self, bytes, now > every ? now - every : 0, &err) < 0)
@@ -69,22 +70,42 @@ static void tend (disk_t *self, uint64_t now, uint64_t since)
     }
 }
 
+/* False while the disk takes no writes; then a pass ends, too: what it finds could not
+ * be kept. *PASS: one is wanted; *BEGINS: and has not begun. */
+static bool look (disk_t *self, bool *pass, bool *begins)
+{
+    pthread_mutex_lock (&self->lock);
+    bool writable = disk_writable (self, NULL) == 0;
+    if (!writable)
+        self->pass_since = 0;
+    *pass = self->pass_since != 0;
+    *begins = *pass && self->pass_begins;
+    pthread_mutex_unlock (&self->lock);
+    return writable;
+}
+
 void *keeper_main (void *arg)
 {
     disk_t *self = arg;
     uint64_t last = clock_mono ();
     while (wait_turn (self)) {
-        pthread_mutex_lock (&self->lock);
-        bool writable = disk_writable (self, NULL) == 0;
-        pthread_mutex_unlock (&self->lock);
-        if (!writable) {
+        bool pass, begins;
+        if (!look (self, &pass, &begins)) {
             nanosleep (&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
             continue;
         }
-        checkpoint (self);
+        if (begins)
+            commit_drain (self);
         uint64_t now = clock_mono ();
+        if (!pass || begins || now - last >= CHECKPOINT_EVERY)
+            checkpoint (self);
+        dfs_error_t err = {0};
+        if (pass && disk_pass (self, &err) < 0)
+            log_warn ("scrub_failed", "disk=%s err=\"%s\"", self->dir, err.text);
+        now = clock_mono ();
         if (now - last >= CHECKPOINT_EVERY) {
-            tend (self, clock_wall (), now - last < 10 * SEC ? now - last : 10 * SEC);
+            tend (self, clock_wall (), now - last < 10 * SEC ? now - last : 10 * SEC,
+                  !pass);
             last = now;
         }
     }

@@ -2,6 +2,7 @@ noinst_LTLIBRARIES += worker/store/libstore.la
 worker_store_libstore_la_SOURCES = \
 	worker/store/append.c \
 	worker/store/batch.c worker/store/batch.h \
+	worker/store/cache.c worker/store/cache.h \
 	worker/store/changes.c worker/store/changes.h \
 	worker/store/checkpoint.c \
 	worker/store/commit.c \

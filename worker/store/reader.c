@@ -189,14 +189,29 @@ static uint64_t data_at (const entry_t *entry)
     return entry->offset + (entry->seal_volume ? EXTENT_DATA : entry->head_len);
 }
 
-int store_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
-                uint32_t *crcs, bool check, dfs_error_t *err)
+static int check_range (const store_chunk_t *chunk, uint64_t offset, size_t len,
+                        dfs_error_t *err)
 {
     uint64_t total = chunk->entry.stored_len;
     if (offset % DIGEST_BLOCK || offset > total || len > total - offset ||
         (len % DIGEST_BLOCK && offset + len != total))
         return fail (err, DFS_EINVAL, "bytes %llu+%zu of a chunk of %llu",
                      (unsigned long long)offset, len, (unsigned long long)total);
+    return DFS_OK;
+}
+
+static const uint32_t *crcs_at (const store_chunk_t *chunk, uint64_t offset)
+{
+    return chunk->crcs ? chunk->crcs + offset / DIGEST_BLOCK : &chunk->crc0;
+}
+
+int chunk_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
+                uint32_t *crcs, bool check, dfs_error_t *err)
+{
+    uint64_t total = chunk->entry.stored_len;
+    int rc = check_range (chunk, offset, len, err);
+    if (rc < 0)
+        return rc;
     dfs_error_t mine = {0};
     uint64_t at = data_at (&chunk->entry) + offset;
     uint64_t rest = total - offset - len;
@@ -208,8 +223,7 @@ int store_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
         return damaged (chunk, (int)n, err, mine.text);
     if ((size_t)n < len)
         return damaged (chunk, DFS_EDAMAGED, err, "the volume ends before its bytes");
-    const uint32_t *stored =
-        chunk->crcs ? chunk->crcs + offset / DIGEST_BLOCK : &chunk->crc0;
+    const uint32_t *stored = crcs_at (chunk, offset);
     size_t blocks = chunk_blocks (len);
     if (crcs && blocks)
         memcpy (crcs, stored, blocks * sizeof *crcs);
@@ -220,6 +234,32 @@ int store_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
             return damaged (chunk, DFS_EDAMAGED, err, "a block has a wrong CRC");
     }
     return DFS_OK;
+}
+
+int store_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
+                uint32_t *crcs, bool check, dfs_error_t *err)
+{
+    disk_t *disk = chunk->disk;
+    uint64_t seq = chunk->entry.seq;
+    int rc = check_range (chunk, offset, len, err);
+    if (rc < 0)
+        return rc;
+    if (!check)
+        return chunk_read (chunk, offset, buf, len, crcs, check, err);
+    if (cache_get (disk->cache, disk->number, seq, offset, buf, len)) {
+        if (crcs)
+            memcpy (crcs, crcs_at (chunk, offset), chunk_blocks (len) * sizeof *crcs);
+        return DFS_OK;
+    }
+    rc = chunk_read (chunk, offset, buf, len, crcs, check, err);
+    if (rc == DFS_OK)
+        cache_put (disk->cache, disk->number, seq, offset, buf, len);
+    return rc;
+}
+
+void store_cache_counts (store_t *self, uint64_t *hits, uint64_t *misses)
+{
+    cache_counts (self->cache, hits, misses);
 }
 
 static int hash_chunk (store_chunk_t *chunk, uint64_t *bytes, dfs_error_t *err)
@@ -236,7 +276,7 @@ static int hash_chunk (store_chunk_t *chunk, uint64_t *bytes, dfs_error_t *err)
     int rc = DFS_OK;
     for (uint64_t done = 0; rc == 0 && done < total;) {
         size_t n = total - done < VERIFY_STEP ? (size_t)(total - done) : VERIFY_STEP;
-        rc = store_read (chunk, done, buf, n, NULL, true, err);
+        rc = chunk_read (chunk, done, buf, n, NULL, true, err);
         digest_update (digest, buf, n);
         done += n;
         *bytes += n;

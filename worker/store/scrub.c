@@ -4,7 +4,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/log.h"
+#include "common/units.h"
 #include "worker/store/store_private.h"
 
 #define PAGE 64
@@ -66,6 +68,43 @@ int disk_scrub (disk_t *disk, uint64_t budget, uint64_t since, dfs_error_t *err)
     return rc;
 }
 
+#define PASS_STEP (16 * MIB)
+
+int disk_pass (disk_t *disk, dfs_error_t *err)
+{
+    pthread_mutex_lock (&disk->scrubbing);
+    pthread_mutex_lock (&disk->lock);
+    uint64_t since = disk->pass_since;
+    if (disk->pass_begins)
+        disk->scrub_resumes = disk->pass_begins = false;
+    pthread_mutex_unlock (&disk->lock);
+    int rc = scrub (disk, PASS_STEP, since, err);
+    pthread_mutex_lock (&disk->lock);
+    bool ended = rc != 0 && !disk->pass_begins;
+    if (ended)
+        disk->pass_since = 0;
+    pthread_mutex_unlock (&disk->lock);
+    pthread_mutex_unlock (&disk->scrubbing);
+    if (ended)
+        log_info ("scrub_pass_ended", "disk=%s err=%d", disk->dir, rc < 0 ? rc : 0);
+    return rc;
+}
+
+void store_scrub_pass (store_t *self)
+{
+    for (size_t i = 0; i < self->n; i++) {
+        disk_t *disk = self->disks[i];
+        if (!disk->usable)
+            continue;
+        pthread_mutex_lock (&disk->lock);
+        disk->pass_since = clock_wall ();
+        disk->pass_begins = true;
+        pthread_cond_signal (&disk->tend);
+        pthread_mutex_unlock (&disk->lock);
+        log_info ("scrub_pass", "disk=%s", disk->dir);
+    }
+}
+
 int store_scrub (store_t *self, uint64_t budget, uint64_t since, dfs_error_t *err)
 {
     int all = 1;
@@ -94,6 +133,7 @@ void store_scrub_state (store_t *self, store_scrub_t *out)
         out->bytes += disk->scrub.bytes;
         out->damaged += disk->scrub.damaged;
         out->rounds += disk->scrub.rounds;
+        out->passes += disk->pass_since != 0;
         pthread_mutex_unlock (&disk->lock);
     }
 }

@@ -23,12 +23,14 @@ store_t *store_open (const store_config_t *config, dfs_error_t *err)
     assert (self);
     self->config = *config;
     self->staging = buf_pool_new (STAGING_SIZE, STAGING_COUNT);
+    self->cache = cache_new (config->cache_size);
     self->n = config->n_dirs;
     self->disks = calloc (self->n, sizeof (disk_t *));
     assert (self->disks);
     size_t usable = 0;
     for (size_t i = 0; i < self->n; i++) {
-        self->disks[i] = disk_open (&self->config, (uint32_t)i, self->staging);
+        self->disks[i] =
+            disk_open (&self->config, (uint32_t)i, self->staging, self->cache);
         usable += self->disks[i]->usable;
     }
     if (usable == 0) {
@@ -47,6 +49,7 @@ void store_close (store_t **self_p)
         disk_close (&self->disks[i]);
     free (self->disks);
     buf_pool_destroy (&self->staging);
+    cache_destroy (&self->cache);
     free (self);
     *self_p = NULL;
 }

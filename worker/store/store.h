@@ -55,6 +55,7 @@ typedef struct store_config {
     uint64_t compact_rate;  /* bytes/s moved out of sparse volumes; 0: 32 MiB */
     uint64_t scrub_rate;    /* bytes/s re-hashed in the background; 0: none */
     uint64_t scrub_every;   /* ns between two checks of a chunk; 0: 30 days */
+    uint64_t cache_size;    /* bytes of hot blocks kept in memory; 0: none */
     store_changed_f *changed;
     store_done_f *done;
     void *arg;
@@ -126,6 +127,8 @@ const store_info_t *store_chunk_info (const store_chunk_t *chunk);
  * reported by a change. */
 int store_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
                 uint32_t *crcs, bool check, dfs_error_t *err);
+/* Reads that memory answered, and those that went to a disk. */
+void store_cache_counts (store_t *self, uint64_t *hits, uint64_t *misses);
 /* Re-hashes the whole copy with SHA-256 from disk: DFS_OK, DFS_ENOENT, DFS_EDAMAGED
  * (then quarantined and reported), DFS_EIO. *BYTES read. */
 int store_verify (store_t *self, const copykey_t *key, uint64_t *bytes,
@@ -155,12 +158,16 @@ typedef struct store_scrub {
     uint64_t bytes;
     uint64_t damaged;
     uint64_t rounds; /* whole walks over all disks */
+    uint32_t passes; /* disks on which a pass that was asked for is under way */
 } store_scrub_t;
 
 /* Re-hashes the next copies that were not verified since SINCE (wall clock ns), about
  * BUDGET bytes of them; resumes where the last call ended. Returns 1 when the walk came
  * to its end, 0 when more is left, or negative. One caller at a time. */
 int store_scrub (store_t *self, uint64_t budget, uint64_t since, dfs_error_t *err);
+/* Starts a pass over every copy of every disk now, on the keepers' threads, as fast as
+ * the disks read; one that is under way starts over. Returns at once. */
+void store_scrub_pass (store_t *self);
 /* Sum over the disks, the background scrub included. */
 void store_scrub_state (store_t *self, store_scrub_t *out);
 

@@ -10,6 +10,7 @@ struct store {
     disk_t **disks;
     size_t n;
     buf_pool_t *staging;
+    cache_t *cache;
 };
 
 /* The disk that has a copy to serve: 1 with *DISK and *ENTRY, 0, negative (a disk that
