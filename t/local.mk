@@ -18,6 +18,7 @@ SHELL_TESTS += \
 	t/2000-replicas.t \
 	t/3000-restart.t \
 	t/3010-damage.t \
+	t/3020-scrub.t \
 	t/3300-repair.t \
 	t/3310-drain.t \
 	t/3320-policy.t \

@@ -138,6 +138,7 @@ static int start_store (void *ctx, dfs_error_t *err)
                              .node = node->name,
                              .memory_durability = self->cluster->memory_durability,
                              .scrub_rate = self->cluster->scrub_rate,
+                             .cache_size = self->cluster->cache_size,
                              .changed = changed,
                              .done = settle_done,
                              .arg = self};
@@ -230,6 +231,7 @@ static void load (link_load_t *load, void *arg)
     load->bytes_out = stats.bytes + forward_bytes (self->forward);
     load->stream_queued = stats.queued;
     load->streams = stats.sessions;
+    store_cache_counts (self->store, &load->cache_hits, &load->cache_misses);
 }
 
 static int start_links (void *ctx, dfs_error_t *err)

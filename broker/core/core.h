@@ -70,6 +70,10 @@ typedef struct core_worker_status {
     uint64_t cache_hits;
     uint64_t cache_misses;
     uint32_t streams;
+    uint32_t scrub_passes;
+    uint64_t scrubbed;
+    uint64_t scrub_damaged;
+    char trouble[CORE_TROUBLE_MAX];
     uint64_t heard;   /* monotonic time of the last sign, 0 never */
     bool caught_up;   /* its changes are applied up to what it announced */
     bool drained;     /* draining, and nothing depends on its copies */

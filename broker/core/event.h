@@ -19,8 +19,9 @@
 #define CORE_NAME_MAX     64  /* node name, with its NUL */
 #define CORE_HOST_MAX     256 /* advertised host, with its NUL */
 #define CORE_LOCATION_MAX 256 /* "dc1/rack1/host1", with its NUL */
-#define CORE_STORES       16  /* disks of one worker */
-#define CORE_COPIES       32  /* copies of one chunk that are looked at */
+#define CORE_TROUBLE_MAX  208
+#define CORE_STORES       16 /* disks of one worker */
+#define CORE_COPIES       32 /* copies of one chunk that are looked at */
 #define CORE_PLACE_ITEMS  256
 #define CORE_FETCH_PIECES 256
 #define CORE_COMMIT_KEYS  512
@@ -182,7 +183,11 @@ typedef struct event_heartbeat {
     uint64_t bytes_out;
     uint64_t cache_hits;
     uint64_t cache_misses;
-    const core_store_t *stores; /* last_seq of each, may be NULL */
+    uint32_t scrub_passes;
+    uint64_t scrubbed;
+    uint64_t scrub_damaged;
+    char trouble[CORE_TROUBLE_MAX]; /* of a disk, for a person; empty: none */
+    const core_store_t *stores;     /* last_seq of each, may be NULL */
     size_t n_stores;
 } event_heartbeat_t;
 
@@ -233,6 +238,7 @@ typedef struct core_verified {
                */
     uint32_t worker; /* in actions; ignored in events */
     uint64_t bytes;
+    uint64_t verified_at; /* the worker's wall clock, 0 never or not known */
 } core_verified_t;
 
 typedef struct event_order {
@@ -324,6 +330,7 @@ typedef struct event_verify {
     uint64_t seq;
     const core_chunk_t *chunks; /* at most CORE_VERIFY_KEYS */
     size_t n;
+    bool peek; /* hash nothing: are they there, when were they verified */
 } event_verify_t;
 
 typedef struct event_marks {
@@ -513,6 +520,7 @@ typedef struct action_verify_order {
     uint32_t worker;
     const copykey_t *keys;
     size_t n;
+    bool peek;
 } action_verify_order_t;
 
 typedef struct core_send_piece {

@@ -29,7 +29,8 @@ static bool ails (const core_t *core, const worker_t *worker)
 {
     if (worker->state == WORKER_DEAD)
         return core->now < worker->since + DEATH_COUNTS;
-    return !worker_live (worker) || worker->condition != CONDITION_OK;
+    return !worker_live (worker) || worker->condition != CONDITION_OK ||
+           worker->beat.trouble[0];
 }
 
 static bool drained (const core_t *core, const worker_t *worker)
@@ -111,6 +112,10 @@ size_t core_workers (const core_t *core, core_worker_status_t *out, size_t max)
         to->cache_hits = worker->beat.cache_hits;
         to->cache_misses = worker->beat.cache_misses;
         to->streams = worker->beat.streams;
+        to->scrub_passes = worker->beat.scrub_passes;
+        to->scrubbed = worker->beat.scrubbed;
+        to->scrub_damaged = worker->beat.scrub_damaged;
+        memcpy (to->trouble, worker->beat.trouble, sizeof to->trouble);
         to->heard = worker->heard;
         to->caught_up = worker_caught_up (worker);
         to->granted = worker->granted;

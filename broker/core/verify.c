@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAITING 1 /* no DFS_E code is positive */
+#define PEEK_WAIT (5 * SEC)
+#define WAITING   1 /* no DFS_E code is positive */
 
 /* One request; its orders are numbered id * 1, they hold a row of its results each. */
 typedef struct verification {
@@ -12,6 +13,7 @@ typedef struct verification {
     uint64_t session;
     uint64_t seq;
     uint32_t chunks;
+    bool peek;
     size_t waiting; /* results */
     core_verified_t *results;
     size_t n;
@@ -140,6 +142,7 @@ static void send_order (core_t *core, verification_t *whole, uint32_t worker)
     action->u.verify_order.worker = worker;
     action->u.verify_order.keys = keys;
     action->u.verify_order.n = n;
+    action->u.verify_order.peek = whole->peek;
 }
 
 /* The copies that CHUNK shall have are on live workers: what is known to be bad, or is
@@ -185,6 +188,7 @@ void verify_event (core_t *core, const event_verify_t *event)
     whole->session = event->session;
     whole->seq = event->seq;
     whole->chunks = (uint32_t)event->n;
+    whole->peek = event->peek;
     if (event->n > CORE_VERIFY_KEYS ||
         table_count (self->wholes) >= core->config.max_requests) {
         reply (core, whole, event->n > CORE_VERIFY_KEYS ? DFS_ETOOBIG : DFS_EAGAIN);
@@ -210,8 +214,9 @@ void verify_event (core_t *core, const event_verify_t *event)
     if (whole->waiting == 0)
         finish (core, whole);
     else
-        core_timer (core, core->now + core->config.verify_wait_ns, TIMER_VERIFY,
-                    whole->id);
+        core_timer (core,
+                    core->now + (whole->peek ? PEEK_WAIT : core->config.verify_wait_ns),
+                    TIMER_VERIFY, whole->id);
 }
 
 bool verify_result (core_t *core, const event_order_t *event)
@@ -236,6 +241,7 @@ bool verify_result (core_t *core, const event_order_t *event)
             result->code =
                 event->verified[i].code <= 0 ? event->verified[i].code : DFS_EPROTO;
             result->bytes = event->verified[i].bytes;
+            result->verified_at = event->verified[i].verified_at;
             whole->waiting--;
         }
     if (event->code != DFS_OK)

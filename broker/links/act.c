@@ -170,11 +170,22 @@ static void send_verify_order (links_t *self, const action_t *action)
     if (!conn)
         return;
     order.order = a->order;
+    order.has_peek = order.peek = a->peek;
     order.keys = links_need (self, a->n * sizeof *order.keys);
     for (size_t i = 0; i < a->n; i++)
         order.keys[order.n_keys++] = wire_key (self, &a->keys[i]);
     env.body_case = DFS__ENVELOPE__BODY_VERIFY_ORDER;
     env.verify_order = &order;
+    send_order (self, conn, &env);
+}
+
+void act_scrub (links_t *self, conn_t *conn)
+{
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    Dfs__ScrubOrder order = DFS__SCRUB_ORDER__INIT;
+
+    env.body_case = DFS__ENVELOPE__BODY_SCRUB_ORDER;
+    env.scrub_order = &order;
     send_order (self, conn, &env);
 }
 

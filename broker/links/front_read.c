@@ -205,11 +205,13 @@ static void start_verify (links_t *self, job_t *job)
     job->next = session->verifies;
     session->verifies = job;
     job->refs++;
-    event_t event = {.type = EVENT_VERIFY,
-                     .u.verify = {.session = job->session,
-                                  .seq = job->env->seq,
-                                  .chunks = job->chunks,
-                                  .n = job->n_chunks}};
+    event_t event = {
+        .type = EVENT_VERIFY,
+        .u.verify = {.session = job->session,
+                     .seq = job->env->seq,
+                     .chunks = job->chunks,
+                     .n = job->n_chunks,
+                     .peek = job->env->verify->has_peek && job->env->verify->peek}};
     links_step (self, &event);
 }
 
@@ -269,6 +271,8 @@ void front_verified (links_t *self, const action_verify_reply_t *reply)
         r->code = v->code;
         r->has_bytes = true;
         r->bytes = v->bytes;
+        r->has_verified_at_ns = true;
+        r->verified_at_ns = v->verified_at;
         out->replicas[out->n_replicas++] = r;
     }
     if (reply->code < 0)

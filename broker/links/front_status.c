@@ -71,6 +71,12 @@ static Dfs__WorkerStatus *one_worker (links_t *self, const core_worker_status_t 
     out->streams = w->streams;
     out->has_drained = true;
     out->drained = w->drained;
+    out->has_scrub_passes = out->has_scrubbed = out->has_scrub_damaged = true;
+    out->scrub_passes = w->scrub_passes;
+    out->scrubbed = w->scrubbed;
+    out->scrub_damaged = w->scrub_damaged;
+    if (w->trouble[0])
+        out->trouble = links_text (self, w->trouble);
     out->has_heard_ago_ns = w->heard > 0;
     out->heard_ago_ns = self->now > w->heard ? self->now - w->heard : 0;
     return out;
@@ -181,6 +187,19 @@ static void put_notes (links_t *self, const core_status_t *core,
         snprintf (text, sizeof text, "%zu workers are up, replicas = %u", usable,
                   roster_replicas (self->roster));
         note (self, out, text);
+    }
+    for (size_t i = 0; i < out->n_workers; i++) {
+        const Dfs__WorkerStatus *w = out->workers[i];
+        char line[2 * CORE_NAME_MAX + CORE_TROUBLE_MAX];
+
+        if (w->trouble) {
+            snprintf (line, sizeof line, "%s: %s", w->name, w->trouble);
+            note (self, out, line);
+        }
+        if (w->scrub_passes) {
+            snprintf (line, sizeof line, "%s: a scrub pass is under way", w->name);
+            note (self, out, line);
+        }
     }
     if (core->repair_held)
         note (self, out,

@@ -16,6 +16,7 @@ static const link_row_t front_rows[] = {
     {DFS__ENVELOPE__BODY_CANCEL, front_cancel, DFS__ROLE__ROLE_CLIENT},
     {DFS__ENVELOPE__BODY_PLACE, front_place, DFS__ROLE__ROLE_CLIENT},
     {DFS__ENVELOPE__BODY_ADMIN, front_admin, DFS__ROLE__ROLE_CLIENT},
+    {DFS__ENVELOPE__BODY_SCRUB, front_scrub, DFS__ROLE__ROLE_CLIENT},
     {DFS__ENVELOPE__BODY_CLUSTER_STATUS, front_status, DFS__ROLE__ROLE_CLIENT},
 };
 

@@ -138,7 +138,7 @@ typedef void (link_handler_f) (links_t *self, conn_t *conn, job_t *job);
 
 link_handler_f front_hello, front_ping, front_stat, front_open, front_by_handle,
     front_list, front_fetch, front_cancel, front_change, front_place, front_status,
-    front_admin;
+    front_admin, front_scrub;
 link_handler_f back_hello, back_ping, back_changes, back_stream_ready,
     back_send_refused, back_credit, back_refused, back_order_result;
 
@@ -164,6 +164,8 @@ void act_run (links_t *self);
 void act_placed (links_t *self, const action_t *action);
 void act_durable (links_t *self, const action_t *action);
 void act_fetching (links_t *self, const action_t *action);
+/* Tells a worker to begin a scrub pass. */
+void act_scrub (links_t *self, conn_t *conn);
 /* Zeroed memory of the scratch arena: messages that are built and sent at once. */
 void *links_need (links_t *self, size_t size);
 char *links_text (links_t *self, const char *text);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/links/links_private.h"
+#include "msgs/check.h"
 
 static bool believed (const conn_t *conn, const envelope_from_t *from)
 {
@@ -57,6 +58,12 @@ static void heartbeat (links_t *self, const Dfs__Heartbeat *in)
     out->bytes_out = in->has_bytes_out ? in->bytes_out : 0;
     out->cache_hits = in->has_cache_hits ? in->cache_hits : 0;
     out->cache_misses = in->has_cache_misses ? in->cache_misses : 0;
+    out->scrub_passes = in->has_scrub_passes ? in->scrub_passes : 0;
+    out->scrubbed = in->has_scrubbed ? in->scrubbed : 0;
+    out->scrub_damaged = in->has_scrub_damaged ? in->scrub_damaged : 0;
+    if (in->trouble &&
+        check_text (in->trouble, sizeof out->trouble - 1, "trouble", NULL) == DFS_OK)
+        strcpy (out->trouble, in->trouble);
     out->stores = stores;
     out->n_stores = take_stores (in, stores);
     links_step (self, &event);

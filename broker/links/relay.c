@@ -88,6 +88,8 @@ void back_order_result (links_t *self, conn_t *conn, job_t *job)
         }
         verified[i].code = in->verified[i]->code;
         verified[i].bytes = in->verified[i]->has_bytes ? in->verified[i]->bytes : 0;
+        verified[i].verified_at =
+            in->verified[i]->has_verified_at_ns ? in->verified[i]->verified_at_ns : 0;
     }
     event_t event = {.type = EVENT_ORDER_RESULT,
                      .u.order = {.worker = conn->worker,

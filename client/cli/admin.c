@@ -85,6 +85,19 @@ static int do_resume (dfs_t *dfs, const wish_t *wish, char **operands, int n)
     return dfs_repair_resume (dfs, &err) < 0 ? tool_fail (NULL, &err) : 0;
 }
 
+static int do_scrub (dfs_t *dfs, const wish_t *wish, char **operands, int n)
+{
+    dfs_error_t err = {0};
+    unsigned told = 0;
+
+    (void)wish;
+    if (dfs_scrub (dfs, n ? operands[0] : NULL, &told, &err) < 0)
+        return tool_fail (n ? operands[0] : NULL, &err);
+    tool_say ("%u worker%s hash%s all copies again\n", told, told == 1 ? "" : "s",
+              told == 1 ? "es" : "");
+    return 0;
+}
+
 /* --- policies --- */
 
 /* Ends the program when they cannot be had. */
@@ -299,6 +312,7 @@ static const action_t actions[] = {
     {{"drain", NULL}, 1, 1, do_drain},
     {{"undrain", NULL}, 1, 1, do_undrain},
     {{"remove", NULL}, 1, 1, do_remove},
+    {{"scrub", NULL}, 0, 1, do_scrub},
     {{"repair", "resume"}, 0, 0, do_resume},
     {{"policy", "list"}, 0, 0, do_list},
     {{"policy", "create"}, 1, 1, do_create},

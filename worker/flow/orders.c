@@ -18,6 +18,7 @@ enum { REPORT_KEYS = 64 };
 struct orders {
     orders_config_t config;
     jobs_t *verifier;
+    jobs_t *looker; /* what needs no hashing does not wait for what does */
     atomic_bool ending;
 };
 
@@ -25,6 +26,7 @@ typedef struct verify {
     int link;
     uint64_t order;
     uint64_t trace;
+    bool peek;
     size_t n;
     copykey_t keys[];
 } verify_t;
@@ -45,6 +47,34 @@ static void report (orders_t *self, const verify_t *order, note_verified_t *resu
     notes_push (self->config.notes, &note);
 }
 
+static void look_at (orders_t *self, const copykey_t *key, note_verified_t *out)
+{
+    dfs_error_t err = {0};
+    store_info_t info;
+    int rc = store_find (self->config.store, key, &info, &err);
+    out->code = rc == 1 ? DFS_OK : rc == 0 ? DFS_ENOENT : rc;
+    out->verified_at = rc == 1 ? info.verified_at : 0;
+}
+
+static void verify_one (orders_t *self, const verify_t *order, const copykey_t *key,
+                        note_verified_t *out)
+{
+    dfs_error_t err = {0};
+    *out = (note_verified_t){.key = *key};
+    if (order->peek) {
+        look_at (self, key, out);
+        return;
+    }
+    out->code = store_verify (self->config.store, key, &out->bytes, &err);
+    if (out->code == DFS_OK) {
+        out->verified_at = clock_wall ();
+        return;
+    }
+    char chunk[COPYKEY_TEXT];
+    log_warn ("verify_failed", "req=%016" PRIx64 " chunk=%s err=%d", order->trace,
+              copykey_text (key, chunk), out->code);
+}
+
 static void verify_work (void *job, void *arg)
 {
     orders_t *self = arg;
@@ -53,17 +83,7 @@ static void verify_work (void *job, void *arg)
     size_t n = 0;
     uint64_t reported = clock_mono ();
     for (size_t i = 0; i < order->n && !atomic_load (&self->ending); i++) {
-        dfs_error_t err = {0};
-        results[n].key = order->keys[i];
-        results[n].bytes = 0;
-        results[n].code =
-            store_verify (self->config.store, &order->keys[i], &results[n].bytes, &err);
-        if (results[n].code < 0) {
-            char chunk[COPYKEY_TEXT];
-            log_warn ("verify_failed", "req=%016" PRIx64 " chunk=%s err=%d",
-                      order->trace, copykey_text (&order->keys[i], chunk),
-                      results[n].code);
-        }
+        verify_one (self, order, &order->keys[i], &results[n]);
         n++;
         uint64_t now = clock_mono ();
         if (n == REPORT_KEYS || now - reported > REPORT_NS) {
@@ -85,9 +105,16 @@ static void on_verify (const link_verify_t *order, void *arg)
     job->link = order->link;
     job->order = order->order;
     job->trace = order->trace;
+    job->peek = order->peek;
     job->n = order->n;
     memcpy (job->keys, order->keys, order->n * sizeof *job->keys);
-    jobs_push (self->verifier, job);
+    jobs_push (order->peek ? self->looker : self->verifier, job);
+}
+
+static void on_scrub (void *arg)
+{
+    orders_t *self = arg;
+    store_scrub_pass (self->config.store);
 }
 
 /* --- replicate --- */
@@ -182,7 +209,8 @@ orders_t *orders_new (const orders_config_t *config, dfs_error_t *err)
     assert (self);
     self->config = *config;
     self->verifier = jobs_new (verify_work, free, self, err);
-    if (!self->verifier)
+    self->looker = self->verifier ? jobs_new (verify_work, free, self, err) : NULL;
+    if (!self->looker)
         orders_destroy (&self);
     return self;
 }
@@ -194,6 +222,7 @@ void orders_destroy (orders_t **self_p)
         return;
     atomic_store (&self->ending, true);
     jobs_destroy (&self->verifier);
+    jobs_destroy (&self->looker);
     free (self);
     *self_p = NULL;
 }
@@ -204,6 +233,7 @@ link_orders_t orders_callbacks (orders_t *self)
                            .cancel = on_cancel,
                            .replicate = on_replicate,
                            .verify = on_verify,
+                           .scrub = on_scrub,
                            .answer = on_answer,
                            .arg = self};
 }

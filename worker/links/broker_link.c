@@ -12,15 +12,17 @@
 #define ACCESS_NS (2 * SEC)
 enum { TICK_MS = 200, NOTES_BURST = 1024, RESULTS_BURST = 64 };
 
-/* Worst condition of the disks; a disk out of use is failing. */
+/* Of the best disk: that is what a chunk can be given to. What is wrong with others
+ * stands in the heartbeat's trouble. */
 static int condition_of (const broker_link_t *self)
 {
-    int worst = CONDITION_OK;
+    int best = CONDITION_FAILING;
     for (size_t i = 0; i < self->n_disks; i++) {
-        int c = self->disks[i].usable ? self->disks[i].condition : CONDITION_FAILING;
-        worst = c > worst ? c : worst;
+        const store_disk_t *d = &self->disks[i];
+        if (d->usable && d->condition < best)
+            best = d->condition;
     }
-    return worst;
+    return best;
 }
 
 static void beat (broker_link_t *self)

@@ -51,6 +51,7 @@ typedef struct link_verify {
     int link;
     uint64_t order;
     uint64_t trace;
+    bool peek; /* hash nothing */
     const copykey_t *keys;
     size_t n;
 } link_verify_t;
@@ -63,6 +64,7 @@ typedef struct link_orders {
     void (*cancel) (uint64_t session, const uint64_t *pieces, size_t n, void *arg);
     void (*replicate) (const link_replicate_t *order, void *arg);
     void (*verify) (const link_verify_t *order, void *arg);
+    void (*scrub) (void *arg); /* begin a pass */
     /* The receiver of a chunk that this worker sends consumed so much, or (CODE < 0)
      * refuses it. */
     void (*answer) (const copykey_t *key, uint64_t consumed, int code, void *arg);
@@ -75,6 +77,8 @@ typedef struct link_load {
     uint64_t bytes_out;
     uint64_t stream_queued;
     uint32_t streams;
+    uint64_t cache_hits;
+    uint64_t cache_misses;
 } link_load_t;
 
 typedef struct link_config {

@@ -237,9 +237,21 @@ static int on_verify (broker_link_t *self, peer_t *peer, const Dfs__Envelope *en
     link_verify_t plain = {.link = peer->index,
                            .order = order->order,
                            .trace = env->trace,
+                           .peek = order->has_peek && order->peek,
                            .keys = keys,
                            .n = order->n_keys};
     self->config.orders.verify (&plain, self->config.orders.arg);
+    return DFS_OK;
+}
+
+static int on_scrub (broker_link_t *self, peer_t *peer, const Dfs__Envelope *env,
+                     dfs_error_t *err)
+{
+    (void)env;
+    (void)err;
+    log_info ("scrub_ordered", "peer=%s", peer->node->name);
+    self->config.orders.scrub (self->config.orders.arg);
+    self->beat_at = 0;
     return DFS_OK;
 }
 
@@ -288,6 +300,7 @@ static const struct {
     {DFS__ENVELOPE__BODY_CANCEL_ORDER, on_cancel, 0},
     {DFS__ENVELOPE__BODY_REPLICATE, on_replicate, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_VERIFY_ORDER, on_verify, NEEDS_EPOCH},
+    {DFS__ENVELOPE__BODY_SCRUB_ORDER, on_scrub, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_CREDIT, on_credit, 0},
     {DFS__ENVELOPE__BODY_REFUSED, on_refused, 0},
 };
@@ -302,6 +315,8 @@ static int check_epoch (broker_link_t *self, peer_t *peer, const Dfs__Envelope *
                  : epoch_see (self->config.epoch, peer->incarnation, peer->term, err);
     if (rc == DFS_OK)
         return rc;
+    if (env->body_case == DFS__ENVELOPE__BODY_SCRUB_ORDER)
+        return rc; /* nobody waits for it */
     uint64_t order = env->body_case == DFS__ENVELOPE__BODY_REPLICATE
                          ? env->replicate->order
                          : env->verify_order->order;

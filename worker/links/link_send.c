@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "config.h"
 #include "msgs/check.h"
+#include "msgs/node.h"
 #include "worker/links/link_private.h"
 
 int peer_send (broker_link_t *self, peer_t *peer, Dfs__Envelope *env)
@@ -79,6 +80,32 @@ int send_hello (broker_link_t *self, peer_t *peer)
     return peer_send (self, peer, &env);
 }
 
+static void fill_scrub (const broker_link_t *self, Dfs__Heartbeat *beat)
+{
+    store_scrub_t scrub;
+    store_scrub_state (self->config.store, &scrub);
+    beat->has_scrub_passes = beat->has_scrubbed = beat->has_scrub_damaged = true;
+    beat->scrub_passes = scrub.passes;
+    beat->scrubbed = scrub.chunks;
+    beat->scrub_damaged = scrub.damaged;
+}
+
+/* What is wrong with the first disk that has trouble; false when all are well. */
+static bool describe_trouble (const broker_link_t *self, char *text, size_t size)
+{
+    for (size_t i = 0; i < self->n_disks; i++) {
+        const store_disk_t *d = &self->disks[i];
+        if (d->usable && d->condition == CONDITION_OK)
+            continue;
+        snprintf (text, size, "%s: %s", d->dir,
+                  d->trouble[0] ? d->trouble
+                  : !d->usable  ? "out of use"
+                                : worker_condition_name (d->condition));
+        return true;
+    }
+    return false;
+}
+
 void send_heartbeat (broker_link_t *self)
 {
     const link_config_t *config = &self->config;
@@ -116,6 +143,13 @@ void send_heartbeat (broker_link_t *self)
     beat.bytes_in = flow.bytes_in;
     beat.bytes_out = flow.bytes_out;
     beat.interval_ns = config->cluster->heartbeat_ns;
+    beat.has_cache_hits = beat.has_cache_misses = true;
+    beat.cache_hits = flow.cache_hits;
+    beat.cache_misses = flow.cache_misses;
+    char trouble[200];
+    fill_scrub (self, &beat);
+    if (describe_trouble (self, trouble, sizeof trouble))
+        beat.trouble = trouble;
     Dfs__Envelope env = DFS__ENVELOPE__INIT;
     env.body_case = DFS__ENVELOPE__BODY_HEARTBEAT;
     env.heartbeat = &beat;
@@ -244,6 +278,8 @@ static void send_order_result (broker_link_t *self, const note_t *note)
         results[i].code = note->verified[i].code;
         results[i].has_bytes = true;
         results[i].bytes = note->verified[i].bytes;
+        results[i].has_verified_at_ns = true;
+        results[i].verified_at_ns = note->verified[i].verified_at;
         pointers[i] = &results[i];
     }
     Dfs__OrderResult body = DFS__ORDER_RESULT__INIT;

@@ -39,6 +39,7 @@ typedef struct note_verified {
     copykey_t key;
     int code;
     uint64_t bytes;
+    uint64_t verified_at; /* wall clock ns, 0 never */
 } note_verified_t;
 
 typedef struct note {
