@@ -76,11 +76,16 @@ test_expect_success 'one worker alone; a worker that is not there' '
     test_expect_code 2 dfs-client admin polish
 '
 
+hits () {
+    dfs-client status --json >s.json &&
+    perl -MJSON::PP -e '
+        local $/; my $s = decode_json(<STDIN>); my $n = 0;
+        $n += $_->{cache_hits} for @{$s->{workers}}; exit !($n > 0)' <s.json
+}
+
 test_expect_success 'hot chunks are served from memory' '
     for i in 1 2 3 4 5; do dfs-client get /big back && cmp big back || return 1; done &&
-    sleep 0.7 && dfs-client status --json >s.json &&
-    perl -MJSON::PP -e "local \$/; my \$s = decode_json(<STDIN>); my \$n = 0;
-        \$n += \$_->{cache_hits} for @{\$s->{workers}}; exit !(\$n > 0)" <s.json
+    wait_until 10 hits
 '
 
 test_expect_success 'it stops cleanly' 'cluster_down c'
