@@ -99,6 +99,10 @@ int disk_room (disk_t *self, uint64_t len, bool use_reserve, dfs_error_t *err)
     int rc = disk_writable (self, err);
     if (rc < 0)
         return rc;
+    if (!fits (self, len, use_reserve ? 0 : reserve_of (self))) {
+        self->space_at = 0; /* space may have come back since the last look */
+        look_at_space (self);
+    }
     if (!fits (self, len, use_reserve ? 0 : reserve_of (self)))
         return fail (err, DFS_ENOSPC, "disk %s is full", self->dir);
     self->space_free -= len;
