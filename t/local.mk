@@ -19,6 +19,7 @@ SHELL_TESTS += \
 	t/3000-restart.t \
 	t/3010-damage.t \
 	t/3020-scrub.t \
+	t/3030-disks.t \
 	t/3300-repair.t \
 	t/3310-drain.t \
 	t/3320-policy.t \
