@@ -59,7 +59,7 @@ void storetest_init (storetest_t *self, size_t n_disks)
     mark_t mark = {.role = "worker", .node = "w1", .format = MARK_FORMAT};
     memset (mark.cluster_id, 7, sizeof mark.cluster_id);
     for (size_t i = 0; i < n_disks; i++) {
-        snprintf (self->dirs[i], sizeof self->dirs[i], "%.240s/d%zu", self->root, i);
+        snprintf (self->dirs[i], sizeof self->dirs[i], "%.230s/d%zu", self->root, i);
         memset (mark.disk_id, (int)(i + 1), sizeof mark.disk_id);
         dfs_error_t err;
         assert_int_equal (mark_create (self->dirs[i], &mark, &err), 0);
