@@ -193,9 +193,14 @@ static char *compose (const plan_t *plan)
         snprintf (data, sizeof data, "data/%s", node);
         /* Copies go to different hosts first. */
         char *location = node_path (host ? host : "local", node, "");
-        if (port > 65535)
+        if (port > 65535) {
+            fclose (file);
+            free (text);
+            free (location);
+            free (host);
             tool_usage ("--base-port: %u leaves too few ports up to 65535",
                         plan->base_port);
+        }
         seed_node_text (file, node, host ? host : plan->host, port, data, location);
         free (location);
         free (host);
