@@ -28,6 +28,8 @@
 
 struct journal {
     journal_events_t events;
+    uint64_t id;
+    char name[JOURNAL_NAME];
     uint64_t trailing;
     uint64_t replay; /* deliver from here on at the start */
     wal_t *wal;
@@ -202,7 +204,8 @@ static void *run (void *arg)
         pthread_mutex_lock (&self->lock);
         self->role = JOURNAL_LEADER;
         pthread_mutex_unlock (&self->lock);
-        self->events.role (JOURNAL_LEADER, self->vote.term, "", self->events.arg);
+        self->events.role (JOURNAL_LEADER, self->vote.term, self->name,
+                           self->events.arg);
     } else {
         set_failed (self, &err);
     }
@@ -253,7 +256,7 @@ static int join (journal_t *self, const journal_config_t *config, const char *di
         /* The vote is made after the first segment: without it there are no entries. */
         if (last > 0)
             return fail (err, DFS_EDAMAGED, "%s/vote is missing", dir);
-        self->vote = (vote_t){.term = 1, .voted_for = SELF_ID};
+        self->vote = (vote_t){.term = 1, .voted_for = self->id};
         rc = vote_save (dir, &self->vote, err);
         if (rc != DFS_OK)
             return wrap (err, "save term and vote");
@@ -322,6 +325,8 @@ journal_t *journal_open (const journal_config_t *config, dfs_error_t *err)
     pthread_mutex_init (&self->lock, NULL);
     pthread_cond_init (&self->wake, NULL);
     self->events = config->events;
+    self->id = config->id ? config->id : SELF_ID;
+    snprintf (self->name, sizeof self->name, "%s", config->name ? config->name : "");
     self->trailing = config->trailing ? config->trailing : TRAILING;
     self->filling = &self->queues[0];
     self->replay = config->applied + 1;
@@ -427,5 +432,52 @@ void journal_stats (journal_t *self, journal_stats_t *out)
     out->first_index = self->first;
     out->last_index = out->committed = self->committed;
     out->role = self->role;
+    out->part = JOURNAL_VOTER;
+    out->n_members = 1;
+    journal_member_t *me = &out->members[0];
+    *me = (journal_member_t){.id = self->id,
+                             .part = JOURNAL_VOTER,
+                             .self = true,
+                             .connected = true,
+                             .match = self->committed};
+    memcpy (me->name, self->name, sizeof me->name);
+    if (self->role == JOURNAL_LEADER)
+        memcpy (out->leader, self->name, sizeof out->leader);
     pthread_mutex_unlock (&self->lock);
+}
+
+/* --- other brokers: there are none --- */
+
+void journal_brokers (journal_t *self, const journal_broker_t *brokers, size_t n)
+{
+    (void)self;
+    (void)brokers;
+    (void)n;
+}
+
+uint16_t journal_port (const journal_t *self)
+{
+    (void)self;
+    return 0;
+}
+
+static void refuse_change (journal_t *self, uint64_t cookie)
+{
+    if (self->events.answered)
+        self->events.answered (cookie, DFS_EUNAVAIL, "this cluster has one broker",
+                               self->events.arg);
+}
+
+void journal_transfer (journal_t *self, const char *name, uint64_t cookie)
+{
+    (void)name;
+    refuse_change (self, cookie);
+}
+
+void journal_replace (journal_t *self, const char *old, const char *fresh,
+                      uint64_t cookie)
+{
+    (void)old;
+    (void)fresh;
+    refuse_change (self, cookie);
 }

@@ -2,8 +2,14 @@
 /* The replicated log: propose entries, hear which are committed. With one broker it is
  * a cluster of one voter on the same write-ahead log. The journal runs threads of its
  * own; journal_… may be called from any one thread at a time, callbacks run on the
- * journal's thread and must only hand over (no blocking, no call back into the
- * journal). */
+ * journal's threads and must only hand over (no blocking, no call back into the
+ * journal), but for `address`, `copy_state` and `take_state`.
+ *
+ * A broker is known by its name (configuration, key) and by the id of its disk: one
+ * that has lost its data comes back with another id, is no voter until
+ * journal_replace, and can break no promise of the one before. The first
+ * configuration is written by the first broker of the list, once all of them have been
+ * heard and none has ever had a log. */
 #ifndef BROKER_JOURNAL_JOURNAL_H
 #define BROKER_JOURNAL_JOURNAL_H
 
@@ -14,6 +20,9 @@
 #include "common/error.h"
 
 typedef struct journal journal_t;
+
+#define JOURNAL_NAME    64 /* of a broker, with the NUL */
+#define JOURNAL_MEMBERS 16
 
 enum journal_role { JOURNAL_FOLLOWER, JOURNAL_CANDIDATE, JOURNAL_LEADER };
 
@@ -31,14 +40,49 @@ typedef struct journal_events {
     void (*committed) (const journal_entry_t *entries, size_t n, void *arg);
     /* Proposals that will never commit (lost leadership). */
     void (*dropped) (const uint64_t *cookies, size_t n, int code, void *arg);
+    /* At each change of role, term or leader, whose name it is ("": not known). LEADER
+     * only when an entry of TERM is committed and all up to it has been delivered. */
     void (*role) (enum journal_role role, uint64_t term, const char *leader, void *arg);
     /* Answer to journal_read_point: reads at INDEX or later are linearizable; code < 0
      * when that could not be confirmed. */
     void (*read_point) (uint64_t cookie, int code, uint64_t index, void *arg);
     /* A write or fsync failed: nothing more will be committed by this process. */
     void (*failed) (const dfs_error_t *err, void *arg);
+    /* Answer to journal_transfer and journal_replace; TEXT says why CODE < 0. May be
+     * NULL. */
+    void (*answered) (uint64_t cookie, int code, const char *text, void *arg);
+    /* Another set of voters is committed, or this broker's part in it. May be NULL. */
+    void (*members) (void *arg);
     void *arg;
 } journal_events_t;
+
+typedef struct journal_broker {
+    const char *name;
+    uint8_t key[32]; /* CURVE public key, with security */
+} journal_broker_t;
+
+/* How brokers reach each other; zeroed for a broker alone. */
+typedef struct journal_peers {
+    void *zmq;                          /* context (borrowed) */
+    const struct sock_identity *secret; /* borrowed */
+    struct zap *zap;                    /* borrowed; NULL without security */
+    const char *bind;                   /* "*" or a numeric address */
+    uint16_t port;                      /* 0: the kernel picks */
+    const journal_broker_t *brokers;    /* all of them, this one too; copied */
+    size_t n;
+    /* Numeric address and port of broker NAME; asked when there is no connection, now
+     * and then, on a thread that may wait. */
+    int (*address) (const char *name, char *host, size_t cap, uint16_t *port, void *arg,
+                    dfs_error_t *err);
+    /* On a thread that may wait: writes the state machine as it is on disk, of *INDEX,
+     * to the file PATH, durably. */
+    int (*copy_state) (const char *path, uint64_t *index, void *arg, dfs_error_t *err);
+    /* Likewise: replaces the state machine by the file PATH, of INDEX, durably; it is
+     * the one before or this one whenever the process ends. `committed` goes on behind
+     * INDEX. */
+    int (*take_state) (const char *path, uint64_t index, void *arg, dfs_error_t *err);
+    void *arg;
+} journal_peers_t;
 
 typedef struct journal_config {
     const char *dir;  /* marked data directory; the log is in DIR/journal */
@@ -46,6 +90,11 @@ typedef struct journal_config {
     uint64_t segment_size;  /* 0: 64 MiB */
     uint64_t trailing;      /* entries kept behind the trim point; 0: 16384 */
     bool memory_durability; /* no fsync: only when asked for */
+    uint64_t id;            /* of this broker's disk; 0: 1 */
+    const char *name;       /* of this broker; NULL: "" */
+    unsigned election_ms;   /* 0: 300 */
+    unsigned heartbeat_ms;  /* 0: 50 */
+    journal_peers_t peers;
     journal_events_t events;
 } journal_config_t;
 
@@ -70,13 +119,46 @@ void journal_read_point (journal_t *self, uint64_t cookie);
 /* The namespace has INDEX on its own disk: the log may be trimmed up to it. */
 void journal_applied (journal_t *self, uint64_t index);
 
+/* The list of brokers was read again: names and keys. */
+void journal_brokers (journal_t *self, const journal_broker_t *brokers, size_t n);
+/* Port on which this broker hears the others, 0 when it is alone. */
+uint16_t journal_port (const journal_t *self);
+
+/* Hands leadership to broker NAME (NULL: whoever has most). Answered by `answered`. */
+void journal_transfer (journal_t *self, const char *name, uint64_t cookie);
+/* Exchanges the voter OLD for broker FRESH, which may have the same name (a broker that
+ * has lost its data) and must have asked to join: it gets everything, becomes a voter,
+ * then OLD leaves. Answered by `answered` when all that is committed; asked again, at
+ * whoever leads then, it goes on where it was. OLD NULL: FRESH joins. FRESH NULL: OLD
+ * leaves. */
+void journal_replace (journal_t *self, const char *old, const char *fresh,
+                      uint64_t cookie);
+
+enum journal_part { JOURNAL_JOINER, JOURNAL_STANDBY, JOURNAL_VOTER };
+
+typedef struct journal_member {
+    uint64_t id;
+    char name[JOURNAL_NAME];
+    enum journal_part part;
+    bool self;
+    bool connected;    /* something was heard within an election timeout */
+    uint64_t match;    /* at the leader: what is known to be durable there */
+    uint64_t heard_ns; /* since the last packet; UINT64_MAX: never */
+    uint64_t sent;     /* bytes of a state on its way there... */
+    uint64_t to_send;  /* ...of these; 0: none */
+} journal_member_t;
+
 typedef struct journal_stats {
     uint64_t term;
     uint64_t first_index;
     uint64_t last_index;
     uint64_t committed;
     enum journal_role role;
-    char leader[64];
+    char leader[JOURNAL_NAME]; /* name; "": not known */
+    enum journal_part part;    /* of this broker */
+    /* Voters and standbys of the present configuration, then those who ask to join. */
+    size_t n_members;
+    journal_member_t members[JOURNAL_MEMBERS];
 } journal_stats_t;
 void journal_stats (journal_t *self, journal_stats_t *out);
 

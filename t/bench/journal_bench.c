@@ -175,8 +175,12 @@ int main (int argc, char **argv)
     dfs_error_t err;
     journal_t *journal =
         journal_open (&(journal_config_t){.dir = dir,
-                                          .events = {committed, dropped, role,
-                                                     read_point, failed, &bench}},
+                                          .events = {.committed = committed,
+                                                     .dropped = dropped,
+                                                     .role = role,
+                                                     .read_point = read_point,
+                                                     .failed = failed,
+                                                     .arg = &bench}},
                       &err);
     if (!journal) {
         fprintf (stderr, "%s\n", err.text);

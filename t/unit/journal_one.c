@@ -139,8 +139,12 @@ static journal_t *start (const char *dir, uint64_t applied, uint64_t segment,
                                              .applied = applied,
                                              .segment_size = segment,
                                              .trailing = trailing,
-                                             .events = {committed, dropped, role,
-                                                        read_point, failed, &heard}},
+                                             .events = {.committed = committed,
+                                                        .dropped = dropped,
+                                                        .role = role,
+                                                        .read_point = read_point,
+                                                        .failed = failed,
+                                                        .arg = &heard}},
                          err);
 }
 
