@@ -33,6 +33,10 @@ typedef struct row {
 #define CONTROL ENVELOPE_MAX
 #define BULK    (FRAME_MAX + 4096)
 
+/* A host that swallows packets is noticed after the first SYN was repeated once (after
+ * 1 s), not when the kernel has given up (about 2 min). */
+#define CONNECT_MS 2500
+
 /* The receive mark of a CURVE server is never 1: such a connection stalls at its first
  * message (libzmq 4.3.4). */
 static const row_t rows[SOCK_KINDS] = {
@@ -126,6 +130,8 @@ void *sock_new (void *ctx, enum sock_kind kind, const sock_identity_t *id,
         rc = set_int (s, ZMQ_IPV6, 1);
     if (rc == 0)
         rc = set_int (s, ZMQ_HANDSHAKE_IVL, 3000);
+    if (rc == 0 && !row->server)
+        rc = set_int (s, ZMQ_CONNECT_TIMEOUT, CONNECT_MS);
     if (rc == 0)
         rc = set_int (s, ZMQ_BACKLOG, 512);
     if (rc == 0)

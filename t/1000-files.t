@@ -106,6 +106,15 @@ test_expect_success 'a source that is not there, or is a directory' '
     test_expect_code 3 dfs-client get /nowhere x 2>err && grep -q /nowhere err && test ! -e x
 '
 
+test_expect_success 'a source that may not be read, a target that may not be written' '
+    echo secret >locked && chmod 0 locked &&
+    test_expect_code 5 as_mortal dfs-client put locked /locked 2>err &&
+    grep "^dfs-client: put: /locked: open locked: Permission denied" err && test_expect_code 3 dfs-client stat /locked 2>err &&
+    mkdir shut && chmod 500 shut &&
+    test_expect_code 5 as_mortal dfs-client get /f1 shut/x 2>err && grep -i "shut.*permission denied" err &&
+    test -z "$(ls -A shut)"
+'
+
 test_expect_success 'a target directory that is full: nothing is left there' '
     mkdir small &&
     if mount -t tmpfs -o size=1m tmpfs small 2>/dev/null; then

@@ -34,7 +34,13 @@ test_expect_success 'put -r again and get -r over it change nothing' '
 test_expect_success 'what cannot be stored is named, the rest is' '
     mkdir odd && echo x >odd/file && mkfifo odd/pipe &&
     test_expect_code 1 dfs-client put -r odd /odd 2>err && grep -q pipe err &&
-    dfs-client cat /odd/file >out && echo x >want && test_cmp want out
+    dfs-client cat /odd/file >out && echo x >want && test_cmp want out &&
+    rm odd/pipe && echo y >odd/locked && mkdir odd/shut && echo z >odd/shut/in && echo w >odd/last &&
+    chmod 0 odd/locked odd/shut &&
+    test_expect_code 1 as_mortal dfs-client put -r odd /odd2 2>err && chmod 700 odd/shut &&
+    grep "odd/locked: Permission denied" err && grep "odd/shut: Permission denied" err &&
+    test $(wc -l <err) -eq 2 && dfs-client cat /odd2/last >out && echo w >want && test_cmp want out &&
+    test_expect_code 3 dfs-client stat /odd2/locked 2>err
 '
 
 test_expect_success 'ten thousand small files' '

@@ -48,13 +48,13 @@ int source_open (source_t *self, const char *path, int fd, dfs_error_t *err)
         /* a FIFO without a writer must not hold a thread that others need */
         self->fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         if (self->fd < 0)
-            return fail_errno (err, "open");
+            return fail_errno (err, "open %s", path);
         self->own = true;
     }
     int rc = take_stat (self, err);
     if (rc < 0) {
         source_close (self);
-        return rc;
+        return path ? wrap (err, "%s", path) : rc;
     }
     if (!path && !self->stream) {
         off_t at = lseek (fd, 0, SEEK_CUR);
