@@ -21,6 +21,7 @@ typedef struct pending {
     uint64_t conn;
     uint8_t store[16];
     uint64_t incarnation;
+    bool inventory;
     bool inventory_end;
     bool reset;
 } pending_t;
@@ -129,6 +130,7 @@ static void forward (core_t *core, worker_t *worker, store_state_t *store,
     pending->conn = worker->conn;
     memcpy (pending->store, changes->store, sizeof pending->store);
     pending->incarnation = changes->incarnation;
+    pending->inventory = changes->inventory;
     pending->inventory_end = changes->inventory && changes->inventory_end;
     table_put (core->changes->pending, table_hash (pending->token), pending);
 
@@ -141,14 +143,15 @@ static void forward (core_t *core, worker_t *worker, store_state_t *store,
     apply->inventory_end = changes->inventory && changes->inventory_end;
     if (changes->inventory && !store->inventory) {
         apply->inventory_begin = true;
-        store->inventory = true;
+        store->inventory = store->listing = true;
     }
     apply->n = changes->n - skip;
     apply->items = actions_dup (core->out, changes->items + skip,
                                 apply->n * sizeof *changes->items);
-    if (pending->inventory_end)
+    if (pending->inventory_end) {
         store->sent = changes->first_seq;
-    else if (!changes->inventory)
+        store->listing = false;
+    } else if (!changes->inventory)
         store->sent = changes->first_seq + changes->n - 1;
 }
 
@@ -166,11 +169,10 @@ void changes_event (core_t *core, const event_changes_t *changes)
                   worker->member.name);
         return;
     }
+    if (store->broken)
+        return;
     if (changes->last_seq > store->store.last_seq)
         store->store.last_seq = changes->last_seq;
-    /* They are facts about durable copies, whatever their number is. */
-    for (size_t i = 0; i < changes->n; i++)
-        chunks_change (core, worker, &changes->items[i]);
     if (!changes->inventory) {
         if (changes->n == 0)
             return;
@@ -184,6 +186,26 @@ void changes_event (core_t *core, const event_changes_t *changes)
     }
     store->gap_since = 0;
     forward (core, worker, store, changes, skip);
+    /* What came before may be long out of date; what is new counts once it is certain
+     * that nothing the worker had at its hello contradicts it. */
+    for (size_t i = skip; i < changes->n; i++)
+        chunks_change (core, worker, &changes->items[i]);
+    worker_look_told (core, worker);
+}
+
+/* A page of a listing could not be stored: the pages behind it are not the whole.
+ * The worker begins anew on another connection. */
+static void fail_listing (core_t *core, worker_t *worker, store_state_t *store)
+{
+    action_t *action;
+
+    if (store->broken)
+        return;
+    store->broken = true;
+    core_log (core, LOG_WARN, "inventory_failed", "node=%s", worker->member.name);
+    action = actions_add (core->out, ACTION_CLOSE);
+    action->u.close.worker = worker->member.id;
+    action->u.close.conn = worker->conn;
 }
 
 void changes_applied (core_t *core, const event_applied_t *applied)
@@ -212,9 +234,10 @@ void changes_applied (core_t *core, const event_applied_t *applied)
         /* A listing may have taken copies away that nobody reported as gone. */
         if (pending->inventory_end)
             scan_all (core);
+    } else if (store && pending->inventory) {
+        fail_listing (core, worker, store);
     } else if (store) {
         store->mark = store->sent = applied->mark;
-        store->inventory = false;
         gap (core, worker, store);
     }
     free (pending);

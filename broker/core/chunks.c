@@ -98,10 +98,25 @@ static holder_t *get_holder (chunk_t *chunk, uint32_t worker)
     return holder;
 }
 
+static void learn_length (chunk_t *chunk, uint64_t length)
+{
+    if (length == 0)
+        return;
+    chunk->length = length;
+    chunk->sure = true;
+}
+
+bool chunk_differs (const chunk_t *chunk, uint64_t length)
+{
+    return chunk->sure && chunk->length != length;
+}
+
 void chunks_merge (core_t *core, chunk_t *chunk, const core_chunk_t *found)
 {
     chunk->looked_up = true;
     chunk->condemned = found->condemned;
+    if (found->refs > 0 || found->n_copies > 0)
+        learn_length (chunk, found->length);
     for (size_t i = 0; i < found->n_copies; i++) {
         const core_copy_t *copy = &found->copies[i];
         const worker_t *worker = members_find (core, copy->worker);
@@ -134,6 +149,7 @@ void chunks_change (core_t *core, const worker_t *worker, const core_change_t *c
     case CHANGE_RENEWED:
         holder->state = HOLDER_GOOD;
         holder->birth = change->birth;
+        learn_length (chunk, change->length);
         break;
     case CHANGE_DAMAGED:
         holder->state = HOLDER_DAMAGED;
@@ -158,7 +174,7 @@ static const worker_t *good (const core_t *core, const chunk_t *chunk,
     const worker_t *worker = members_find (core, holder->worker);
 
     if (!worker || holder->state != HOLDER_GOOD || holder->epoch != worker->epoch ||
-        (chunk->condemned > 0 && holder->birth <= chunk->condemned))
+        (chunk->condemned > 0 && holder->birth < chunk->condemned))
         return NULL;
     return worker;
 }
@@ -170,7 +186,19 @@ uint32_t chunk_live (const core_t *core, const chunk_t *chunk)
     for (size_t i = 0; i < chunk->n_holders; i++) {
         const worker_t *worker = good (core, chunk, &chunk->holders[i]);
 
-        n += worker && worker_live (worker);
+        n += worker && worker_live (worker) && worker->told;
+    }
+    return n;
+}
+
+uint32_t chunk_untold (const core_t *core, const chunk_t *chunk)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < chunk->n_holders; i++) {
+        const worker_t *worker = good (core, chunk, &chunk->holders[i]);
+
+        n += worker && worker_live (worker) && !worker->told;
     }
     return n;
 }
@@ -182,7 +210,7 @@ uint32_t chunk_staying (const core_t *core, const chunk_t *chunk)
     for (size_t i = 0; i < chunk->n_holders; i++) {
         const worker_t *worker = good (core, chunk, &chunk->holders[i]);
 
-        n += worker && worker_live (worker) && worker_stays (worker);
+        n += worker && worker_live (worker) && worker->told && worker_stays (worker);
     }
     return n;
 }

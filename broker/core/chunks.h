@@ -26,6 +26,7 @@ typedef struct holder {
 typedef struct chunk {
     copykey_t key;
     uint64_t length;
+    bool sure; /* a worker that stored it told LENGTH; else a client claims it */
     holder_t *holders;
     size_t n_holders;
     size_t cap_holders;
@@ -33,7 +34,7 @@ typedef struct chunk {
     struct job *job;    /* the copier's, NULL none */
     uint32_t held;      /* functions on the stack that still need it */
     bool looked_up;     /* storage has told of its copies */
-    uint64_t condemned; /* copies born at or before that do not count for uploads; 0 */
+    uint64_t condemned; /* copies born before that do not count for uploads; 0 */
 } chunk_t;
 
 chunks_t *chunks_new (void);
@@ -49,13 +50,19 @@ void chunks_release (core_t *core, chunk_t *chunk);
 void chunks_merge (core_t *core, chunk_t *chunk, const core_chunk_t *found);
 /* A worker reported a change; tells uploads and copier. */
 void chunks_change (core_t *core, const worker_t *worker, const core_change_t *change);
+/* LENGTH is not what CHUNK is known to have. */
+bool chunk_differs (const chunk_t *chunk, uint64_t length);
 
-/* Good copies born after the condemnation, on live workers. */
+/* Good copies born after the condemnation, on live workers that have told what they
+ * have. */
 uint32_t chunk_live (const core_t *core, const chunk_t *chunk);
 /* As chunk_live, without those on workers that are drained. */
 uint32_t chunk_staying (const core_t *core, const chunk_t *chunk);
 /* As chunk_live, with those on workers that may be back at any moment. */
 uint32_t chunk_present (const core_t *core, const chunk_t *chunk);
+/* Good copies on live workers that have not told yet what they have: they may be out of
+ * date. */
+uint32_t chunk_untold (const core_t *core, const chunk_t *chunk);
 /* WORKER has a good copy of it. */
 bool chunk_on (const core_t *core, const chunk_t *chunk, uint32_t worker);
 /* Members with a good copy, at most MAX, whatever their state. */

@@ -12,6 +12,8 @@ typedef struct commit {
     uint64_t token; /* the reactor's */
     uint32_t policy;
     uint32_t fewest;
+    uint64_t *lengths; /* of what is looked up, as the entry says; 0 not told */
+    bool differs;      /* from what is stored */
     copykey_t *missing;
     size_t n_missing;
     size_t cap_missing;
@@ -37,6 +39,7 @@ commits_t *commits_new (void)
 static void free_commit (commit_t *commit)
 {
     free (commit->missing);
+    free (commit->lengths);
     free (commit);
 }
 
@@ -71,6 +74,10 @@ static void decide (core_t *core, const commit_t *commit)
 {
     action_t *action;
 
+    if (commit->differs) {
+        refuse (core, commit->session, commit->token, DFS_EINVAL, NULL, 0);
+        return;
+    }
     if (commit->n_missing > 0) {
         refuse (core, commit->session, commit->token, DFS_EMISSING, commit->missing,
                 commit->n_missing);
@@ -128,17 +135,23 @@ void commits_event (core_t *core, const event_commit_t *event)
     commit->policy = event->policy;
     commit->fewest = UINT32_MAX;
     unknown = actions_alloc (core->out, event->n * sizeof *unknown);
+    commit->lengths = core_zalloc (event->n * sizeof *commit->lengths + 1);
     for (size_t i = 0; i < event->n; i++) {
         const chunk_t *chunk = chunks_find (core, &event->keys[i]);
+        uint64_t length = event->lengths ? event->lengths[i] : 0;
 
-        if (chunk && enough (core, commit, chunk_present (core, chunk)))
+        if (chunk && length > 0 && chunk_differs (chunk, length))
+            commit->differs = true;
+        else if (chunk && enough (core, commit, chunk_present (core, chunk)))
             continue;
-        if (chunk && chunk_known (core, chunk))
+        else if (chunk && chunk_known (core, chunk))
             miss (commit, &event->keys[i]);
-        else
+        else {
+            commit->lengths[n] = length;
             unknown[n++] = event->keys[i];
+        }
     }
-    if (n == 0) {
+    if (n == 0 || commit->differs) {
         decide (core, commit);
         free_commit (commit);
         return;
@@ -181,6 +194,9 @@ bool commits_found (core_t *core, const event_chunks_t *found)
         chunk_t *chunk = chunks_find (core, &found->chunks[i].key);
         uint32_t copies;
 
+        if (commit->lengths[i] > 0 && found->chunks[i].n_copies > 0 &&
+            found->chunks[i].length != commit->lengths[i])
+            commit->differs = true;
         if (chunk)
             chunks_merge (core, chunk, &found->chunks[i]);
         copies = chunk ? chunk_present (core, chunk)

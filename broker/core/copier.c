@@ -81,7 +81,7 @@ void copier_free_job (core_t *core, job_t *job)
     self->jobs--;
     self->repairs -= job->repair;
     self->moves -= job->move && !job->repair;
-    self->bytes_queued -= chunk->length;
+    self->bytes_queued -= job->bytes;
     chunk->job = NULL;
     free (job);
     chunks_release (core, chunk);
@@ -117,7 +117,8 @@ void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why
         list_init (&job->orders);
         chunk->job = job;
         core->copier->jobs++;
-        core->copier->bytes_queued += chunk->length;
+        job->bytes = chunk->length;
+        core->copier->bytes_queued += job->bytes;
         copier_enqueue (core, job, QUEUE_RECHECK);
     }
     if (want > job->want)

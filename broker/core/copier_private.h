@@ -35,6 +35,7 @@ typedef struct job {
     list_t node;
     list_t orders;
     uint32_t n_orders;
+    uint64_t bytes; /* counted as queued */
     uint32_t failures;
     uint64_t retry_at;
     uint64_t round;            /* of the copier when it was queued */

@@ -118,6 +118,8 @@ void core_worker_changed (core_t *core, worker_t *worker, int before)
         grants_worker_down (core, worker);
         verify_worker_down (core, worker);
     }
+    if (worker_live (worker) && worker->told)
+        grants_worker_told (core, worker);
     scan_worker_changed (core, worker, before);
     copier_worker_changed (core, worker);
     place_wake (core);

@@ -92,7 +92,7 @@ typedef struct core_chunk {
     copykey_t key;
     uint64_t refs; /* 0: no record */
     uint64_t
-        length; /* of the chunk; of the copies when there is no record; 0 unknown */
+        length; /* of the copies; as the record says when there are none; 0 unknown */
     uint32_t replicas;  /* strictest policy that refers to it; 0 when there is none */
     uint64_t condemned; /* log index, 0: not */
     uint32_t n_copies;
@@ -287,6 +287,7 @@ typedef struct event_commit {
     uint32_t policy;
     const copykey_t *keys;
     size_t n;
+    const uint64_t *lengths; /* that the entry says they have; NULL: not told */
 } event_commit_t;
 
 typedef struct event_committed {
@@ -637,7 +638,8 @@ typedef struct action_commit_ok {
 typedef struct action_commit_refused {
     uint64_t session;
     uint64_t token;
-    int code; /* DFS_EMISSING: place and send `missing` again; others: try later */
+    int code; /* DFS_EMISSING: place and send `missing` again; DFS_EINVAL: a chunk has
+                 another length; others: try later */
     const copykey_t *missing;
     size_t n;
 } action_commit_refused_t;

@@ -93,15 +93,14 @@ void grants_give (core_t *core, pin_t *pin, session_t *session,
     given->id = core_id (core);
     given->pin = pin;
     given->credit = chosen->credit;
-    given->patience =
-        (core->config.grant_wait_ns + pin->chunk->length * SEC / GRANT_RATE) *
-        session->patience;
+    given->patience = (core->config.grant_wait_ns + pin->length * SEC / GRANT_RATE) *
+                      session->patience;
     given->deadline = core->now + given->patience;
     given->n = (uint32_t)chosen->n_chosen;
     memcpy (grant->client_key, session->client_key, sizeof grant->client_key);
     grant->upload = pin->upload->id;
     grant->key = pin->chunk->key;
-    grant->length = pin->chunk->length;
+    grant->length = pin->length;
     grant->birth = core->log_index;
     grant->expiry_ns = core->log_time + given->patience + EXPIRY_SLACK;
     grant->incarnation = core->incarnation;
@@ -262,6 +261,10 @@ void grants_look (core_t *core, pin_t *pin)
 
     if (pin->state != PIN_SENT && pin->state != PIN_MENDING)
         return;
+    if (chunk_differs (pin->chunk, pin->length)) {
+        grants_give_up (core, pin, DFS_EINVAL);
+        return;
+    }
     live = chunk_live (core, pin->chunk);
     if (live >= pin->promise && live > 0) {
         durable (core, pin, live);
@@ -290,6 +293,21 @@ static void lose (core_t *core, grant_given_t *given, uint32_t i)
             continue;
         slot->state = SLOT_LOST;
         discharge (core, slot);
+    }
+}
+
+void grants_worker_told (core_t *core, worker_t *worker)
+{
+    list_t all;
+
+    list_init (&all);
+    list_move_all (&all, &worker->slots);
+    while (!list_empty (&all)) {
+        slot_t *slot = LIST_OF (all.next, slot_t, in_worker);
+
+        list_remove (&slot->in_worker);
+        list_push (&worker->slots, &slot->in_worker);
+        grants_look (core, slot->grant->pin);
     }
 }
 

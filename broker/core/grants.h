@@ -27,6 +27,8 @@ void grants_give_up (core_t *core, pin_t *pin, int code);
 void grants_refused (core_t *core, const event_refused_t *event);
 void grants_progress (core_t *core, const event_progress_t *event);
 void grants_timer (core_t *core, uint64_t id);
+/* WORKER has told what it has: what was stored at its hello may be waited for. */
+void grants_worker_told (core_t *core, worker_t *worker);
 /* WORKER is no longer live. */
 void grants_worker_down (core_t *core, worker_t *worker);
 /* Sends the Durables of this step, one message per session. */

@@ -115,6 +115,7 @@ void members_hello (core_t *core, const event_hello_t *hello)
     }
     worker->heard = core->now;
     worker->said_hello = true;
+    worker->told = false;
 
     asked = core_zalloc (sizeof *asked);
     asked->token = core_id (core);
@@ -173,4 +174,5 @@ void members_marks (core_t *core, const event_marks_t *marks)
             changes_reset (core, worker, &worker->stores[i]);
     if (!worker_live (worker))
         members_set_state (core, worker, WORKER_UP);
+    worker_look_told (core, worker);
 }

@@ -84,6 +84,20 @@ bool worker_caught_up (const worker_t *worker)
     return true;
 }
 
+void worker_look_told (core_t *core, worker_t *worker)
+{
+    if (worker->told || !worker->welcomed)
+        return;
+    for (size_t i = 0; i < worker->n_stores; i++) {
+        const store_state_t *store = &worker->stores[i];
+
+        if (!store->known || store->listing || store->sent < store->goal)
+            return;
+    }
+    worker->told = true;
+    core_worker_changed (core, worker, worker->state);
+}
+
 bool members_caught_up (const core_t *core)
 {
     const members_t *self = core->members;

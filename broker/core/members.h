@@ -18,6 +18,8 @@ typedef struct store_state {
     uint64_t mark;      /* applied by storage */
     uint64_t gap_since; /* a hole was met then and asked for; 0 none */
     bool inventory;     /* in the middle of a full listing */
+    bool listing;       /* its last page has not come */
+    bool broken;        /* nothing more is taken on this connection */
     bool known;         /* storage said how far it is */
 } store_state_t;
 
@@ -43,6 +45,7 @@ typedef struct worker {
     store_state_t stores[CORE_STORES];
     size_t n_stores;
     bool said_hello;
+    bool told;        /* what it had at its hello has come: its copies are known */
     bool doubt;       /* copies told before its marks may be of a store that is gone */
     uint32_t epoch;   /* counts the times that a store of it went away */
     size_t place_pos; /* in the array of those that take new chunks, SIZE_MAX none */
@@ -90,6 +93,8 @@ bool worker_unsure (const worker_t *worker);
 bool worker_stays (const worker_t *worker);
 /* What it had when it said hello is applied: its copies are known. */
 bool worker_caught_up (const worker_t *worker);
+/* Tells the others when WORKER has just said all that it had at its hello. */
+void worker_look_told (core_t *core, worker_t *worker);
 /* So has every worker that is not dead: what is not known now is not there. */
 bool members_caught_up (const core_t *core);
 uint64_t worker_free (const worker_t *worker);

@@ -61,7 +61,7 @@ void place_unpark (core_t *core, pin_t *pin)
 
 void place_park (core_t *core, pin_t *pin, session_t *session)
 {
-    enum lane lane = credit_lane (core, pin->chunk->length);
+    enum lane lane = credit_lane (core, pin->length);
 
     if (pin->state == PIN_PARKED)
         return;

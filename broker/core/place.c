@@ -209,18 +209,29 @@ bool place_try (core_t *core, pin_t *pin, session_t *session)
     uint32_t taken[CORE_COPIES];
     size_t active = core->place->active + (session->busy ? 0 : 1);
     placement_t ask = {
-        .length = chunk->length,
-        .credit = credit_share (core, chunk->length, active),
-        .lane = credit_lane (core, chunk->length),
+        .length = pin->length,
+        .credit = credit_share (core, pin->length, active),
+        .lane = credit_lane (core, pin->length),
         .taken = taken,
         .n_taken = chunk_workers (core, chunk, taken, CORE_COPIES),
         .avoid = pin->avoid,
         .n_avoid = pin->n_avoid,
     };
 
+    if (chunk_differs (chunk, pin->length)) {
+        refuse (core, pin, DFS_EINVAL);
+        return true;
+    }
     if (live >= want) {
         have (core, pin, live);
         return true;
+    }
+    /* What a worker had before it came back is about to be told. */
+    if (chunk_untold (core, chunk) > 0 &&
+        core->now < pin->since + workers_wait (core)) {
+        place_set_timer (core, pin->since + workers_wait (core));
+        place_park (core, pin, session);
+        return false;
     }
     if (session->n_grants > 0 &&
         session->outstanding + ask.credit > credit_session_cap (core, active)) {
@@ -268,7 +279,7 @@ static void try_or_park (core_t *core, pin_t *pin)
         return;
     }
     /* Those of the same session that came before go first. */
-    if (!list_empty (&session->parked[credit_lane (core, pin->chunk->length)]))
+    if (!list_empty (&session->parked[credit_lane (core, pin->length)]))
         place_park (core, pin, session);
     else
         place_try (core, pin, session);
@@ -313,7 +324,7 @@ static pin_t *start_item (core_t *core, request_t *request, upload_t *upload,
     pin_t *pin = uploads_pin (core, upload, &item->key);
 
     if (item->length == 0 || item->length > CHUNK_MAX ||
-        (chunk && chunk->length != item->length)) {
+        (chunk && chunk_differs (chunk, item->length))) {
         add_answer (core, request, &item->key)->code = DFS_EINVAL;
         return NULL;
     }
@@ -329,6 +340,7 @@ static pin_t *start_item (core_t *core, request_t *request, upload_t *upload,
     place_forget (core, pin);
     grants_end (core, pin);
     list_remove (&pin->queue);
+    pin->length = item->length;
     pin->state = PIN_LOOKUP;
     pin->since = core->now;
     set_avoid (pin, item);
@@ -398,10 +410,7 @@ bool place_found (core_t *core, const event_chunks_t *found)
         if (!pin || pin->request != request || pin->state != PIN_LOOKUP)
             continue;
         chunks_merge (core, pin->chunk, facts);
-        if (facts->refs > 0 && facts->length != pin->chunk->length)
-            refuse (core, pin, DFS_EINVAL);
-        else
-            try_or_park (core, pin);
+        try_or_park (core, pin);
     }
     /* Not found at all: storage could not answer. */
     if (found->code != DFS_OK) {

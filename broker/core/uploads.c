@@ -244,6 +244,7 @@ pin_t *uploads_pin_new (core_t *core, upload_t *upload, const copykey_t *key,
     pin = core_zalloc (sizeof *pin);
     pin->upload = upload;
     pin->chunk = chunks_get (core, key, length);
+    pin->length = length;
     pin->state = PIN_LOOKUP;
     pin->since = core->now;
     list_init (&pin->in_upload);

@@ -36,6 +36,7 @@ typedef struct pin {
     list_t in_chunk;
     list_t queue; /* PARKED: of the session's lane; DURABLE: oldest first */
     enum pin_state state;
+    uint64_t length;           /* as its client says */
     struct request *request;   /* Place that waits for its answer, NULL none */
     struct grant_given *grant; /* PIN_SENT */
     uint32_t promise;          /* copies that make it durable */

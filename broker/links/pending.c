@@ -22,6 +22,7 @@ pending_t *pending_new (void)
 static void change_free (change_t *change)
 {
     free (change->keys);
+    free (change->lengths);
     free (change->missing);
     free (change);
 }
@@ -198,12 +199,15 @@ static void collect_keys (change_t *change, Dfs__Extent *const *extents, size_t 
     if (n == 0)
         return;
     change->keys = calloc (n, sizeof *change->keys);
-    assert (change->keys);
+    change->lengths = calloc (n, sizeof *change->lengths);
+    assert (change->keys && change->lengths);
     for (size_t i = 0; i < n; i++) {
         const Dfs__Extent *e = extents[i];
         if (e->kind != DFS__EXTENT_KIND__EXTENT_CHUNK)
             continue;
-        copykey_t *key = &change->keys[change->n_keys++];
+        copykey_t *key = &change->keys[change->n_keys];
+        change->lengths[change->n_keys++] =
+            e->has_chunk_length ? e->chunk_length : e->length;
         key->domain = e->has_domain ? e->domain : 0;
         memcpy (key->digest, e->digest.data, sizeof key->digest);
     }
@@ -262,7 +266,8 @@ void pending_request (links_t *links, session_t *session, job_t *job,
                                       .token = change->cookie,
                                       .policy = policy,
                                       .keys = change->keys,
-                                      .n = change->n_keys}};
+                                      .n = change->n_keys,
+                                      .lengths = change->lengths}};
         links_step (links, &event);
     } else
         propose (links, change);

@@ -17,6 +17,7 @@ typedef struct change {
     const Dfs__Op *op; /* likewise; NULL afterwards */
     copykey_t *keys;   /* chunks that the entry names */
     size_t n_keys;
+    uint64_t *lengths;  /* that it says they have */
     copykey_t *missing; /* of them, when the core refused */
     size_t n_missing;
     uint64_t upload; /* staged upload that ends with it, 0: none */

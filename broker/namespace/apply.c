@@ -68,7 +68,8 @@ static int decide (op_t *op, const Dfs__Entry *entry, dfs_error_t *err)
         return refusal.code < 0 ? refusal.code : DFS_EINTERNAL;
     }
     if (rc < 0) {
-        assert (op->records == 0); /* a refusal changes nothing */
+        if (op->records > 0) /* a refusal changes nothing: ours to have seen before */
+            return broken (op->view, err, DFS_EINTERNAL, "refused too late", op->index);
         Dfs__OpResult *result = op->result;
         set_field (result, code, rc);
         result->text = arena_dup (op->scratch, refusal.text, strlen (refusal.text));

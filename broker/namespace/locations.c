@@ -225,6 +225,20 @@ int locations_inventory_end (locations_t *self, uint32_t worker,
     return 0;
 }
 
+int locations_inventory_abort (locations_t *self, uint32_t worker,
+                               const uint8_t store[16], dfs_error_t *err)
+{
+    disk_t *disk = disks_find (self, worker, store);
+    if (!disk || !disk->pending)
+        return 0;
+    int rc = disks_bury (self, disk->pending, worker, err);
+    if (rc < 0)
+        return rc;
+    disk->pending = 0;
+    disk->dirty = true;
+    return 0;
+}
+
 int locations_commit (locations_t *self, dfs_error_t *err)
 {
     int rc = disks_clear (self, CLEAR_AT_COMMIT, err);

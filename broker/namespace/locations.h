@@ -57,6 +57,10 @@ int locations_inventory_copy (locations_t *self, uint32_t worker,
 int locations_inventory_end (locations_t *self, uint32_t worker,
                              const uint8_t store[16], uint64_t incarnation,
                              uint64_t seq, dfs_error_t *err);
+/* What came of it so far is dropped: the pages that follow find nothing that has begun.
+ */
+int locations_inventory_abort (locations_t *self, uint32_t worker,
+                               const uint8_t store[16], dfs_error_t *err);
 /* Makes changes visible to a later run of the process (no fsync). */
 int locations_commit (locations_t *self, dfs_error_t *err);
 

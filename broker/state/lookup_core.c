@@ -44,7 +44,8 @@ int lookup_chunk (tables_t *tables, const copykey_t *key, core_chunk_t *out,
         copy->worker = found[i].worker;
         copy->birth = found[i].birth;
         copy->damaged = found[i].damaged;
-        if (out->length == 0)
+        /* What is stored was hashed: it knows better than who committed first. */
+        if (found[i].length > 0 && !found[i].damaged)
             out->length = found[i].length;
     }
     return DFS_OK;
@@ -92,6 +93,11 @@ static int apply_inventory (tables_t *tables, const action_apply_t *ask,
     if (rc == DFS_OK && ask->inventory_end)
         rc = locations_inventory_end (tables->locations, ask->worker, ask->store,
                                       ask->incarnation, ask->first_seq, err);
+    if (rc < 0) {
+        dfs_error_t ignored;
+        locations_inventory_abort (tables->locations, ask->worker, ask->store,
+                                   &ignored);
+    }
     return rc;
 }
 

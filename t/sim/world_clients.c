@@ -66,14 +66,18 @@ static void commit (world_t *self, size_t c)
 {
     sim_client_t *client = &self->clients[c];
     copykey_t *keys = calloc (client->n + 1, sizeof *keys);
+    uint64_t *lengths = calloc (client->n + 1, sizeof *lengths);
     event_t event = {.type = EVENT_COMMIT};
 
     client->committing = true;
-    for (size_t i = 0; i < client->n; i++)
+    for (size_t i = 0; i < client->n; i++) {
         keys[i] = world_key (client->chunks[i]);
-    event.u.commit = (event_commit_t){client->session, c, 1, keys, client->n};
+        lengths[i] = self->chunks[client->chunks[i]].length;
+    }
+    event.u.commit = (event_commit_t){client->session, c, 1, keys, client->n, lengths};
     world_feed (self, &event);
     free (keys);
+    free (lengths);
 }
 
 /* --- reading --- */

@@ -284,6 +284,35 @@ static void test_changes_stale (void **state)
     cluster_free (&c);
 }
 
+/* The pages behind one that could not be stored are not a whole listing. */
+static void test_listing_fails (void **state)
+{
+    cluster_core_t c;
+    event_t page = {.type = EVENT_CHANGES};
+    event_t event = {.type = EVENT_LOCATIONS_APPLIED};
+    core_change_t item = {CHANGE_STORED, cluster_key (1), 90, 1000, 0};
+
+    (void)state;
+    cluster_make (&c, NULL, 1, 1, 1, NULL);
+    page.u.changes.worker = page.u.changes.store[0] = 1;
+    page.u.changes.conn = 1;
+    page.u.changes.incarnation = 1;
+    page.u.changes.inventory = true;
+    page.u.changes.items = &item;
+    page.u.changes.n = 1;
+    cluster_step (&c, page);
+    assert_true (cluster_want (&c, ACTION_LOCATIONS_APPLY)->u.apply.inventory_begin);
+    event.u.applied.token = cluster_want (&c, ACTION_LOCATIONS_APPLY)->u.apply.token;
+    event.u.applied.code = DFS_EIO;
+    cluster_step (&c, event);
+    assert_int_equal (cluster_want (&c, ACTION_CLOSE)->u.close.conn, 1);
+    page.u.changes.inventory_end = true;
+    page.u.changes.first_seq = 5;
+    cluster_step (&c, page);
+    assert_null (cluster_action (&c, ACTION_LOCATIONS_APPLY, 0));
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +326,7 @@ int main (void)
         cmocka_unit_test (test_flaps),
         cmocka_unit_test (test_changes),
         cmocka_unit_test (test_changes_stale),
+        cmocka_unit_test (test_listing_fails),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);

@@ -460,6 +460,98 @@ static void test_commit (void **state)
     cluster_free (&c);
 }
 
+static void commit_length (cluster_core_t *c, uint64_t number, uint64_t length)
+{
+    copykey_t key = cluster_key (number);
+    event_t event = {.type = EVENT_COMMIT, .u.commit = {1, 77, 0, &key, 1, &length}};
+
+    cluster_step (c, event);
+}
+
+/* What a client says of a length is believed by nobody but itself. */
+static void test_lengths (void **state)
+{
+    cluster_core_t c;
+    const core_placed_t *placed;
+    uint32_t a, b;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    cluster_put (&c, 1, 999);
+    /* Another upload knows better, and gets a grant for what it has. */
+    event_place_item_t item = {.key = cluster_key (1), .length = 1000};
+    event_t event = {.type = EVENT_PLACE, .u.place = {1, 5, 8, 0, &item, 1}};
+    cluster_step (&c, event);
+    cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 1, 0, 0,
+                   0, 0);
+    placed = &cluster_want (&c, ACTION_PLACED)->u.placed.items[0];
+    assert_int_equal (placed->code, 0);
+    assert_int_equal (placed->grant.length, 1000);
+    a = placed->grant.targets[0];
+    b = placed->grant.targets[1];
+    /* Once it is stored, the wrong one hears so, and may not commit. */
+    cluster_change (&c, a, CHANGE_STORED, 1, 1000);
+    assert_int_equal (cluster_want (&c, ACTION_DURABLE)->u.durable.items[0].code,
+                      DFS_EINVAL);
+    cluster_change (&c, b, CHANGE_STORED, 1, 1000);
+    assert_int_equal (cluster_want (&c, ACTION_DURABLE)->u.durable.items[0].code, 0);
+    cluster_place (&c, 6, 1, 999, 0);
+    assert_int_equal (cluster_want (&c, ACTION_PLACED)->u.placed.items[0].code,
+                      DFS_EINVAL);
+    commit_length (&c, 1, 999);
+    assert_int_equal (cluster_want (&c, ACTION_COMMIT_REFUSED)->u.commit_refused.code,
+                      DFS_EINVAL);
+    commit_length (&c, 1, 1000);
+    assert_non_null (cluster_action (&c, ACTION_COMMIT_OK, 0));
+    /* The same where storage has to be asked. */
+    commit_length (&c, 2, 11);
+    cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 2, 10,
+                   0, 1 << 1 | 1 << 2, 0);
+    assert_int_equal (cluster_want (&c, ACTION_COMMIT_REFUSED)->u.commit_refused.code,
+                      DFS_EINVAL);
+    cluster_free (&c);
+}
+
+/* A worker that comes back sends changes again: what it had, and has no longer, is not
+ * counted on the way to what it has. */
+static void test_replayed (void **state)
+{
+    cluster_core_t c;
+    core_change_t items[2] = {{CHANGE_STORED, cluster_key (1), 90, 1000, 0},
+                              {CHANGE_GONE, cluster_key (1), 90, 0, 0}};
+    core_mark_t mark = {.incarnation = 1};
+    core_store_t store = {.incarnation = 1, .capacity = 100 * GIB, .last_seq = 2};
+    event_t event = {.type = EVENT_WORKER_HELLO};
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 1, 1, NULL);
+    store.id[0] = 1;
+    event.u.hello =
+        (event_hello_t){.worker = 1, .conn = 9, .stores = &store, .n_stores = 1};
+    cluster_step (&c, event);
+    event = (event_t){.type = EVENT_MARKS_FOUND};
+    event.u.marks.token = cluster_want (&c, ACTION_LOOKUP_MARKS)->u.marks.token;
+    event.u.marks.marks = &mark;
+    event.u.marks.n = 1;
+    cluster_step (&c, event);
+    cluster_place (&c, 1, 1, 1000, 0);
+    cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 1, 0, 0,
+                   0, 0);
+    for (uint64_t i = 0; i < 2; i++) {
+        event = (event_t){.type = EVENT_CHANGES};
+        event.u.changes.worker = 1;
+        event.u.changes.conn = 9;
+        event.u.changes.store[0] = 1;
+        event.u.changes.incarnation = 1;
+        event.u.changes.first_seq = i + 1;
+        event.u.changes.items = &items[i];
+        event.u.changes.n = 1;
+        cluster_step (&c, event);
+        assert_null (cluster_action (&c, ACTION_DURABLE, 0));
+    }
+    cluster_free (&c);
+}
+
 static void test_pins_end (void **state)
 {
     cluster_core_t c;
@@ -529,6 +621,8 @@ int main (void)
         cmocka_unit_test (test_disk_lost_while_away),
         cmocka_unit_test (test_late),
         cmocka_unit_test (test_commit),
+        cmocka_unit_test (test_lengths),
+        cmocka_unit_test (test_replayed),
         cmocka_unit_test (test_pins_end),
         cmocka_unit_test (test_bounds),
     };

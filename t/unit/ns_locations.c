@@ -197,6 +197,15 @@ static void an_inventory_replaces_what_was_known (void **state)
     assert_int_equal (locations_inventory_end (fx->l, 1, s1, 8, 200, NULL), DFS_ESTALE);
     assert_int_equal (find (fx, 50, out), 0);
     assert_int_equal (find (fx, 41, out), 1);
+    /* so is one of which a page could not be stored: its end does not complete it */
+    assert_int_equal (locations_inventory_begin (fx->l, 1, s1, 8, NULL), 0);
+    assert_int_equal (locations_inventory_copy (fx->l, 1, s1, &key, 9, 10, NULL), 0);
+    assert_int_equal (locations_inventory_abort (fx->l, 1, s1, NULL), 0);
+    assert_int_equal (locations_inventory_copy (fx->l, 1, s1, &key, 9, 10, NULL),
+                      DFS_ESTALE);
+    assert_int_equal (locations_inventory_end (fx->l, 1, s1, 8, 200, NULL), DFS_ESTALE);
+    assert_int_equal (find (fx, 50, out), 0);
+    assert_int_equal (find (fx, 41, out), 1);
 }
 
 static void copies_of_a_worker_come_in_key_order (void **state)
