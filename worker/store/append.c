@@ -20,6 +20,7 @@ struct store_append {
     uint8_t *bytes; /* packed: what came so far */
     uint32_t *crcs;
     uint64_t written;
+    uint64_t promised; /* of the extent, not written yet */
     /* under the disk's lock */
     enum append_state state;
     unsigned pending; /* pieces on their way to the disk */
@@ -108,6 +109,7 @@ static int reserve (disk_t *disk, store_append_t *append, dfs_error_t *err)
     int rc = disk_room (disk, len, false, err);
     if (rc == DFS_OK && !packed) {
         rc = volume_reserve (disk, &append->rec, &append->volume, &append->offset, err);
+        append->promised = rc == DFS_OK ? len - EXTENT_DATA : 0;
         if (rc == DFS_EIO || rc == DFS_EROFS)
             disk_fail (disk, rc, err ? err->text : "write");
     }
@@ -158,6 +160,15 @@ typedef struct piece {
     uint64_t offset; /* in the volume */
 } piece_t;
 
+/* LEN bytes of the extent have taken their space from the file system: they are not
+ * counted twice. Locked. */
+static void taken (store_append_t *append, uint64_t len)
+{
+    len = len < append->promised ? len : append->promised;
+    append->promised -= len;
+    append->disk->promised -= len;
+}
+
 static void note_failure (store_append_t *append, int code, const char *text)
 {
     if (append->failed == DFS_OK)
@@ -176,6 +187,7 @@ static void finish (store_append_t *append)
     size_t len = record_head_len (append->rec.n_crcs);
     len += append->bytes ? append->rec.stored_len : 0;
     int rc = seal ? append->failed : DFS_ECANCELED;
+    taken (append, append->promised);
     if (rc == DFS_OK)
         rc = commit_wait_room (disk, len, NULL);
     if (rc == DFS_OK) {
@@ -197,7 +209,6 @@ static void finish (store_append_t *append)
         memcpy (head.disk_id, disk->id, 16);
         volume_free_extent (disk, append->volume, &head);
         append->volume->inflight--;
-        disk->promised -= head.length;
         volume_done (disk, append->volume);
     }
     pthread_mutex_unlock (&disk->lock);
@@ -221,6 +232,8 @@ static void write_piece (disk_t *disk, piece_t *piece)
     pthread_mutex_lock (&disk->lock);
     if (rc < 0)
         note_failure (append, rc, err.text);
+    else
+        taken (append, padded);
     if (--append->pending == 0 && append->state != APPEND_OPEN)
         finish (append);
     else
@@ -310,12 +323,14 @@ int store_write (store_append_t *append, uint64_t offset, const void *data, size
     } else {
         dfs_error_t mine = {0};
         rc = volume_write_data (disk, append->volume, at, data, len, &mine);
-        if (rc < 0) {
-            pthread_mutex_lock (&disk->lock);
+        pthread_mutex_lock (&disk->lock);
+        if (rc < 0)
             note_failure (append, rc, mine.text);
-            pthread_mutex_unlock (&disk->lock);
+        else
+            taken (append, len);
+        pthread_mutex_unlock (&disk->lock);
+        if (rc < 0)
             return fail (err, rc, "%s", mine.text);
-        }
     }
     if (len)
         memcpy (append->crcs + offset / DIGEST_BLOCK, crcs,

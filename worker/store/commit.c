@@ -127,7 +127,6 @@ static void release_volume (disk_t *self, const batch_item_t *item)
     if (!item->volume)
         return;
     item->volume->inflight--;
-    self->promised -= extent_length (item->rec.stored_len);
     volume_done (self, item->volume);
 }
 

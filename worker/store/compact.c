@@ -126,6 +126,8 @@ static int move_extent (disk_t *disk, const copykey_t *key, const entry_t *entry
     if (rc == 0)
         rc = copy_bytes (disk, chunk, to, offset, rec.stored_len, err);
     pthread_mutex_lock (&disk->lock);
+    if (to)
+        disk->promised -= extent_length (rec.stored_len) - EXTENT_DATA;
     if (rc == 0) {
         rec.type = RECORD_SEAL;
         rec.place_volume = to->number;
@@ -137,7 +139,6 @@ static int move_extent (disk_t *disk, const copykey_t *key, const entry_t *entry
         extent_of (disk, &rec, to->number, offset, &head);
         volume_free_extent (disk, to, &head);
         to->inflight--;
-        disk->promised -= head.length;
         volume_done (disk, to);
     }
     pthread_mutex_unlock (&disk->lock);
@@ -304,7 +305,7 @@ static int remove_empty (disk_t *disk, volume_t *vol, dfs_error_t *err)
         if (rc == 0)
             log_info ("volume_removed", "disk=%s volume=%08x", disk->dir, number);
     } else if (idle) {
-        vol->stuck = true; /* until what is in quarantine there is freed */
+        vol->stuck = true; /* until what is in quarantine here is freed */
         vol->cursor = 0;
     }
     pthread_mutex_unlock (&disk->lock);

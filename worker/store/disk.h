@@ -29,8 +29,8 @@ typedef struct volume {
     uint64_t live_bytes; /* of entries in the index */
     uint64_t live_count; /* places that index entries name */
     bool bad;            /* do not compact: something in it cannot be read */
-    bool stuck;      /* compacted as far as it goes while copies are in quarantine */
-    uint64_t cursor; /* where its compaction goes on; 0: not begun */
+    bool stuck;          /* compacted as far as it goes until a place in it is left */
+    uint64_t cursor;     /* where its compaction goes on; 0: not begun */
     store_chunk_t *open; /* chunks open for reading */
 } volume_t;
 
@@ -66,7 +66,7 @@ typedef struct disk {
     uint64_t used;     /* sum of end - punched */
     uint64_t space_at; /* clock_mono of the last look at the file system */
     uint64_t space_free;
-    uint64_t promised; /* reserved in extents, perhaps not yet taken from it */
+    uint64_t promised; /* bytes of extents that are still to be written */
 
     index_t *index;
     table_t *leaving;  /* keys with a drop or damage record under way */

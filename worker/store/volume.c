@@ -330,7 +330,7 @@ int volume_reserve (disk_t *self, const record_t *rec, volume_t **vol, uint64_t 
         return rc;
     }
     open_direct (self, *vol);
-    self->promised += len;
+    self->promised += len - EXTENT_DATA;
     (*vol)->inflight++;
     return DFS_OK;
 }
