@@ -202,6 +202,45 @@ static void an_empty_store_shrinks_to_one_volume (void **state)
     storetest_end (&t);
 }
 
+/* The seal of a chunk may stand in another volume than its bytes; compacted in vain
+ * while the chunk was in quarantine, that volume goes, too, when the chunk does. */
+static void a_volume_of_seals_goes_with_their_chunks (void **state)
+{
+    (void)state;
+    storetest_t t;
+    storetest_init (&t, 1);
+    t.config.volume_size = MIB;
+    t.config.compact_rate = 1; /* leave it to the test */
+    storetest_open (&t);
+    const size_t len = 900 * KIB;
+    store_new_t what = {.true_len = len, .stored_len = len, .birth = 1};
+    uint32_t *crcs;
+    uint8_t *data = storetest_chunk (1, len, &what.key, &crcs);
+    store_new_t next = {.true_len = len, .stored_len = len, .birth = 1};
+    free (storetest_chunk (2, len, &next.key, NULL));
+    dfs_error_t err;
+    uint64_t cookie = (uint64_t)storetest_cookie (&t);
+    store_append_t *append = store_begin (t.store, &what, cookie, &err);
+    store_append_t *other = store_begin (t.store, &next, 0, &err); /* volume 2 */
+    assert_int_equal (store_write (append, 0, data, len, crcs, &err), 0);
+    store_seal (&append);
+    assert_int_equal (storetest_wait (&t, (int64_t)cookie), 0);
+    store_abort (&other);
+    free (data);
+    free (crcs);
+    drop (&t, 1, len);
+    storetest_wait_changes (&t, GONE, 1);
+    assert_int_equal (storetest_put_wait (&t, 3, len, 1), 0); /* volume 3 */
+    assert_int_equal (store_compact (t.store, 100, &err), 0);
+    assert_true (volume_exists (&t, 1) && volume_exists (&t, 2));
+    assert_int_equal (store_reclaim (t.store, UINT64_MAX, &err), 0);
+    assert_int_equal (store_compact (t.store, 50, &err), 0);
+    assert_false (volume_exists (&t, 1));
+    assert_false (volume_exists (&t, 2));
+    assert_int_equal (storetest_check (&t, 3, len), 0);
+    storetest_end (&t);
+}
+
 static void flip (storetest_t *t, unsigned volume, uint64_t offset)
 {
     char path[512];
@@ -367,6 +406,7 @@ int main (void)
         cmocka_unit_test (open_chunks_outlive_drop_and_reclaim),
         cmocka_unit_test (sparse_volumes_are_compacted),
         cmocka_unit_test (an_empty_store_shrinks_to_one_volume),
+        cmocka_unit_test (a_volume_of_seals_goes_with_their_chunks),
         cmocka_unit_test (scrub_finds_flipped_bits),
         cmocka_unit_test (dump_and_rebuild_offline),
         cmocka_unit_test (format_refuses_what_it_would_destroy),

@@ -21,6 +21,7 @@ static void account (disk_t *self, uint32_t volume, uint64_t bytes, int sign)
     } else {
         vol->live_bytes -= bytes < vol->live_bytes ? bytes : vol->live_bytes;
         vol->live_count -= vol->live_count > 0;
+        vol->stuck = false;
     }
 }
 

@@ -31,8 +31,6 @@ static bool free_copy (disk_t *disk, const copykey_t *key, const entry_t *entry)
         volume_free_extent (disk, vol, &head);
         volume_done (disk, vol);
     }
-    if (vol)
-        vol->stuck = false;
     disk_forget (disk, key, entry);
     return true;
 }
