@@ -52,7 +52,7 @@ damaged () {
         local $/; my $s = decode_json(<STDIN>); my $n = 0;
         $n += $_->{scrub_damaged} for @{$s->{workers}}; exit !($n > 0)' <s.json
 }
-scrubbed () { # every worker, nothing under way
+scrubbed () { # every worker, and the broker knows what they found
     dfs-client status --json >s.json &&
     perl -MJSON::PP -e '
         local $/; my $s = decode_json(<STDIN>);
@@ -64,8 +64,8 @@ repaired () {
 }
 
 test_expect_success 'admin scrub finds it as well, and nobody has to do anything more' '
-    flip w2 3 && dfs-client admin scrub && wait_until 20 damaged && wait_until 20 scrubbed &&
-    wait_until 30 repaired &&
+    flip w2 3 && dfs-client admin scrub && wait_until 60 damaged && wait_until 60 scrubbed &&
+    wait_until 60 repaired &&
     dfs-client verify --json /big >v.json && test "$(json corrupt v.json)" -eq 0 &&
     test "$(json missing v.json)" -eq 0
 '
@@ -85,7 +85,7 @@ hits () {
 
 test_expect_success 'hot chunks are served from memory' '
     for i in 1 2 3 4 5; do dfs-client get /big back && cmp big back || return 1; done &&
-    wait_until 10 hits
+    wait_until 60 hits
 '
 
 test_expect_success 'it stops cleanly' 'cluster_down c'

@@ -41,6 +41,7 @@ struct scan {
     size_t n_checks;
     size_t cap_checks;
     uint64_t check_token;
+    size_t n_checking; /* in that lookup */
     /* hold */
     bool deaths;  /* in this step */
     bool changes; /* of any worker, in this step */
@@ -203,6 +204,7 @@ bool scan_found (core_t *core, const event_chunks_t *found)
     if (core->scan->check_token == 0 || found->token != core->scan->check_token)
         return false;
     core->scan->check_token = 0;
+    core->scan->n_checking = 0;
     for (size_t i = 0; i < found->n; i++)
         look (core, &found->chunks[i]);
     if (found->code != DFS_OK)
@@ -382,6 +384,7 @@ static void ask_checks (core_t *core)
     action->u.chunks.keys =
         actions_dup (core->out, self->checks, n * sizeof *self->checks);
     action->u.chunks.n = n;
+    self->n_checking = n;
     self->n_checks -= n;
     memmove (self->checks, self->checks + n, self->n_checks * sizeof *self->checks);
 }
@@ -409,6 +412,8 @@ void scan_status (const core_t *core, core_status_t *out)
 
     out->surplus = seen->surplus;
     memcpy (out->crowded, seen->crowded, sizeof out->crowded);
+    /* Reported and not looked at yet: they may need repair. */
+    out->repair_queued += core->scan->n_checks + core->scan->n_checking;
 }
 
 void scan_flush (core_t *core)

@@ -135,6 +135,17 @@ static void trim (broker_link_t *self)
     }
 }
 
+bool changes_known (const broker_link_t *self, size_t disk, uint64_t seq)
+{
+    for (size_t i = 0; seq && i < self->n; i++) {
+        const position_t *p = &self->peers[i].positions[disk];
+        if (p->state != POSITION_OFF &&
+            (p->state == POSITION_LISTING || p->acked < seq))
+            return false;
+    }
+    return true;
+}
+
 void changes_acked (broker_link_t *self, peer_t *peer, Dfs__StoreMark *const *marks,
                     size_t n)
 {

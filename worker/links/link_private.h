@@ -70,6 +70,9 @@ struct broker_link {
     uint64_t beat;    /* its number */
     uint64_t access_at;
     uint64_t trim_at;
+    uint64_t scrub_passed;           /* passes that had ended at the last heartbeat */
+    uint64_t scrub_told[LINK_DISKS]; /* change that a broker has when it knows all that
+                                        they found */
     atomic_size_t welcomed;
 };
 
@@ -132,6 +135,8 @@ void changes_page (broker_link_t *self, const result_t *page);
 /* Sends what is due to everybody. */
 void changes_feed (broker_link_t *self);
 void changes_stop (peer_t *peer);
+/* Every broker that is there has applied the changes of DISK up to SEQ. */
+bool changes_known (const broker_link_t *self, size_t disk, uint64_t seq);
 void history_work (void *job, void *arg);
 
 #endif

@@ -80,14 +80,23 @@ int send_hello (broker_link_t *self, peer_t *peer)
     return peer_send (self, peer, &env);
 }
 
-static void fill_scrub (const broker_link_t *self, Dfs__Heartbeat *beat)
+/* A pass is under way until the brokers know what it found: who sees it end sees the
+ * repair it caused, or its end. SCRUB was looked at before the disks. */
+static void fill_scrub (broker_link_t *self, const store_scrub_t *scrub,
+                        Dfs__Heartbeat *beat)
 {
-    store_scrub_t scrub;
-    store_scrub_state (self->config.store, &scrub);
     beat->has_scrub_passes = beat->has_scrubbed = beat->has_scrub_damaged = true;
-    beat->scrub_passes = scrub.passes;
-    beat->scrubbed = scrub.chunks;
-    beat->scrub_damaged = scrub.damaged;
+    beat->scrub_passes = scrub->passes;
+    beat->scrubbed = scrub->chunks;
+    beat->scrub_damaged = scrub->damaged;
+    for (size_t i = 0; i < self->n_disks; i++) {
+        if (scrub->passed != self->scrub_passed)
+            self->scrub_told[i] = self->disks[i].last_seq;
+        if (scrub->passes == 0 && self->disks[i].usable &&
+            !changes_known (self, i, self->scrub_told[i]))
+            beat->scrub_passes++;
+    }
+    self->scrub_passed = scrub->passed;
 }
 
 /* What is wrong with the first disk that has trouble; false when all are well. */
@@ -110,6 +119,8 @@ void send_heartbeat (broker_link_t *self)
 {
     const link_config_t *config = &self->config;
     uint32_t worker = directory_self (config->directory);
+    store_scrub_t scrub;
+    store_scrub_state (config->store, &scrub);
     self->n_disks = store_disks (config->store, self->disks, LINK_DISKS);
     if (worker == 0)
         return;
@@ -147,7 +158,7 @@ void send_heartbeat (broker_link_t *self)
     beat.cache_hits = flow.cache_hits;
     beat.cache_misses = flow.cache_misses;
     char trouble[200];
-    fill_scrub (self, &beat);
+    fill_scrub (self, &scrub, &beat);
     if (describe_trouble (self, trouble, sizeof trouble))
         beat.trouble = trouble;
     Dfs__Envelope env = DFS__ENVELOPE__INIT;

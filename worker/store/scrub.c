@@ -79,10 +79,14 @@ int disk_pass (disk_t *disk, dfs_error_t *err)
         disk->scrub_resumes = disk->pass_begins = false;
     pthread_mutex_unlock (&disk->lock);
     int rc = scrub (disk, PASS_STEP, since, err);
+    if (rc != 0)
+        commit_drain (disk); /* what it found is told before it ends */
     pthread_mutex_lock (&disk->lock);
     bool ended = rc != 0 && !disk->pass_begins;
-    if (ended)
+    if (ended) {
         disk->pass_since = 0;
+        disk->scrub.passed++;
+    }
     pthread_mutex_unlock (&disk->lock);
     pthread_mutex_unlock (&disk->scrubbing);
     if (ended)
@@ -134,6 +138,7 @@ void store_scrub_state (store_t *self, store_scrub_t *out)
         out->damaged += disk->scrub.damaged;
         out->rounds += disk->scrub.rounds;
         out->passes += disk->pass_since != 0;
+        out->passed += disk->scrub.passed;
         pthread_mutex_unlock (&disk->lock);
     }
 }

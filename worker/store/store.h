@@ -159,6 +159,7 @@ typedef struct store_scrub {
     uint64_t damaged;
     uint64_t rounds; /* whole walks over all disks */
     uint32_t passes; /* disks on which a pass that was asked for is under way */
+    uint64_t passed; /* … has ended: its changes were all called before */
 } store_scrub_t;
 
 /* Re-hashes the next copies that were not verified since SINCE (wall clock ns), about
