@@ -22,6 +22,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/pulse.c \
 	broker/links/reactor.c \
 	broker/links/relay.c \
+	broker/links/reads.c broker/links/reads.h \
 	broker/links/results.c \
 	broker/links/roster.c broker/links/roster.h \
 	broker/links/seed.c broker/links/seed.h \

@@ -152,13 +152,11 @@ static void on_role (enum journal_role role, uint64_t term, const char *leader,
     links_journal_role (role, term, leader, self->mail);
 }
 
-/* Reads are answered by the leader's own tables: nothing asks for a read point here. */
 static void on_read_point (uint64_t cookie, int code, uint64_t index, void *arg)
 {
-    (void)cookie;
-    (void)code;
-    (void)index;
-    (void)arg;
+    broker_t *self = arg;
+
+    links_journal_read_point (cookie, code, index, self->mail);
 }
 
 /* --- modules --- */

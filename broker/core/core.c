@@ -127,13 +127,47 @@ void core_worker_changed (core_t *core, worker_t *worker, int before)
 
 /* --- events --- */
 
+/* What a leader's term began ends with it: grants, orders, what clients wait for. Who
+ * the workers are, and what they hold, is known as before. Clients ask again whoever
+ * leads; pins are soft; what is under way at workers ends by itself. */
+static void forget_work (core_t *core)
+{
+    verify_destroy (&core->verify);
+    route_destroy (&core->route);
+    scan_destroy (&core->scan);
+    copier_destroy (&core->copier);
+    commits_destroy (&core->commits);
+    grants_destroy (&core->grants);
+    place_destroy (&core->place);
+    uploads_destroy (&core->uploads);
+    chunks_destroy (&core->chunks);
+    sessions_destroy (&core->sessions);
+    members_forget_work (core);
+    core->sessions = sessions_new ();
+    core->chunks = chunks_new ();
+    core->uploads = uploads_new ();
+    core->place = place_new ();
+    core->grants = grants_new ();
+    core->commits = commits_new ();
+    core->copier = copier_new ();
+    core->scan = scan_new ();
+    core->route = route_new ();
+    core->verify = verify_new ();
+}
+
 static void on_role (core_t *core, const event_role_t *role)
 {
+    bool other = core->term != role->term || core->leader != role->leader;
+
+    if (other && (core->leader || role->leader) && core->term > 0)
+        forget_work (core);
     core->leader = role->leader;
     core->incarnation = role->incarnation;
     core->term = role->term;
     if (role->leader)
-        scan_all (core);
+        scan_begin (core);
+    if (other)
+        members_role (core);
 }
 
 static void on_policy (core_t *core, const core_policy_t *policy)

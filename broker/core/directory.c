@@ -91,6 +91,12 @@ static void send_announcement (core_t *core)
     action->u.announce.n_lost = n;
 }
 
+void members_role (core_t *core)
+{
+    core->members->announce = true;
+    core->members->directory_changed |= core->leader;
+}
+
 void members_announce_timer (core_t *core)
 {
     core->members->announce = true;

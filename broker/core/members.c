@@ -205,6 +205,22 @@ void members_condition (core_t *core, worker_t *worker, int condition)
         core_worker_changed (core, worker, worker->state);
 }
 
+void members_forget_work (core_t *core)
+{
+    const members_t *self = core->members;
+
+    for (size_t i = 0; i < self->n_all; i++) {
+        worker_t *worker = self->all[i];
+
+        list_init (&worker->slots);
+        list_init (&worker->orders);
+        list_init (&worker->sources);
+        worker->granted = worker->ordered = worker->copying_bytes = 0;
+        worker->copying_from = worker->copying_to = 0;
+        worker->looked_through = false;
+    }
+}
+
 /* --- membership --- */
 
 static worker_t *add_worker (core_t *core, const core_member_t *member)

@@ -78,6 +78,10 @@ void members_heartbeat (core_t *core, const event_heartbeat_t *beat);
 void members_probe (core_t *core, const event_probe_t *probe);
 void members_timer (core_t *core, uint32_t id);
 void members_announce_timer (core_t *core);
+/* This broker leads now, or does not any more: it is announced at once. */
+void members_role (core_t *core);
+/* Grants and orders are forgotten. */
+void members_forget_work (core_t *core);
 /* Sends what this step changed of the directory. */
 void members_flush (core_t *core);
 

@@ -280,6 +280,18 @@ void scan_all (core_t *core)
     core->scan->all_wanted = true;
 }
 
+void scan_begin (core_t *core)
+{
+    worker_t *const *all;
+    size_t n;
+
+    scan_all (core);
+    all = members_all (core, &n);
+    for (size_t i = 0; i < n; i++)
+        if (!worker_live (all[i]) || all[i]->state == WORKER_DRAINING)
+            scan_worker_changed (core, all[i], WORKER_UP);
+}
+
 void scan_check (core_t *core, const copykey_t *key)
 {
     scan_t *self = core->scan;
@@ -404,6 +416,11 @@ bool scan_idle (const core_t *core)
     return self->known && self->n_workers == 0 && !self->all_wanted &&
            !self->scanning_all && !self->again && self->n_checks == 0 &&
            self->check_token == 0;
+}
+
+bool scan_known (const core_t *core)
+{
+    return core->scan->known;
 }
 
 void scan_status (const core_t *core, core_status_t *out)

@@ -68,6 +68,7 @@ void core_status (const core_t *core, core_status_t *out)
     out->directory_version = members_directory (core);
     copier_status (core, out);
     scan_status (core, out);
+    out->knows = scan_known (core);
     out->health = HEALTH_OK;
     for (size_t i = 0; i < n; i++) {
         usable += all[i]->state == WORKER_UP;

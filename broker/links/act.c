@@ -107,8 +107,11 @@ static void send_welcome (links_t *self, const action_t *action)
     w->marks = links_need (self, a->n * sizeof *w->marks);
     for (size_t i = 0; i < a->n; i++)
         w->marks[w->n_marks++] = wire_mark (self, &a->marks[i]);
-    w->workers = self->directory;
-    w->n_workers = self->n_directory;
+    /* Others may not have heard yet where a worker listens. */
+    if (links_leads (self)) {
+        w->workers = self->directory;
+        w->n_workers = self->n_directory;
+    }
     env.has_seq = true;
     env.seq = conn->hello_seq;
     env.has_session = true;
@@ -229,7 +232,8 @@ static void send_cancel_order (links_t *self, const action_t *action)
     Dfs__Envelope env = DFS__ENVELOPE__INIT;
     Dfs__CancelOrder order = DFS__CANCEL_ORDER__INIT;
 
-    if (!conn)
+    /* A session that ends here may go on at the broker that leads. */
+    if (!conn || (a->n == 0 && !links_leads (self)))
         return;
     order.session = a->session;
     order.pieces = links_need (self, a->n * sizeof *order.pieces);
@@ -263,9 +267,9 @@ static void send_directory (links_t *self, const action_t *action)
     directory.n_workers = self->n_directory;
     env.body_case = DFS__ENVELOPE__BODY_DIRECTORY;
     env.directory = &directory;
-    while ((conn = idmap_next (self->workers, &pos))) {
+    while (links_leads (self) && (conn = idmap_next (self->workers, &pos))) {
         if (conn->welcomed)
-            back_send (self, conn, &env);
+            send_order (self, conn, &env);
     }
 }
 

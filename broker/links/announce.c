@@ -17,10 +17,8 @@ static void announce_now (links_t *self)
     a.number = ++self->announced;
     a.broker = self->config.broker->name;
     a.epoch = &epoch;
-    if (self->role == JOURNAL_LEADER)
-        a.leader = self->config.broker->name;
-    else if (self->leader[0])
-        a.leader = self->leader;
+    const char *leader = links_leader (self);
+    a.leader = leader ? links_text (self, leader) : NULL;
     a.has_log_time_ns = a.has_log_index = a.has_directory_version = true;
     a.log_time_ns = links_log_time (self);
     a.log_index = self->log_index;

@@ -164,6 +164,10 @@ static void keep_facts (links_t *self, conn_t *conn, const job_t *job,
     strncpy (conn->name, member->name, sizeof conn->name - 1);
     strncpy (conn->host, hello->host ? hello->host : member->host,
              sizeof conn->host - 1);
+    /* The same at every broker, so that credits for what it sends are told to it whoever
+     * leads. */
+    if (conn->sender == 0 && hello->has_incarnation)
+        conn->sender = hello->incarnation;
     while (conn->sender == 0 || clients_get (self->clients, conn->sender))
         conn->sender = rng_secret_u64 ();
     idmap_put (self->clients->senders, conn->sender, conn);
@@ -212,7 +216,11 @@ void back_ping (links_t *self, conn_t *conn, job_t *job)
 {
     static Dfs__Ping ping = DFS__PING__INIT;
 
-    (void)conn;
+    /* A connection that was forgotten here is still one for the worker. */
+    if (!conn || !conn->worker) {
+        refuse (self, job, DFS_ESTALE, "not known: say hello first");
+        return;
+    }
     job->answer.body_case = DFS__ENVELOPE__BODY_PING;
     job->answer.ping = &ping;
     reply (self, job);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The clients' ROUTER: takes messages, finds who sent them, calls handlers, answers. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/links/links_private.h"
@@ -114,6 +115,74 @@ static const char *front_kind (const Dfs__Envelope *env)
     return field ? field->name : "?";
 }
 
+void front_not_leader (links_t *self, job_t *job)
+{
+    const char *leader = links_leader (self);
+    char text[CORE_NAME_MAX + 64];
+
+    if (leader && strcmp (leader, self->config.broker->name) == 0)
+        snprintf (text, sizeof text, "this broker has begun to lead, but not to serve");
+    else if (leader)
+        snprintf (text, sizeof text, "broker %.63s leads, not this one", leader);
+    else
+        snprintf (text, sizeof text, "no broker leads: no majority is together");
+    job_refuse (job, DFS_ENOTLEADER, text);
+    if (leader) {
+        arena_reset (self->scratch);
+        job->answer.status->leader = links_text (self, leader);
+    }
+    front_reply (self, job);
+}
+
+void front_leave (links_t *self)
+{
+    Dfs__Status status = DFS__STATUS__INIT;
+    const char *leader = links_leader (self);
+    char name[sizeof self->leader], text[] = "this broker does not lead any more";
+    session_t *session;
+    size_t pos = 0;
+
+    status.code = DFS_ENOTLEADER;
+    status.text = text;
+    if (leader) {
+        snprintf (name, sizeof name, "%s", leader);
+        status.leader = name;
+    }
+    while ((session = idmap_next (self->clients->by_id, &pos))) {
+        Dfs__Envelope env = DFS__ENVELOPE__INIT;
+
+        env.status = &status;
+        front_send (self, session, &env);
+        if (session->conn)
+            session->conn->session = NULL;
+        while (session->verifies) {
+            job_t *job = session->verifies;
+            session->verifies = job->next;
+            job->next = NULL;
+            links_release (self, job);
+        }
+    }
+    clients_clear (self->clients);
+}
+
+/* What a broker that does not lead answers to those for whom it will do. */
+static bool may_be_stale (Dfs__Envelope__BodyCase body)
+{
+    switch (body) {
+    case DFS__ENVELOPE__BODY_STAT:
+    case DFS__ENVELOPE__BODY_LIST:
+    case DFS__ENVELOPE__BODY_OPEN:
+    case DFS__ENVELOPE__BODY_EXTENTS:
+    case DFS__ENVELOPE__BODY_LOCATE:
+    case DFS__ENVELOPE__BODY_FETCH:
+    case DFS__ENVELOPE__BODY_CANCEL:
+    case DFS__ENVELOPE__BODY_CLUSTER_STATUS:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void dispatch (links_t *self, job_t *job)
 {
     const link_row_t *row = front_row (job->env->body_case);
@@ -129,10 +198,12 @@ static void dispatch (links_t *self, job_t *job)
             front_refuse (self, job, DFS_ESTALE, "no session: say hello first");
             return;
         }
-        if (!links_serves (self)) {
-            front_refuse (self, job, DFS_ENOTLEADER, "this broker does not lead");
+        if (!links_serves (self) &&
+            !(conn->session->stale && may_be_stale (job->env->body_case))) {
+            front_not_leader (self, job);
             return;
         }
+        job->stale = conn->session->stale;
         job->session = conn->session->id;
         job->user = conn->session->user;
         conn->session->trace = job->env->has_trace ? job->env->trace : 0;
@@ -185,6 +256,7 @@ static session_t *find_session (links_t *self, conn_t *conn, const Dfs__Hello *h
     if (!session)
         return NULL;
     session->user = user;
+    session->stale = hello->has_stale && hello->stale;
     session->has_key = conn->has_key;
     memcpy (session->key, conn->key, sizeof session->key);
     if (conn->session && conn->session != session) {
@@ -232,10 +304,13 @@ void front_hello (links_t *self, conn_t *conn, job_t *job)
         return;
     }
     const Dfs__User *user = roster_user (self->roster, hello->name);
-    if (!links_serves (self) || !user) {
-        front_refuse (self, job, links_serves (self) ? DFS_EAUTH : DFS_ENOTLEADER,
-                      links_serves (self) ? "no such user"
-                                          : "this broker does not lead");
+    bool stale = hello->has_stale && hello->stale && roster_seeded (self->roster);
+    if (!links_serves (self) && !stale) {
+        front_not_leader (self, job);
+        return;
+    }
+    if (!user) {
+        front_refuse (self, job, DFS_EAUTH, "no such user");
         return;
     }
     /* The monitor has told by now if this descriptor had another connection before. */

@@ -24,6 +24,15 @@ static void malformed (links_t *self, job_t *job, const char *why)
     front_refuse (self, job, DFS_EPROTO, why);
 }
 
+/* Linearizable, unless the client does not want that. */
+static void read_now (links_t *self, job_t *job)
+{
+    if (job->stale)
+        links_ask_storage (self, job);
+    else
+        reads_add (self, job);
+}
+
 static bool paths_fit (const ProtobufCBinaryData *paths, size_t n, size_t max)
 {
     if (n == 0 || n > max)
@@ -43,7 +52,7 @@ void front_stat (links_t *self, conn_t *conn, job_t *job)
     if (!paths_fit (ask->paths, ask->n_paths, STAT_MAX))
         malformed (self, job, "stat: number or length of paths");
     else
-        links_ask_storage (self, job);
+        read_now (self, job);
 }
 
 void front_open (links_t *self, conn_t *conn, job_t *job)
@@ -54,7 +63,7 @@ void front_open (links_t *self, conn_t *conn, job_t *job)
     if (!paths_fit (ask->paths, ask->n_paths, OPEN_MAX))
         malformed (self, job, "open: number or length of paths");
     else
-        links_ask_storage (self, job);
+        read_now (self, job);
 }
 
 /* Extents, Locate, Verify: the handle is checked where the tables are. */
@@ -81,7 +90,10 @@ void front_list (links_t *self, conn_t *conn, job_t *job)
         ask->limit = LIST_MAX;
     ask->has_limit = true;
     job->index = self->log_index;
-    links_ask_storage (self, job);
+    if (ask->has_index && ask->index > 0)
+        links_ask_storage (self, job); /* the next page of what was confirmed */
+    else
+        read_now (self, job);
 }
 
 /* --- fetch --- */

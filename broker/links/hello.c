@@ -53,10 +53,8 @@ Dfs__Welcome *hello_welcome (links_t *self)
     w->epoch = epoch;
     w->cluster = links_text (self, self->config.cluster->name);
     w->broker = links_text (self, self->config.broker->name);
-    if (self->role == JOURNAL_LEADER)
-        w->leader = w->broker;
-    else if (self->leader[0])
-        w->leader = links_text (self, self->leader);
+    const char *leader = links_leader (self);
+    w->leader = leader ? links_text (self, leader) : NULL;
     w->has_log_time_ns = true;
     w->log_time_ns = links_log_time (self);
     return w;

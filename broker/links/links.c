@@ -37,6 +37,16 @@ void links_journal_role (enum journal_role new_role, uint64_t term, const char *
     mailbox_push (mailbox, mail);
 }
 
+void links_journal_read_point (uint64_t cookie, int code, uint64_t index, void *mailbox)
+{
+    mail_read_t *mail = mail_new (MAIL_READ, sizeof *mail);
+
+    mail->cookie = cookie;
+    mail->code = code;
+    mail->index = index;
+    mailbox_push (mailbox, mail);
+}
+
 static void *bound (links_t *self, enum sock_kind kind, int i, dfs_error_t *err)
 {
     const cluster_node_t *broker = self->config.broker;
@@ -85,6 +95,7 @@ links_t *links_new (const links_config_t *config, dfs_error_t *err)
     link_init (&self->back, "back");
     self->clients = clients_new ();
     self->pending = pending_new ();
+    self->reads = reads_new ();
     self->roster = roster_new ();
     self->workers = idmap_new ();
     self->actions = actions_new ();
@@ -125,6 +136,8 @@ int links_start (links_t *self, journal_t *journal, storage_t *storage,
     if (pthread_create (&self->thread, NULL, links_run, self))
         return fail (err, DFS_ESYS, "cannot make a thread");
     self->running = true;
+    if (links_several (self))
+        return DFS_OK;
     int rc = poll (fds, 2, START_MS);
     if (rc > 0 && fds[0].revents)
         return DFS_OK;
@@ -191,6 +204,7 @@ void links_destroy (links_t **self_p)
     sock_close (&self->announce);
     free_jobs (self);
     pending_destroy (&self->pending);
+    reads_destroy (&self->reads);
     clients_destroy (&self->clients);
     roster_destroy (&self->roster);
     link_clear (&self->front);

@@ -34,6 +34,7 @@ void links_ports (const links_t *self, uint16_t ports[5]);
 
 /* Runs the thread; returns when this broker serves (it leads, the namespace has its
  * seed and is caught up), or with DFS_ETIMEOUT, or DFS_EINTERNAL when fatal_fd says so.
+ * One of several returns at once: it may have to find the others first.
  * JOURNAL and STORAGE are borrowed until links_stop returns. */
 int links_start (links_t *self, journal_t *journal, storage_t *storage,
                  dfs_error_t *err);
@@ -49,5 +50,7 @@ void links_reload (links_t *self, cluster_t *cluster);
 void links_journal_dropped (const uint64_t *cookies, size_t n, int code, void *mailbox);
 void links_journal_role (enum journal_role role, uint64_t term, const char *leader,
                          void *mailbox);
+void links_journal_read_point (uint64_t cookie, int code, uint64_t index,
+                               void *mailbox);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "broker/core/core.h"
 #include "broker/links/pending.h"
+#include "broker/links/reads.h"
 #include "broker/links/idmap.h"
 #include "broker/links/links.h"
 #include "broker/links/roster.h"
@@ -34,6 +35,7 @@ struct links {
     actions_t *actions;
     clients_t *clients;
     pending_t *pending;
+    reads_t *reads;
     roster_t *roster;
     job_t *spare; /* list of jobs for the next messages */
     size_t n_spare;
@@ -46,7 +48,7 @@ struct links {
     bool stopping;
     uint64_t stop_by; /* monotonic */
     int serving_fd;   /* eventfd: links_serves has become true */
-    bool serving;
+    bool served; /* it said so to serving_fd */
     bool blocked; /* some peer's queue is full: try again soon */
 
     uint64_t now;       /* monotonic, of this wake */
@@ -96,8 +98,15 @@ void links_ask_storage (links_t *self, job_t *job);
  */
 void links_drop (links_t *self, const char *link, const envelope_from_t *from,
                  const char *why);
-/* This broker leads and its namespace has its seed. */
+/* This broker leads, and its namespace has its seed and all that was committed under
+ * leaders before it. */
 bool links_serves (const links_t *self);
+/* The core decides: this broker leads. */
+bool links_leads (const links_t *self);
+/* The cluster has other brokers. */
+bool links_several (const links_t *self);
+/* Name of the broker that leads, as far as this one knows; NULL: not known. */
+const char *links_leader (const links_t *self);
 
 /* --- front.c, back.c, pulse.c, announce.c: one socket each --- */
 
@@ -110,6 +119,10 @@ void front_closed (links_t *self);
 void front_reply (links_t *self, job_t *job);
 /* Answers at once with CODE. */
 void front_refuse (links_t *self, job_t *job, int code, const char *text);
+/* Answers that another broker leads, or nobody. */
+void front_not_leader (links_t *self, job_t *job);
+/* This broker does not lead any more: every client is told, and its session ends. */
+void front_leave (links_t *self);
 /* Sends to a session's connection, if it has one. */
 void front_send (links_t *self, session_t *session, Dfs__Envelope *env);
 /* Ends a session: its grace is over. */

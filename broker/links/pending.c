@@ -454,3 +454,20 @@ void pending_dropped (links_t *links, const mail_dropped_t *mail)
             refuse (links, change, mail->code, "change was not committed", NULL, 0);
     }
 }
+
+void pending_leave (links_t *links)
+{
+    pending_t *self = links->pending;
+    change_t **list = calloc (idmap_count (self->by_cookie) + 1, sizeof *list);
+    change_t *change;
+    size_t n = 0, pos = 0;
+
+    assert (list);
+    while ((change = idmap_next (self->by_cookie, &pos))) {
+        if (change->op)
+            list[n++] = change;
+    }
+    for (size_t i = 0; i < n; i++)
+        refuse (links, list[i], DFS_ENOTLEADER, "this broker does not lead", NULL, 0);
+    free (list);
+}

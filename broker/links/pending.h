@@ -49,6 +49,9 @@ void pending_flush (struct links *links);
 /* What came back. */
 void pending_applied (struct links *links, const mail_applied_t *mail);
 void pending_dropped (struct links *links, const mail_dropped_t *mail);
+/* This broker does not lead any more: what was not proposed is refused. What was, may
+ * still be committed; the journal says what is dropped. */
+void pending_leave (struct links *links);
 /* Nothing is in flight. */
 bool pending_idle (const pending_t *self);
 

@@ -34,7 +34,24 @@ void links_step (links_t *self, event_t *event)
 
 bool links_serves (const links_t *self)
 {
-    return self->serving && self->role == JOURNAL_LEADER && !self->stopping;
+    return roster_leads (self->roster) && !self->stopping;
+}
+
+bool links_leads (const links_t *self)
+{
+    return roster_leads (self->roster);
+}
+
+bool links_several (const links_t *self)
+{
+    return self->config.cluster->n_brokers > 1;
+}
+
+const char *links_leader (const links_t *self)
+{
+    if (self->role == JOURNAL_LEADER)
+        return self->config.broker->name;
+    return self->leader[0] ? self->leader : NULL;
 }
 
 /* --- jobs --- */
@@ -101,9 +118,9 @@ static void check_serving (links_t *self)
 {
     uint64_t one = 1;
 
-    if (self->serving || self->role != JOURNAL_LEADER || !roster_seeded (self->roster))
+    if (self->served || !roster_leads (self->roster))
         return;
-    self->serving = true;
+    self->served = true;
     log_info ("serving", "epoch=%u.%llu index=%llu", self->incarnation,
               (unsigned long long)self->term, (unsigned long long)self->log_index);
     ssize_t rc = write (self->serving_fd, &one, sizeof one);
@@ -116,14 +133,31 @@ static void applied (links_t *self, const mail_applied_t *mail)
     if (mail->time_ns > self->log_time)
         self->log_time = mail->time_ns;
     pending_applied (self, mail);
+    reads_applied (self);
 }
 
 static void role (links_t *self, const mail_role_t *mail)
 {
+    bool led = self->role == JOURNAL_LEADER;
+    bool other = mail->role != self->role || mail->term != self->term;
+
     self->role = mail->role;
     self->term = mail->term;
     memcpy (self->leader, mail->leader, sizeof self->leader);
-    roster_refresh (self);
+    log_info ("role", "role=%s term=%llu leader=%s",
+              mail->role == JOURNAL_LEADER      ? "leader"
+              : mail->role == JOURNAL_CANDIDATE ? "candidate"
+                                                : "follower",
+              (unsigned long long)mail->term, self->leader);
+    if (!other)
+        return;
+    roster_role (self);
+    if (led) {
+        front_leave (self);
+        pending_leave (self);
+        reads_leave (self);
+        self->served = false;
+    }
 }
 
 static void probed (links_t *self, const mail_probe_t *mail)
@@ -185,6 +219,9 @@ static void take_mail (links_t *self, mail_t *mail)
     case MAIL_ROLE:
         role (self, (mail_role_t *)mail);
         break;
+    case MAIL_READ:
+        reads_point (self, (mail_read_t *)mail);
+        break;
     case MAIL_DROPPED:
         pending_dropped (self, (mail_dropped_t *)mail);
         break;
@@ -226,6 +263,7 @@ static void tick (links_t *self)
     while ((session = clients_expired (self->clients, self->now)))
         front_forget (self, session);
     roster_chores (self);
+    reads_tick (self);
 }
 
 static int next_wait (const links_t *self)
@@ -298,6 +336,7 @@ void *links_run (void *arg)
         tick (self);
         act_run (self);
         pending_flush (self);
+        reads_flush (self);
         self->blocked = outbox_retry (&self->front);
         self->blocked |= outbox_retry (&self->back);
     }

@@ -24,6 +24,10 @@ struct roster {
     mail_directory_t *directory; /* owned, NULL at the start */
     uint64_t term;               /* for which the core was told */
     bool leads;
+    uint64_t answered; /* the youngest question that was answered */
+    uint64_t asked;   /* questions for a directory so far */
+    uint64_t role_at; /* the one asked when the role changed: it has all of the terms
+                         before */
     bool chores; /* storage was asked and has not answered */
     waiter_t *waiters;
 };
@@ -143,7 +147,38 @@ uint32_t roster_brokers (const roster_t *self)
 
 void roster_refresh (links_t *links)
 {
-    storage_push (links->storage, mail_new (MAIL_DIRECTORY, sizeof (mail_directory_t)));
+    mail_directory_t *mail = mail_new (MAIL_DIRECTORY, sizeof *mail);
+
+    mail->asked = ++links->roster->asked;
+    storage_push (links->storage, &mail->head);
+}
+
+static void tell_role (links_t *links, bool leads)
+{
+    roster_t *self = links->roster;
+
+    if (self->term == links->term && self->leads == leads)
+        return;
+    self->term = links->term;
+    self->leads = leads;
+    event_t event = {.type = EVENT_ROLE,
+                     .u.role = {.leader = leads,
+                                .incarnation = links->incarnation,
+                                .term = links->term}};
+    links_step (links, &event);
+}
+
+void roster_role (links_t *links)
+{
+    if (links->role != JOURNAL_LEADER || links->roster->leads)
+        tell_role (links, false);
+    roster_refresh (links);
+    links->roster->role_at = links->roster->asked;
+}
+
+bool roster_leads (const roster_t *self)
+{
+    return self->leads && roster_seeded (self);
 }
 
 /* --- ZAP: who may connect to which socket --- */
@@ -340,19 +375,8 @@ static void tell_member (links_t *links, const Dfs__Member *m)
 
 static void tell_core (links_t *links)
 {
-    roster_t *self = links->roster;
-    const mail_directory_t *d = self->directory;
-    bool leads = links->role == JOURNAL_LEADER;
+    const mail_directory_t *d = links->roster->directory;
 
-    if (self->term != links->term || self->leads != leads) {
-        self->term = links->term;
-        self->leads = leads;
-        event_t event = {.type = EVENT_ROLE,
-                         .u.role = {.leader = leads,
-                                    .incarnation = d->incarnation,
-                                    .term = links->term}};
-        links_step (links, &event);
-    }
     for (size_t i = 0; i < d->n_policies; i++) {
         const Dfs__Policy *p = d->policies[i];
         event_t event = {.type = EVENT_POLICY,
@@ -374,19 +398,23 @@ void roster_directory (links_t *links, mail_directory_t *mail)
     if (self->directory)
         mail_free (&self->directory->head);
     self->directory = mail;
+    if (mail->asked)
+        self->answered = mail->asked;
     links->incarnation = mail->incarnation;
     if (mail->index > links->log_index)
         links->log_index = mail->index;
     if (mail->time_ns > links->log_time)
         links->log_time = mail->time_ns;
+    bool current = links->role == JOURNAL_LEADER && self->answered >= self->role_at;
     if (!mail->seeded) {
-        if (links->role == JOURNAL_LEADER && pending_own_count (links->pending) == 0)
+        if (current && pending_own_count (links->pending) == 0)
             propose_seed (links);
         return;
     }
     tell_core (links);
+    tell_role (links, current);
     answer_waiters (links, mail->index);
-    if (links->role == JOURNAL_LEADER && pending_own_count (links->pending) == 0) {
+    if (current && pending_own_count (links->pending) == 0) {
         arena_t *arena = arena_new (SEED_ARENA);
         propose_members (links, arena);
         propose_users (links, arena);
@@ -400,8 +428,7 @@ void roster_chores (links_t *links)
 {
     roster_t *self = links->roster;
 
-    if (self->chores || links->role != JOURNAL_LEADER || !roster_seeded (self) ||
-        links->stopping)
+    if (self->chores || !roster_leads (self) || links->stopping)
         return;
     mail_chores_t *mail = mail_new (MAIL_CHORES, sizeof *mail);
     mail->idle_before = links_log_time (links) - SESSION_LIFE;
@@ -435,7 +462,7 @@ void roster_chores_found (links_t *links, const mail_chores_t *mail)
     uint64_t now = links_log_time (links);
 
     links->roster->chores = false;
-    if (links->role != JOURNAL_LEADER || pending_own_count (links->pending) > 0 ||
+    if (!roster_leads (links->roster) || pending_own_count (links->pending) > 0 ||
         links->stopping)
         return;
     if (mail->job) {

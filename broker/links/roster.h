@@ -19,7 +19,11 @@ void roster_destroy (roster_t **self_p);
 
 /* Takes what storage found. Asks the log for what is missing when this broker leads. */
 void roster_directory (struct links *links, mail_directory_t *mail);
-/* Asks storage for a new one: the role or a member changed. */
+/* The role or the term changed. */
+void roster_role (struct links *links);
+/* This broker leads, the core knows it, and the directory is one of this term. */
+bool roster_leads (const roster_t *self);
+/* Asks storage for a new one: a member changed. */
 void roster_refresh (struct links *links);
 /* cluster.cfg or the keys directory changed: lets the keys in. */
 void roster_allow (struct links *links);

@@ -153,6 +153,17 @@ void clients_remove (clients_t *self, session_t **session_p)
     *session_p = NULL;
 }
 
+void clients_clear (clients_t *self)
+{
+    session_t *session;
+    size_t pos = 0;
+
+    while ((session = idmap_next (self->by_id, &pos)))
+        free (session);
+    idmap_destroy (&self->by_id);
+    self->by_id = idmap_new ();
+}
+
 session_t *clients_expired (const clients_t *self, uint64_t now)
 {
     session_t *session;

@@ -60,6 +60,7 @@ struct session {
     uint64_t id;
     uint64_t trace; /* of its running operation, 0: none told */
     uint32_t user;
+    bool stale; /* reads that may be old do */
     bool has_key;
     uint8_t key[32];
     conn_t *conn; /* NULL: gone, may come back */
@@ -102,6 +103,8 @@ session_t *clients_get (const clients_t *self, uint64_t id);
 /* A session under ID (0: a new random one); NULL when there are too many. */
 session_t *clients_add (clients_t *self, uint64_t id);
 void clients_remove (clients_t *self, session_t **session_p);
+/* Ends all of them. */
+void clients_clear (clients_t *self);
 /* One session whose grace ended at NOW, or NULL. */
 session_t *clients_expired (const clients_t *self, uint64_t now);
 

@@ -47,6 +47,7 @@ void mail_free (mail_t *mail)
     case MAIL_DURABLE:
     case MAIL_ROLE:
     case MAIL_DROPPED:
+    case MAIL_READ:
     case MAIL_PROBE:
     case MAIL_CHORES:
     case MAIL_RELOAD:

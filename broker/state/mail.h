@@ -28,6 +28,7 @@ enum mail_kind {
     MAIL_DIRECTORY, /* storage → reactor; empty the other way: asks for one */
     MAIL_ROLE,      /* journal → reactor */
     MAIL_DROPPED,   /* journal → reactor */
+    MAIL_READ,      /* journal → reactor: a read point */
     MAIL_PROBE,     /* reactor → prober → reactor */
     MAIL_RELOAD,    /* main → reactor */
     MAIL_STOP,      /* to a thread: end */
@@ -80,6 +81,7 @@ typedef struct job {
     uint32_t user;
     uint64_t log_time; /* when it was handed to storage */
     uint64_t index;    /* a listing must see this */
+    bool stale;        /* whatever this broker has applied will do */
     Dfs__Envelope answer;
     /* Verify: the chunks of the page asked for, and where the next one starts. */
     core_chunk_t *chunks;
@@ -104,6 +106,7 @@ typedef struct mail_core {
 typedef struct mail_directory {
     mail_t head;
     arena_t *arena;
+    uint64_t asked; /* number of the question that this answers, 0: none */
     bool seeded;
     uint8_t cluster_id[16];
     uint32_t incarnation;
@@ -164,6 +167,13 @@ typedef struct mail_role {
     uint64_t term;
     char leader[64];
 } mail_role_t;
+
+typedef struct mail_read {
+    mail_t head;
+    uint64_t cookie;
+    int code;
+    uint64_t index;
+} mail_read_t;
 
 typedef struct mail_dropped {
     mail_t head;

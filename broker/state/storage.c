@@ -87,13 +87,14 @@ static int fill_directory (namespace_t *ns, mail_directory_t *mail, dfs_error_t 
     return rc;
 }
 
-static void push_directory (storage_t *self)
+static void push_directory (storage_t *self, uint64_t asked)
 {
     mail_directory_t *mail = mail_new (MAIL_DIRECTORY, sizeof *mail);
     namespace_t *ns = self->tables.ns;
     dfs_error_t err;
 
     mail->arena = arena_new (RESULT_ARENA);
+    mail->asked = asked;
     mail->seeded = namespace_seeded (ns);
     mail->index = namespace_applied (ns);
     mail->time_ns = namespace_time (ns);
@@ -144,7 +145,7 @@ static void apply (storage_t *self, mail_entries_t *mail)
     out->time_ns = namespace_time (self->tables.ns);
     mailbox_push (self->config.out, out);
     if (foreign)
-        push_directory (self);
+        push_directory (self, 0);
 }
 
 static void do_job (storage_t *self, job_t *job)
@@ -233,7 +234,7 @@ static bool do_mail (storage_t *self, mail_t *mail)
         do_decided (self, (mail_decided_t *)mail);
         break;
     case MAIL_DIRECTORY:
-        push_directory (self);
+        push_directory (self, ((mail_directory_t *)mail)->asked);
         mail_free (mail);
         break;
     default:
