@@ -100,7 +100,8 @@ typedef struct core_status {
     uint64_t repair_bytes_per_second;
     uint64_t repair_eta_seconds;
     bool repair_held;
-    bool knows; /* what every worker that is not dead has: before, nothing is repaired */
+    bool
+        knows; /* what every worker that is not dead has: before, nothing is repaired */
     uint64_t directory_version;
 } core_status_t;
 

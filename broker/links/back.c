@@ -164,8 +164,8 @@ static void keep_facts (links_t *self, conn_t *conn, const job_t *job,
     strncpy (conn->name, member->name, sizeof conn->name - 1);
     strncpy (conn->host, hello->host ? hello->host : member->host,
              sizeof conn->host - 1);
-    /* The same at every broker, so that credits for what it sends are told to it whoever
-     * leads. */
+    /* The same at every broker, so that credits for what it sends are told to it
+     * whoever leads. */
     if (conn->sender == 0 && hello->has_incarnation)
         conn->sender = hello->incarnation;
     while (conn->sender == 0 || clients_get (self->clients, conn->sender))

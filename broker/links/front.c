@@ -194,6 +194,11 @@ static void dispatch (links_t *self, job_t *job)
         return;
     }
     if (row->role != DFS__ROLE__ROLE_NONE) {
+        /* It ended with the leadership: the client says hello to whoever leads. */
+        if ((!conn || !conn->session) && links_several (self)) {
+            front_not_leader (self, job);
+            return;
+        }
         if (!conn || !conn->session) {
             front_refuse (self, job, DFS_ESTALE, "no session: say hello first");
             return;
@@ -333,7 +338,10 @@ void front_ping (links_t *self, conn_t *conn, job_t *job)
 {
     static Dfs__Ping ping = DFS__PING__INIT;
 
-    (void)conn;
+    if (links_several (self) && (!conn || !conn->session)) {
+        front_not_leader (self, job);
+        return;
+    }
     job->answer.body_case = DFS__ENVELOPE__BODY_PING;
     job->answer.ping = &ping;
     front_reply (self, job);

@@ -48,8 +48,8 @@ struct links {
     bool stopping;
     uint64_t stop_by; /* monotonic */
     int serving_fd;   /* eventfd: links_serves has become true */
-    bool served; /* it said so to serving_fd */
-    bool blocked; /* some peer's queue is full: try again soon */
+    bool served;      /* it said so to serving_fd */
+    bool blocked;     /* some peer's queue is full: try again soon */
 
     uint64_t now;       /* monotonic, of this wake */
     uint64_t started;   /* monotonic */

@@ -25,10 +25,10 @@ struct roster {
     uint64_t term;               /* for which the core was told */
     bool leads;
     uint64_t answered; /* the youngest question that was answered */
-    uint64_t asked;   /* questions for a directory so far */
-    uint64_t role_at; /* the one asked when the role changed: it has all of the terms
-                         before */
-    bool chores; /* storage was asked and has not answered */
+    uint64_t asked;    /* questions for a directory so far */
+    uint64_t role_at;  /* the one asked when the role changed: it has all of the terms
+                          before */
+    bool chores;       /* storage was asked and has not answered */
     waiter_t *waiters;
 };
 

@@ -97,6 +97,14 @@ static void came_up (dfs_t *dfs)
     requests_resend (dfs->requests);
 }
 
+static void went_down (dfs_t *dfs)
+{
+    dfs_error_t why;
+
+    conn_failure (dfs->conn, &why);
+    client_log (dfs, LOG_INFO, "disconnected why=\"%s\"", why.text);
+}
+
 static void dispatch (dfs_t *dfs, const Dfs__Envelope *env, uint64_t now)
 {
     dfs_error_t err = {0};
@@ -136,6 +144,8 @@ static int drain_control (dfs_t *dfs, uint64_t now)
             return -1;
         if (news == CONN_UP)
             came_up (dfs);
+        if (news == CONN_DOWN)
+            went_down (dfs);
         if (env)
             dispatch (dfs, env, now);
     }
@@ -227,11 +237,8 @@ int client_step (dfs_t *dfs, uint64_t deadline, dfs_error_t *err)
     news = conn_tick (dfs->conn, now);
     if (news == CONN_FAILED)
         return conn_failure (dfs->conn, err);
-    if (news == CONN_DOWN) {
-        dfs_error_t why;
-        conn_failure (dfs->conn, &why);
-        client_log (dfs, LOG_INFO, "disconnected why=\"%s\"", why.text);
-    }
+    if (news == CONN_DOWN)
+        went_down (dfs);
     drain_frames (dfs);
     watch_workers (dfs);
     if (dfs->pool)

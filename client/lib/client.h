@@ -41,6 +41,7 @@ struct dfs {
     cluster_t *cluster;
     char *user;
     uint64_t timeout_ns;
+    bool stale;
     void (*log) (int level, const char *line, void *arg);
     void *log_arg;
     void *ctx; /* ZeroMQ */

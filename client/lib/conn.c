@@ -13,11 +13,16 @@
 #include "common/units.h"
 #include "msgs/envelope.h"
 
-#define RETRY_MIN    (50 * MS)
-#define RETRY_MAX    (500 * MS)
-#define HELLO_WAIT   (3 * SEC) /* for the welcome, before another try */
-#define KEY_FAILURES 3         /* failed handshakes in a row that mean a wrong key */
-#define SESSION_LIFE (600 * SEC)
+#define RETRY_MIN     (50 * MS)
+#define RETRY_MAX     (500 * MS)
+#define RETRY_SEVERAL (200 * MS) /* one of them will lead soon */
+#define HELLO_WAIT    (3 * SEC)  /* for the welcome, before another try */
+#define HELLO_FIRST   (500 * MS) /* the same, while others may answer at once */
+#define QUIET         (500 * MS) /* then the broker is asked for a sign of life... */
+#define QUIET_WAIT    (1 * SEC)  /* ...and others, when it gives none */
+#define QUIET_LONGER  3          /* doublings of that, for machines with much to do */
+#define KEY_FAILURES  3          /* failed handshakes in a row that mean a wrong key */
+#define SESSION_LIFE  (600 * SEC)
 
 struct conn {
     void *ctx;
@@ -34,13 +39,19 @@ struct conn {
     int key_failures;
     uint64_t retry_at; /* sock == NULL: connect then; !up: give this try up then */
     uint64_t backoff;
+    uint64_t hello_wait;
+    unsigned tries; /* since it was up */
+    bool stale;     /* any broker is good */
+    uint64_t welcomed_at;
     uint64_t heard_at;
+    uint64_t pinged_at; /* 0: not since it was heard */
+    unsigned silences;  /* times that it was given up because it was quiet */
     conn_facts_t facts;
     dfs_error_t why; /* the last trouble */
 };
 
 conn_t *conn_new (void *ctx, const cluster_t *cluster, const sock_identity_t *id,
-                  const char *user)
+                  const char *user, bool stale)
 {
     conn_t *self = calloc (1, sizeof *self);
     assert (self);
@@ -49,7 +60,9 @@ conn_t *conn_new (void *ctx, const cluster_t *cluster, const sock_identity_t *id
     self->id = id;
     self->user = user;
     self->leader = leader_new (cluster);
+    self->stale = stale;
     self->backoff = RETRY_MIN;
+    self->hello_wait = leader_brokers (self->leader) > 1 ? HELLO_FIRST : HELLO_WAIT;
     fail (&self->why, DFS_EUNAVAIL, "no broker answered");
     return self;
 }
@@ -85,18 +98,59 @@ const conn_facts_t *conn_facts (const conn_t *self)
     return &self->facts;
 }
 
+static bool several (const conn_t *self)
+{
+    return leader_brokers (self->leader) > 1;
+}
+
 int conn_failure (const conn_t *self, dfs_error_t *err)
 {
+    char text[480];
+
+    if (several (self) && !self->failed) {
+        leader_why (self->leader, text, sizeof text);
+        return fail (err, DFS_EUNAVAIL, "no broker leads (%s)", text);
+    }
     return fail (err, self->why.code, "%s", self->why.text);
+}
+
+/* The next try: of several brokers each is tried at once, and then after a while. */
+static void plan (conn_t *self, uint64_t now)
+{
+    uint64_t most = several (self) ? RETRY_SEVERAL : RETRY_MAX;
+
+    drop (self);
+    self->pinged_at = 0;
+    self->retry_at = now;
+    if (++self->tries % leader_brokers (self->leader) != 0)
+        return;
+    self->retry_at += self->backoff;
+    self->backoff = self->backoff * 2 < most ? self->backoff * 2 : most;
+    self->hello_wait =
+        self->hello_wait * 2 < HELLO_WAIT ? self->hello_wait * 2 : HELLO_WAIT;
 }
 
 /* Gives the present try up and plans the next. */
 static void retry (conn_t *self, uint64_t now)
 {
-    drop (self);
-    leader_failed (self->leader);
-    self->retry_at = now + self->backoff;
-    self->backoff = self->backoff * 2 < RETRY_MAX ? self->backoff * 2 : RETRY_MAX;
+    char port[32];
+    snprintf (port, sizeof port, ":%u ", self->at.port);
+    /* What happened, behind the address that the text begins with. */
+    const char *why = strstr (self->why.text, port);
+    leader_failed (self->leader, why ? why + strlen (port) : self->why.text);
+    plan (self, now);
+}
+
+/* The broker does not lead; LEADER does, as far as it knows (NULL: it does not). */
+static void redirect (conn_t *self, const Dfs__Status *status, uint64_t now)
+{
+    fail (&self->why, DFS_EUNAVAIL, "broker %s: %.200s", self->at.name,
+          status->text ? status->text : dfs_error_text (status->code));
+    leader_failed (self->leader,
+                   status->text ? status->text : dfs_error_text (status->code));
+    if (status->leader && status->leader[0])
+        leader_hint (self->leader, status->leader);
+    plan (self, now);
 }
 
 static int hello (conn_t *self)
@@ -118,6 +172,7 @@ static int hello (conn_t *self)
         body.key.data = (uint8_t *)(uintptr_t)self->id->keys.public_key;
         body.key.len = 32;
     }
+    body.has_stale = body.stale = self->stale;
     if (self->facts.session) {
         body.has_resume = true;
         body.resume = self->facts.session;
@@ -158,7 +213,7 @@ static void start (conn_t *self, uint64_t now)
         retry (self, now);
         return;
     }
-    self->retry_at = now + HELLO_WAIT;
+    self->retry_at = now + self->hello_wait;
 }
 
 /* A broker that hangs up in the middle of a handshake looks like one with another key;
@@ -211,6 +266,32 @@ static enum conn_news watch (conn_t *self, uint64_t now)
     return CONN_NOTHING;
 }
 
+/* A broker that stopped, or whose network ended, hangs nothing up. With others to ask
+ * it is not waited for. */
+static enum conn_news listen_for (conn_t *self, uint64_t now)
+{
+    unsigned doublings = self->silences < QUIET_LONGER ? self->silences : QUIET_LONGER;
+
+    if (!several (self) || !self->up || now < self->heard_at + QUIET)
+        return CONN_NOTHING;
+    if (self->pinged_at == 0) {
+        Dfs__Envelope env = DFS__ENVELOPE__INIT;
+        Dfs__Ping body = DFS__PING__INIT;
+
+        env.body_case = DFS__ENVELOPE__BODY_PING;
+        env.ping = &body;
+        envelope_send (self->sock, NULL, 0, &env);
+        self->pinged_at = now;
+    } else if (now >= self->pinged_at + (QUIET_WAIT << doublings)) {
+        self->silences++;
+        fail (&self->why, DFS_EUNAVAIL, "broker %s at %s:%u does not answer",
+              self->at.name, self->at.host, self->at.port);
+        retry (self, now);
+        return CONN_DOWN;
+    }
+    return CONN_NOTHING;
+}
+
 enum conn_news conn_tick (conn_t *self, uint64_t now)
 {
     enum conn_news news = CONN_NOTHING;
@@ -226,6 +307,8 @@ enum conn_news conn_tick (conn_t *self, uint64_t now)
               self->at.name, self->at.host, self->at.port);
         retry (self, now);
     }
+    if (news == CONN_NOTHING)
+        news = listen_for (self, now);
     if (!self->failed && !self->sock && now >= self->retry_at)
         start (self, now);
     return self->failed ? CONN_FAILED : news;
@@ -246,18 +329,6 @@ int conn_poll (conn_t *self, zmq_pollitem_t *items)
     return 2;
 }
 
-void conn_redirect (conn_t *self, const char *leader)
-{
-    uint64_t now = clock_mono ();
-
-    if (leader && !leader_hint (self->leader, leader))
-        return;
-    drop (self);
-    if (!leader)
-        leader_failed (self->leader);
-    self->retry_at = now;
-}
-
 int conn_send (conn_t *self, zmq_msg_t *msg)
 {
     if (!self->up || zmq_msg_send (msg, self->sock, ZMQ_DONTWAIT) < 0)
@@ -271,9 +342,13 @@ static enum conn_news welcome (conn_t *self, const Dfs__Envelope *env)
 
     if (env->status && env->status->code < 0) {
         int code = env->status->code;
+        if (code == DFS_ENOTLEADER) {
+            redirect (self, env->status, now);
+            return CONN_NOTHING;
+        }
         fail (&self->why, code, "broker %s: %.200s", self->at.name,
               env->status->text ? env->status->text : dfs_error_text (code));
-        if (code != DFS_EAGAIN && code != DFS_EUNAVAIL && code != DFS_ENOTLEADER)
+        if (code != DFS_EAGAIN && code != DFS_EUNAVAIL)
             self->failed = true;
         retry (self, now);
         return self->failed ? CONN_FAILED : CONN_NOTHING;
@@ -286,14 +361,8 @@ static enum conn_news welcome (conn_t *self, const Dfs__Envelope *env)
         retry (self, now);
         return CONN_FAILED;
     }
-    if (body->leader && body->leader[0] && strcmp (body->leader, self->at.name) != 0 &&
-        leader_hint (self->leader, body->leader)) {
-        drop (self);
-        self->retry_at = now;
-        return CONN_NOTHING;
-    }
     if (self->facts.session && self->facts.session != body->session &&
-        now - self->heard_at > SESSION_LIFE) {
+        now - self->welcomed_at > SESSION_LIFE) {
         fail (&self->why, DFS_ESTALE, "session expired: what was asked may be done");
         self->failed = true;
         drop (self);
@@ -310,9 +379,12 @@ static enum conn_news welcome (conn_t *self, const Dfs__Envelope *env)
         body->has_max_place && body->max_place > 0 && body->max_place < 256
             ? (uint32_t)body->max_place
             : 256;
-    self->heard_at = now;
+    self->heard_at = self->welcomed_at = now;
+    self->pinged_at = 0;
     self->up = true;
+    self->tries = 0;
     self->backoff = RETRY_MIN;
+    self->hello_wait = several (self) ? HELLO_FIRST : HELLO_WAIT;
     return CONN_UP;
 }
 
@@ -333,5 +405,14 @@ int conn_recv (conn_t *self, arena_t *arena, Dfs__Envelope **env, enum conn_news
         *env = NULL;
         return 1;
     }
+    self->heard_at = clock_mono ();
+    self->pinged_at = 0;
+    /* Alone, it will lead soon: what was asked is asked again. */
+    if ((*env)->status && (*env)->status->code == DFS_ENOTLEADER && several (self)) {
+        redirect (self, (*env)->status, self->heard_at);
+        *env = NULL;
+        *news = CONN_DOWN;
+    } else if ((*env)->body_case == DFS__ENVELOPE__BODY_PING)
+        *env = NULL;
     return 1;
 }

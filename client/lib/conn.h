@@ -33,9 +33,9 @@ enum conn_news {
     CONN_FAILED, /* refused for good: see conn_failure */
 };
 
-/* Borrows everything; LOG may be NULL. */
+/* Borrows everything. STALE: reads that may be old do, any broker is good. */
 conn_t *conn_new (void *ctx, const cluster_t *cluster, const sock_identity_t *id,
-                  const char *user);
+                  const char *user, bool stale);
 void conn_destroy (conn_t **self_p);
 
 bool conn_up (const conn_t *self);
@@ -54,7 +54,4 @@ uint64_t conn_next (const conn_t *self);
 int conn_poll (conn_t *self, zmq_pollitem_t *items);
 /* Why it is down, or was refused for good. */
 int conn_failure (const conn_t *self, dfs_error_t *err);
-/* Another broker leads, says the one we asked. */
-void conn_redirect (conn_t *self, const char *leader);
-
 #endif

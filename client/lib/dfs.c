@@ -14,6 +14,7 @@
 #include "msgs/keys.h"
 
 #define TIMEOUT_DEFAULT (30 * SEC)
+#define OPEN_DEFAULT    (15 * SEC) /* no broker that leads has been found by then */
 #define ARENA_BUDGET    (16 * MIB)
 
 const char *dfs_version (void)
@@ -51,7 +52,8 @@ static int start (dfs_t *self, dfs_error_t *err)
     if (!self->ctx || zmq_ctx_set (self->ctx, ZMQ_MAX_SOCKETS, 4096) != 0)
         return fail (err, DFS_ESYS, "make a ZeroMQ context: %s", zmq_strerror (errno));
     self->arena = arena_new (ARENA_BUDGET);
-    self->conn = conn_new (self->ctx, self->cluster, &self->id, self->user);
+    self->conn =
+        conn_new (self->ctx, self->cluster, &self->id, self->user, self->stale);
     self->requests = requests_new (self->conn);
     self->changes = changes_new (self->conn, self->requests);
     self->streams = streams_new (self->ctx, &self->id);
@@ -87,12 +89,15 @@ dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err)
     self->pid = getpid ();
     self->log = options->log;
     self->log_arg = options->log_arg;
-    self->timeout_ns = options->timeout_ms ? options->timeout_ms * MS : TIMEOUT_DEFAULT;
+    self->stale = options->stale;
+    self->timeout_ns = options->timeout_ms ? options->timeout_ms * MS : OPEN_DEFAULT;
     if (load (self, options, err) < 0 || start (self, err) < 0 ||
         connect_first (self, err) < 0) {
         dfs_close (&self);
         return NULL;
     }
+    if (!options->timeout_ms)
+        self->timeout_ns = TIMEOUT_DEFAULT;
     return self;
 }
 

@@ -28,9 +28,13 @@ typedef struct dfs_options {
     uint32_t timeout_ms; /* of one operation without any progress; 0: 30 s */
     void (*log) (int level, const char *line, void *arg); /* NULL: nothing is logged */
     void *log_arg;
+    /* Reads do that may be old: any broker answers, also one without a majority. What
+     * changes something is refused (DFS_EUNAVAIL). */
+    bool stale;
 } dfs_options_t;
 
-/* Connects (at most timeout_ms). OPTIONS may be NULL. Returns owned, NULL on failure.
+/* Connects (at most timeout_ms; 0: 15 s). OPTIONS may be NULL. Returns owned, NULL on
+ * failure.
  */
 dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err);
 /* Ends; NULL is fine. */
@@ -132,7 +136,7 @@ typedef struct dfs_put_item {
 typedef struct dfs_put_options {
     int flags;           /* enum dfs_put_flags; 0: create and replace */
     uint64_t chunk_size; /* 0: the policy's */
-    uint32_t policy; /* of new files; 0: the directory's */
+    uint32_t policy;     /* of new files; 0: the directory's */
     dfs_progress_f *progress;
     void *progress_arg;
 } dfs_put_options_t;
@@ -190,7 +194,7 @@ typedef struct dfs_worker_info {
     uint64_t chunks, bytes_used, bytes_free, memory, bytes_in, bytes_out;
     uint64_t cache_hits, cache_misses, heard_ago_ns;
     uint32_t cpu_permille, disk_permille, streams;
-    bool drained; /* nothing depends on it: it may be removed */
+    bool drained;          /* nothing depends on it: it may be removed */
     uint32_t scrub_passes; /* disks on which a pass that was asked for is under way */
     uint64_t scrubbed, scrub_damaged; /* chunks, since its start */
     char trouble[208];                /* of a disk, for a person; empty: none */

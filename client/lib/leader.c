@@ -10,10 +10,12 @@
 #include "msgs/keys.h"
 
 #define RESOLVE_MS 2000
+#define WHY_MAX    100
 
 struct leader {
     const cluster_t *cluster;
     size_t current;
+    char (*why)[WHY_MAX]; /* of each broker */
 };
 
 leader_t *leader_new (const cluster_t *cluster)
@@ -21,11 +23,15 @@ leader_t *leader_new (const cluster_t *cluster)
     leader_t *self = calloc (1, sizeof *self);
     assert (self);
     self->cluster = cluster;
+    self->why = calloc (cluster->n_brokers + 1, sizeof *self->why);
+    assert (self->why);
     return self;
 }
 
 void leader_destroy (leader_t **self_p)
 {
+    if (*self_p)
+        free ((*self_p)->why);
     free (*self_p);
     *self_p = NULL;
 }
@@ -57,8 +63,11 @@ int leader_pick (leader_t *self, leader_address_t *address, dfs_error_t *err)
     return 0;
 }
 
-void leader_failed (leader_t *self)
+void leader_failed (leader_t *self, const char *why)
 {
+    if (self->cluster->n_brokers == 0)
+        return;
+    snprintf (self->why[self->current], WHY_MAX, "%s", why);
     self->current = (self->current + 1) % self->cluster->n_brokers;
 }
 
@@ -70,4 +79,23 @@ int leader_hint (leader_t *self, const char *name)
             return 1;
         }
     return 0;
+}
+
+size_t leader_brokers (const leader_t *self)
+{
+    return self->cluster->n_brokers;
+}
+
+void leader_why (const leader_t *self, char *text, size_t cap)
+{
+    size_t len = 0;
+
+    text[0] = 0;
+    for (size_t i = 0; i < self->cluster->n_brokers && len < cap; i++) {
+        const char *why = self->why[i];
+        int n =
+            snprintf (text + len, cap - len, "%s%s: %s", i ? "; " : "",
+                      self->cluster->brokers[i].name, why[0] ? why : "not asked yet");
+        len += n > 0 ? (size_t)n : 0;
+    }
 }

@@ -444,6 +444,8 @@ static void see (rig_t *self, Dfs__Envelope *env, int worker)
             s->code = env->order_result->code;
         }
         break;
+    case DFS__ENVELOPE__BODY_PING: /* it is quiet, and wants to be known */
+        break;
     default:
         give_up ("worker sent type %d", env->body_case);
     }

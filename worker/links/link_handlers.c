@@ -15,24 +15,37 @@ enum { BURST = 64, PIECES_MAX = 4096, KEYS_MAX = 4096 };
 
 /* --- what brokers tell --- */
 
+/* A broker tells its epoch, and who leads (NULL: not known there). Only one that leads
+ * makes an epoch the highest: orders of those before it are refused from then on. What
+ * one says that is behind does not count. */
 static int read_epoch (broker_link_t *self, peer_t *peer, const Dfs__Epoch *epoch,
-                       dfs_error_t *err)
+                       const char *leader, dfs_error_t *err)
 {
-    int rc = epoch_see (self->config.epoch, epoch->incarnation, epoch->term, err);
-    if (rc == DFS_OK) {
-        peer->incarnation = epoch->incarnation;
-        peer->term = epoch->term;
-    }
-    return rc;
+    uint32_t incarnation;
+    uint64_t term;
+    int rc = DFS_OK;
+    if (leader && strcmp (leader, peer->node->name) == 0)
+        rc = epoch_see (self->config.epoch, epoch->incarnation, epoch->term, err);
+    if (rc == DFS_ESTALE)
+        rc = DFS_OK;
+    if (rc < 0)
+        return rc;
+    peer->incarnation = epoch->incarnation;
+    peer->term = epoch->term;
+    epoch_get (self->config.epoch, &incarnation, &term);
+    peer->stale = epoch->incarnation < incarnation ||
+                  (epoch->incarnation == incarnation && epoch->term < term);
+    return DFS_OK;
 }
 
-static void set_leader (broker_link_t *self, const char *name)
+static void set_leader (broker_link_t *self, const peer_t *peer, const char *name)
 {
     dfs_error_t err;
-    if (name && check_text (name, sizeof self->leader - 1, "leader", &err) == DFS_OK)
-        snprintf (self->leader, sizeof self->leader, "%s", name);
-    else
-        self->leader[0] = 0;
+    if (peer->stale || !name || strcmp (name, self->leader) == 0 ||
+        check_text (name, sizeof self->leader - 1, "leader", &err) < 0)
+        return;
+    snprintf (self->leader, sizeof self->leader, "%s", name);
+    log_info ("leader", "peer=%s", self->leader);
 }
 
 /* Credits for what this worker sends come back in the session at the leader. */
@@ -106,14 +119,15 @@ static int on_welcome (broker_link_t *self, peer_t *peer, const Dfs__Envelope *e
     for (size_t i = 0; i < w->n_marks && rc == DFS_OK; i++)
         rc = check_bytes (&w->marks[i]->id, 16, "marks.id", err);
     if (rc == DFS_OK)
-        rc = read_epoch (self, peer, w->epoch, err);
-    if (rc == DFS_OK)
+        rc = read_epoch (self, peer, w->epoch, w->leader, err);
+    /* Only who leads tells of the other workers. */
+    if (rc == DFS_OK && w->n_workers > 0 && !peer->stale)
         rc = read_members (self, w->workers, w->n_workers, err);
     if (rc < 0)
         return rc;
     directory_set_keys (self->config.directory, keys, w->n_grant_keys);
-    set_leader (self, w->leader);
-    if (w->has_log_time_ns)
+    set_leader (self, peer, w->leader);
+    if (w->has_log_time_ns && !peer->stale)
         directory_set_log_time (self->config.directory, w->log_time_ns, self->now);
     if (!peer->welcomed)
         atomic_fetch_add (&self->welcomed, 1);
@@ -149,6 +163,8 @@ static int on_ping (broker_link_t *self, peer_t *peer, const Dfs__Envelope *env,
     (void)err;
     Dfs__Envelope answer;
     Dfs__Ping ping = DFS__PING__INIT;
+    if (env->has_seq && env->seq == self->incarnation)
+        return DFS_OK; /* the answer to send_ping */
     envelope_answer (&answer, env);
     answer.body_case = DFS__ENVELOPE__BODY_PING;
     answer.ping = &ping;
@@ -294,10 +310,10 @@ static const struct {
 } handlers[] = {
     {DFS__ENVELOPE__BODY_WELCOME, on_welcome, BEFORE_WELCOME},
     {DFS__ENVELOPE__BODY_PING, on_ping, BEFORE_WELCOME},
-    {DFS__ENVELOPE__BODY_DIRECTORY, on_directory, 0},
+    {DFS__ENVELOPE__BODY_DIRECTORY, on_directory, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_CHANGES_ACK, on_changes_ack, 0},
-    {DFS__ENVELOPE__BODY_SEND_ORDER, on_send, 0},
-    {DFS__ENVELOPE__BODY_CANCEL_ORDER, on_cancel, 0},
+    {DFS__ENVELOPE__BODY_SEND_ORDER, on_send, NEEDS_EPOCH},
+    {DFS__ENVELOPE__BODY_CANCEL_ORDER, on_cancel, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_REPLICATE, on_replicate, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_VERIFY_ORDER, on_verify, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_SCRUB_ORDER, on_scrub, NEEDS_EPOCH},
@@ -313,13 +329,15 @@ static int check_epoch (broker_link_t *self, peer_t *peer, const Dfs__Envelope *
                  ? epoch_see (self->config.epoch, env->epoch->incarnation,
                               env->epoch->term, err)
                  : epoch_see (self->config.epoch, peer->incarnation, peer->term, err);
+    uint64_t order;
     if (rc == DFS_OK)
         return rc;
-    if (env->body_case == DFS__ENVELOPE__BODY_SCRUB_ORDER)
+    if (env->body_case == DFS__ENVELOPE__BODY_REPLICATE)
+        order = env->replicate->order;
+    else if (env->body_case == DFS__ENVELOPE__BODY_VERIFY_ORDER)
+        order = env->verify_order->order;
+    else
         return rc; /* nobody waits for it */
-    uint64_t order = env->body_case == DFS__ENVELOPE__BODY_REPLICATE
-                         ? env->replicate->order
-                         : env->verify_order->order;
     notes_order (self->config.notes, peer->index, order, env->trace, rc, err->text);
     return rc;
 }
@@ -393,10 +411,10 @@ void peer_listen (broker_link_t *self, peer_t *peer)
         if (rc < 0 || env->body_case != DFS__ENVELOPE__BODY_ANNOUNCEMENT)
             continue;
         const Dfs__Announcement *a = env->announcement;
-        if (read_epoch (self, peer, a->epoch, &err) < 0)
+        if (read_epoch (self, peer, a->epoch, a->leader, &err) < 0 || peer->stale)
             continue;
         if (a->leader && strcmp (a->leader, self->leader) != 0) {
-            set_leader (self, a->leader);
+            set_leader (self, peer, a->leader);
             choose_session (self, directory_self (self->config.directory));
         }
         if (a->has_log_time_ns)

@@ -10,6 +10,7 @@
 #define DIAL_NS       (1 * SEC) /* look up again while it is not connected */
 #define HELLO_NS      (2 * SEC) /* say it again while no welcome came */
 #define HELLO_SOON_NS (20 * MS) /* the connection is there, its pipe not yet */
+#define PING_NS       (1 * SEC)
 #define REFUSED_NS    (3 * SEC) /* after a failed handshake */
 enum { RESOLVE_MS = 3000 };
 
@@ -165,4 +166,8 @@ void peer_tick (broker_link_t *self, peer_t *peer)
     if (peer->connected && peer->hello_at && self->now >= peer->hello_at)
         peer->hello_at =
             self->now + (send_hello (self, peer) == DFS_OK ? HELLO_NS : HELLO_SOON_NS);
+    if (peer->welcomed && self->now >= peer->ping_at) {
+        peer->ping_at = self->now + PING_NS;
+        send_ping (self, peer);
+    }
 }

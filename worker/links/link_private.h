@@ -39,6 +39,7 @@ typedef struct peer {
     bool welcomed;
     bool dialing;      /* its address is being looked up */
     bool stale;        /* it speaks for an epoch that is over */
+    uint64_t ping_at;  /* let it be heard (again) then */
     uint64_t dial_at;  /* look it up (again) then */
     uint64_t hello_at; /* say hello (again) then; 0: not due */
     uint64_t session;
@@ -119,6 +120,8 @@ void peer_listen (broker_link_t *self, peer_t *peer);
 /* --- link_send.c --- */
 int peer_send (broker_link_t *self, peer_t *peer, Dfs__Envelope *env);
 int send_hello (broker_link_t *self, peer_t *peer);
+/* A broker that has forgotten the connection answers so, and is told hello again. */
+void send_ping (broker_link_t *self, peer_t *peer);
 /* Sends a note to whom it is for. Changes go through link_changes. */
 void send_note (broker_link_t *self, const note_t *note);
 void send_heartbeat (broker_link_t *self);

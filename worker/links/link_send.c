@@ -80,6 +80,17 @@ int send_hello (broker_link_t *self, peer_t *peer)
     return peer_send (self, peer, &env);
 }
 
+void send_ping (broker_link_t *self, peer_t *peer)
+{
+    Dfs__Ping ping = DFS__PING__INIT;
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    env.body_case = DFS__ENVELOPE__BODY_PING;
+    env.ping = &ping;
+    env.has_seq = true;
+    env.seq = self->incarnation;
+    peer_send (self, peer, &env);
+}
+
 /* A pass is under way until the brokers know what it found: who sees it end sees the
  * repair it caused, or its end. SCRUB was looked at before the disks. */
 static void fill_scrub (broker_link_t *self, const store_scrub_t *scrub,
