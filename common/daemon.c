@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -55,6 +56,25 @@ void daemon_notify (const char *state)
     close (fd);
 }
 
+enum { BEAT_NEVER, BEAT_NONE, BEAT_SEEN };
+static atomic_int beat;
+
+void daemon_beat (void)
+{
+    atomic_store_explicit (&beat, BEAT_SEEN, memory_order_relaxed);
+}
+
+/* Tells the watchdog that this daemon serves, if it has since the last time. */
+static void feed_watchdog (void)
+{
+    int seen = BEAT_SEEN;
+
+    if (atomic_compare_exchange_strong (&beat, &seen, BEAT_NONE) || seen == BEAT_NEVER)
+        daemon_notify ("WATCHDOG=1");
+    else
+        log_warn ("watchdog", "err=\"nothing was served since it was fed last\"");
+}
+
 /* Waits for a signal that ends the daemon, or for FATAL_FD. */
 static int wait_end (int signal_fd, int fatal_fd, void (*reload) (void *ctx), void *ctx,
                      dfs_error_t *err)
@@ -72,8 +92,8 @@ static int wait_end (int signal_fd, int fatal_fd, void (*reload) (void *ctx), vo
         int rc = poll (fds, 2, period);
         if (rc < 0 && errno != EINTR)
             return fail_errno (err, "poll");
-        if (period > 0)
-            daemon_notify ("WATCHDOG=1");
+        if (period > 0 && rc == 0)
+            feed_watchdog ();
         if (rc <= 0)
             continue;
         if (fds[1].revents)

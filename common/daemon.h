@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* What a daemon's main () is made of: a table of modules started in order and stopped
- * in reverse, signals by signalfd, the ready file, sd_notify. Main thread only. */
+ * in reverse, signals by signalfd, the ready file, sd_notify. Main thread only, but for
+ * daemon_beat. */
 #ifndef COMMON_DAEMON_H
 #define COMMON_DAEMON_H
 
@@ -25,6 +26,11 @@ int daemon_signals (void);
 int daemon_run (const daemon_module_t *modules, void *ctx, int signal_fd, int fatal_fd,
                 const char *ready_path, const char *(*ready_text) (void *ctx),
                 void (*reload) (void *ctx), dfs_error_t *err);
+
+/* A sign of life of the thread that serves: its loop calls this on every turn, at least
+ * once a second. From the first one on, systemd's watchdog is fed only while they come,
+ * so a daemon that hangs is started anew. Any thread. */
+void daemon_beat (void);
 
 /* Sends STATE ("READY=1") to $NOTIFY_SOCKET, if set. */
 void daemon_notify (const char *state);

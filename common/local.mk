@@ -22,6 +22,8 @@ common_libcommon_la_LIBADD = $(CRYPTO_LIBS) $(LMDB_LIBS) $(ISAL_LIBS) $(PROTOBUF
 include_HEADERS += common/dfs_error.h
 
 
-UNIT_TESTS += t/unit/common
+UNIT_TESTS += t/unit/common t/unit/daemon
+t_unit_daemon_SOURCES = t/unit/daemon.c
+t_unit_daemon_LDADD = common/libcommon.la $(CMOCKA_LIBS)
 t_unit_common_SOURCES = t/unit/common.c
 t_unit_common_LDADD = common/libcommon.la $(CMOCKA_LIBS)

@@ -7,6 +7,7 @@
 #include "broker/links/links_private.h"
 #include "broker/links/outbox.h"
 #include "common/clock.h"
+#include "common/daemon.h"
 
 #define SPARE_MAX  256  /* jobs kept for the next messages */
 #define ASKED_MAX  1024 /* look-ups at storage */
@@ -317,6 +318,7 @@ void *links_run (void *arg)
         if (rc < 0 && errno != EINTR)
             break;
         self->now = clock_mono ();
+        daemon_beat ();
         if (items[ITEM_STOP].revents && !self->stopping) {
             self->stopping = true;
             self->stop_by = self->now + STOP_NS;

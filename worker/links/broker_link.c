@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "common/clock.h"
+#include "common/daemon.h"
 #include "common/log.h"
 #include "common/rng.h"
 #include "common/units.h"
@@ -113,6 +114,7 @@ static void run (void *pipe, void *arg)
         self->now = clock_mono ();
         if ((rc < 0 && errno != EINTR) || (rc > 0 && items[0].revents))
             break;
+        daemon_beat ();
         for (size_t i = 0; i < self->n; i++) {
             peer_events (self, &self->peers[i]);
             peer_receive (self, &self->peers[i]);
