@@ -81,8 +81,12 @@ static void settle (tree_t *tree)
     crew_wait (tree->crew);
     for (later_t *l; (l = tree->first);) {
         tree->first = l->next;
-        if (!l->target && !tree->batch->canceled)
+        if (!l->target && !tree->batch->canceled) {
+            /* What is below one that nobody may search must be done before. */
+            if (!(l->mode & 0100))
+                crew_wait (tree->crew);
             do_later (tree, l);
+        }
         free (l->path);
         free (l->target);
         free (l);

@@ -34,6 +34,7 @@ typedef struct arrival {
     uint64_t position; /* of the next byte */
     uint64_t upload;
     uint64_t trace;
+    bool lost;   /* its connection is gone */
     bool credit; /* sender waits for credits */
     bool touched;
     bool keep; /* its frames wait in the settle's item for the next hop */
@@ -424,7 +425,7 @@ void assemble_frame (assemble_t *self, const frame_t *frame, const sender_t *sen
         }
         return;
     }
-    arrival->deadline = now + SILENCE_NS;
+    arrival->deadline = now + (arrival->lost ? GRACE_NS : SILENCE_NS);
     if (arrival->state == RECEIVING) {
         if (receive (self, arrival, frame, body, &err) < 0) {
             refuse (self, frame, arrival->upload, &err);
@@ -446,8 +447,11 @@ void assemble_lost (assemble_t *self, int fd, uint64_t now)
 {
     for (size_t i = 0; i < BUCKETS; i++)
         for (arrival_t *a = self->buckets[i]; a; a = a->next)
-            if (a->fd == fd && a->deadline > now + GRACE_NS)
-                a->deadline = now + GRACE_NS;
+            if (a->fd == fd && !a->lost) {
+                a->lost = true;
+                if (a->deadline > now + GRACE_NS)
+                    a->deadline = now + GRACE_NS;
+            }
 }
 
 void assemble_expire (assemble_t *self, uint64_t now)
