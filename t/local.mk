@@ -32,6 +32,7 @@ SHELL_TESTS += \
 	t/6020-requests.t \
 	t/6030-operating.t \
 	t/6040-sshd.t \
+	t/6050-grow.t \
 	t/6060-systemd.t \
 	t/8000-large.t \
 	t/8010-flood.t

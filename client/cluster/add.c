@@ -17,11 +17,14 @@
 #include "lifecycle.h"
 #include "node.h"
 #include "process.h"
+#include "remote.h"
 #include "seed.h"
 #include "verbs.h"
 
 #define START_MS 60000
 #define TELL_MS  10000
+
+#define ANSWER_MS 30000
 
 enum { KEY_HOST = 256, KEY_PORT, KEY_DATA, KEY_LOCATION };
 
@@ -38,21 +41,26 @@ typedef struct plan {
     int port; /* -1: choose */
 } plan_t;
 
-/* The port after all those that workers on HOST use; 0 when they let the kernel pick.
- */
+/* The port after all those that workers on HOST use; on a host without workers the
+ * lowest that any uses elsewhere; 0 when they let the kernel pick. */
 static unsigned next_port (const cluster_t *cluster, const char *host)
 {
-    unsigned port = 0;
+    unsigned port = 0, elsewhere = 0;
+    bool alone = true;
     for (size_t i = 0; i < cluster->n_workers; i++) {
         const cluster_node_t *worker = &cluster->workers[i];
-        if (strcmp (worker->host, host))
+        if (strcmp (worker->host, host)) {
+            if (worker->port && (!elsewhere || worker->port < elsewhere))
+                elsewhere = worker->port;
             continue;
+        }
+        alone = false;
         if (worker->port > port)
             port = worker->port;
         if (worker->port && worker->stream_hi > port)
             port = worker->stream_hi;
     }
-    return port ? port + 1 : 0;
+    return alone ? elsewhere : port ? port + 1 : 0;
 }
 
 static int last_line (const zpl_node_t *node)
@@ -179,6 +187,18 @@ static int seed (const cluster_t *fresh, const plan_t *plan, const char *text,
     return rc;
 }
 
+/* Whether HOST can be given anything: asked before the cluster knows of the worker. It
+ * is named on stderr when not. */
+static bool answers (const char *host)
+{
+    remote_t remote = {.host = host, .command = strdup ("true")};
+    assert (remote.command);
+    remote_run (&remote, 1, ANSWER_MS);
+    bool answered = remote.answered;
+    remote_clear (&remote);
+    return answered;
+}
+
 static int add (const plan_t *plan)
 {
     cluster_t *cluster = node_cluster (plan->dir), *fresh = NULL;
@@ -190,6 +210,9 @@ static int add (const plan_t *plan)
     if (cluster_worker (cluster, plan->name) || cluster_broker (cluster, plan->name)) {
         tool_error (plan->name, "exists already in %s", cluster->path);
         status = dfs_error_status (DFS_EEXIST);
+    } else if (!node_is_local (plan->host) && !answers (plan->host)) {
+        tool_error (plan->name, "not added: it could not be set up on %s", plan->host);
+        status = TOOL_EXIT_FAILED;
     } else if ((lock = io_lock (lock_path, &err)) < 0 ||
                !(text = compose (cluster, plan, &fresh, &err)) ||
                seed (fresh, plan, text, &err) < 0)
