@@ -9,6 +9,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/front.c \
 	broker/links/front_read.c \
 	broker/links/front_admin.c \
+	broker/links/front_brokers.c \
 	broker/links/front_scrub.c \
 	broker/links/front_status.c \
 	broker/links/front_table.c \

@@ -159,6 +159,16 @@ static void on_read_point (uint64_t cookie, int code, uint64_t index, void *arg)
     links_journal_read_point (cookie, code, index, self->mail);
 }
 
+static void on_answered (uint64_t cookie, int code, const char *text, void *arg)
+{
+    links_journal_answered (cookie, code, text, ((broker_t *)arg)->mail);
+}
+
+static void on_members (void *arg)
+{
+    links_journal_members (((broker_t *)arg)->mail);
+}
+
 /* --- modules --- */
 
 /* The data directory must be this broker's, and no other process may use it. */
@@ -265,6 +275,8 @@ static int start_journal (void *ctx, dfs_error_t *err)
                                           .dropped = on_dropped,
                                           .role = on_role,
                                           .read_point = on_read_point,
+                                          .answered = on_answered,
+                                          .members = on_members,
                                           .failed = give_up,
                                           .arg = self}};
 

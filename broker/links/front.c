@@ -284,10 +284,9 @@ static void welcome (links_t *self, session_t *session, job_t *job)
     w->session = session->id;
     w->policy = policy;
     w->has_inline_max = w->has_user = w->has_max_place = true;
-    /* One broker is one copy: nothing is inlined where that is fewer than replicas. */
-    w->inline_max = policy && roster_brokers (self->roster) >= policy->replicas
-                        ? cluster->inline_max
-                        : 0;
+    /* A voter is a copy: nothing is inlined where they are fewer than replicas. */
+    w->inline_max =
+        policy && self->voters >= policy->replicas ? cluster->inline_max : 0;
     w->user = session->user;
     w->max_place = CORE_PLACE_ITEMS;
     job->answer.has_session = true;

@@ -176,6 +176,10 @@ void front_admin (links_t *self, conn_t *conn, job_t *job)
     case DFS__ADMIN_ACTION__ADMIN_POLICY_SET:
         set_policy (self, job, ask);
         break;
+    case DFS__ADMIN_ACTION__ADMIN_BROKERS_TRANSFER:
+    case DFS__ADMIN_ACTION__ADMIN_BROKERS_REPLACE:
+        front_brokers (self, job);
+        break;
     default:
         front_refuse (self, job, DFS_EPROTO, "admin: action");
         break;

@@ -99,26 +99,6 @@ static void put_workers (links_t *self, Dfs__ClusterStatusReply *out)
     free (list);
 }
 
-static void put_broker (links_t *self, const mail_totals_t *mail,
-                        Dfs__ClusterStatusReply *out)
-{
-    Dfs__BrokerStatus *b = links_need (self, sizeof *b);
-    journal_stats_t journal;
-
-    journal_stats (self->journal, &journal);
-    dfs__broker_status__init (b);
-    b->name = links_text (self, self->config.broker->name);
-    b->endpoint = endpoint (self, self->config.broker->host, self->ports[0]);
-    b->role = links_text (self, self->role == JOURNAL_LEADER ? "leader" : "follower");
-    b->has_log_index = b->has_applied = b->has_memory = true;
-    b->log_index = journal.last_index;
-    b->applied = mail->applied;
-    b->memory = own_memory ();
-    out->brokers = links_need (self, sizeof *out->brokers);
-    out->brokers[0] = b;
-    out->n_brokers = 1;
-}
-
 static void note (links_t *self, Dfs__ClusterStatusReply *out, const char *text)
 {
     if (out->n_notes < STATUS_NOTES)
@@ -176,8 +156,12 @@ static void put_notes (links_t *self, const core_status_t *core,
     char text[160];
 
     out->notes = links_need (self, STATUS_NOTES * sizeof *out->notes);
-    if (roster_brokers (self->roster) == 1)
-        note (self, out, "the namespace has one copy: there is one broker");
+    if (!brokers_note (self, out, STATUS_NOTES) && core->health == HEALTH_OK)
+        out->health = links_text (self, core_health_name (HEALTH_DEGRADED));
+    if (links_leads (self) && !core->knows)
+        note (
+            self, out,
+            "not every worker has told yet what it holds: nothing is repaired before");
     if (self->config.cluster->memory_durability)
         note (self, out, "durability = memory: acknowledged does not mean on disk");
     for (size_t i = 0; i < out->n_workers; i++)
@@ -262,7 +246,7 @@ void front_totals (links_t *self, mail_totals_t *mail)
     dfs__epoch__init (out->epoch);
     out->epoch->incarnation = self->incarnation;
     out->epoch->term = self->term;
-    put_broker (self, mail, out);
+    brokers_put (self, mail, own_memory (), out);
     put_workers (self, out);
     put_core (&core, out);
     put_totals (&mail->totals, out);

@@ -47,6 +47,22 @@ void links_journal_read_point (uint64_t cookie, int code, uint64_t index, void *
     mailbox_push (mailbox, mail);
 }
 
+void links_journal_answered (uint64_t cookie, int code, const char *text, void *mailbox)
+{
+    mail_answered_t *mail = mail_new (MAIL_ANSWERED, sizeof *mail);
+
+    mail->cookie = cookie;
+    mail->code = code;
+    if (text)
+        strncpy (mail->text, text, sizeof mail->text - 1);
+    mailbox_push (mailbox, mail);
+}
+
+void links_journal_members (void *mailbox)
+{
+    mailbox_push (mailbox, mail_new (MAIL_MEMBERS, sizeof (mail_t)));
+}
+
 static void *bound (links_t *self, enum sock_kind kind, int i, dfs_error_t *err)
 {
     const cluster_node_t *broker = self->config.broker;
@@ -205,6 +221,7 @@ void links_destroy (links_t **self_p)
     free_jobs (self);
     pending_destroy (&self->pending);
     reads_destroy (&self->reads);
+    brokers_clear (self);
     clients_destroy (&self->clients);
     roster_destroy (&self->roster);
     link_clear (&self->front);

@@ -52,5 +52,8 @@ void links_journal_role (enum journal_role role, uint64_t term, const char *lead
                          void *mailbox);
 void links_journal_read_point (uint64_t cookie, int code, uint64_t index,
                                void *mailbox);
+void links_journal_answered (uint64_t cookie, int code, const char *text,
+                             void *mailbox);
+void links_journal_members (void *mailbox);
 
 #endif

@@ -20,6 +20,8 @@
 #define DRAIN_MAX 64  /* messages of one socket in one wake */
 #define LOST_MAX  256 /* workers named in an announcement */
 
+typedef struct errand errand_t; /* front_brokers.c */
+
 struct links {
     links_config_t config;
     cluster_t *reloaded; /* owned: replaces the one of config */
@@ -70,6 +72,8 @@ struct links {
     uint32_t lost[LOST_MAX]; /* workers */
     size_t n_lost;
 
+    uint32_t voters;     /* of the journal */
+    errand_t *errands;   /* of operators, with brokers */
     uint64_t log_tokens; /* lines about bad peers that may still be written */
     uint64_t log_filled; /* when tokens were last added */
     uint64_t log_muted;
@@ -170,6 +174,18 @@ void front_totals (links_t *self, mail_totals_t *mail);
 /* What the admin asked for has happened; gives up the reference to JOB. */
 void front_admin_done (links_t *self, job_t *job);
 void front_verified (links_t *self, const action_verify_reply_t *reply);
+
+/* --- front_brokers.c --- */
+
+/* Fills in the brokers. MEMORY: resident bytes of this one. */
+void brokers_put (links_t *self, const mail_totals_t *totals, uint64_t memory,
+                  Dfs__ClusterStatusReply *out);
+/* Notes (at most MAX) about them; false when one that should be there is not. */
+bool brokers_note (links_t *self, Dfs__ClusterStatusReply *out, size_t max);
+/* An administrator's request about brokers. */
+void front_brokers (links_t *self, job_t *job);
+void brokers_answered (links_t *self, const mail_answered_t *mail);
+void brokers_clear (links_t *self);
 
 /* --- act.c: what the core wants done --- */
 

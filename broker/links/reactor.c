@@ -137,6 +137,16 @@ static void applied (links_t *self, const mail_applied_t *mail)
     reads_applied (self);
 }
 
+static void count_voters (links_t *self)
+{
+    journal_stats_t journal;
+
+    journal_stats (self->journal, &journal);
+    self->voters = 0;
+    for (size_t i = 0; i < journal.n_members; i++)
+        self->voters += journal.members[i].part == JOURNAL_VOTER;
+}
+
 static void role (links_t *self, const mail_role_t *mail)
 {
     bool led = self->role == JOURNAL_LEADER;
@@ -150,6 +160,7 @@ static void role (links_t *self, const mail_role_t *mail)
               : mail->role == JOURNAL_CANDIDATE ? "candidate"
                                                 : "follower",
               (unsigned long long)mail->term, self->leader);
+    count_voters (self);
     if (!other)
         return;
     roster_role (self);
@@ -157,6 +168,7 @@ static void role (links_t *self, const mail_role_t *mail)
         front_leave (self);
         pending_leave (self);
         reads_leave (self);
+        brokers_clear (self);
         self->served = false;
     }
 }
@@ -222,6 +234,12 @@ static void take_mail (links_t *self, mail_t *mail)
         break;
     case MAIL_READ:
         reads_point (self, (mail_read_t *)mail);
+        break;
+    case MAIL_ANSWERED:
+        brokers_answered (self, (mail_answered_t *)mail);
+        break;
+    case MAIL_MEMBERS:
+        count_voters (self);
         break;
     case MAIL_DROPPED:
         pending_dropped (self, (mail_dropped_t *)mail);

@@ -133,18 +133,6 @@ uint32_t roster_replicas (const roster_t *self)
     return policy ? policy->replicas : 0;
 }
 
-uint32_t roster_brokers (const roster_t *self)
-{
-    uint32_t n = 0;
-
-    for (size_t i = 0; self->directory && i < self->directory->n_members; i++) {
-        const Dfs__Member *m = self->directory->members[i];
-        n += m->role == DFS__MEMBER_ROLE__MEMBER_BROKER &&
-             !(m->has_removed && m->removed);
-    }
-    return n;
-}
-
 void roster_refresh (links_t *links)
 {
     mail_directory_t *mail = mail_new (MAIL_DIRECTORY, sizeof *mail);

@@ -40,7 +40,6 @@ const Dfs__Member *roster_worker_id (const roster_t *self, uint32_t id);
 const Dfs__User *roster_user (const roster_t *self, const char *name);
 Dfs__Policy *roster_policy (const roster_t *self);
 uint32_t roster_replicas (const roster_t *self);
-uint32_t roster_brokers (const roster_t *self);
 /* In order of their ids; as long-lived as the directory. */
 Dfs__Policy **roster_policies (const roster_t *self, size_t *n);
 bool roster_policies_many (const roster_t *self);

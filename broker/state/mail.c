@@ -48,6 +48,8 @@ void mail_free (mail_t *mail)
     case MAIL_ROLE:
     case MAIL_DROPPED:
     case MAIL_READ:
+    case MAIL_ANSWERED:
+    case MAIL_MEMBERS:
     case MAIL_PROBE:
     case MAIL_CHORES:
     case MAIL_RELOAD:

@@ -29,6 +29,8 @@ enum mail_kind {
     MAIL_ROLE,      /* journal → reactor */
     MAIL_DROPPED,   /* journal → reactor */
     MAIL_READ,      /* journal → reactor: a read point */
+    MAIL_ANSWERED,  /* journal → reactor: an errand with brokers has ended */
+    MAIL_MEMBERS,   /* journal → reactor: other voters */
     MAIL_PROBE,     /* reactor → prober → reactor */
     MAIL_RELOAD,    /* main → reactor */
     MAIL_STOP,      /* to a thread: end */
@@ -174,6 +176,13 @@ typedef struct mail_read {
     int code;
     uint64_t index;
 } mail_read_t;
+
+typedef struct mail_answered {
+    mail_t head;
+    uint64_t cookie;
+    int code;
+    char text[256];
+} mail_answered_t;
 
 typedef struct mail_dropped {
     mail_t head;
