@@ -6,6 +6,7 @@
 #include "broker/namespace/catalog.h"
 #include "broker/namespace/job.h"
 #include "broker/namespace/ops.h"
+#include "broker/namespace/reclaim.h"
 #include "broker/namespace/requests.h"
 #include "broker/namespace/state_hash.h"
 #include "broker/namespace/upload.h"
@@ -51,6 +52,18 @@ int apply_op (op_t *op, const Dfs__Op *what, dfs_error_t *err)
         return op_job_step (op, what->job_step, err);
     case DFS__OP__OP_PRUNE:
         return op_prune (op, what->prune, err);
+    case DFS__OP__OP_CONDEMN:
+        return op_condemn (op, what->condemn, err);
+    case DFS__OP__OP_DROP:
+        return op_drop (op, what->drop, err);
+    case DFS__OP__OP_DROPPED:
+        return op_dropped (op, what->dropped, err);
+    case DFS__OP__OP_FORGET:
+        return op_forget (op, what->forget, err);
+    case DFS__OP__OP_RECLAIM_HOLD:
+        return op_reclaim_hold (op, what->reclaim_hold, err);
+    case DFS__OP__OP_UNCONDEMN:
+        return op_uncondemn (op, what->uncondemn, err);
     default:
         return broken (op->view, err, DFS_EVERSION, "operation of a later version",
                        op->index);
@@ -138,6 +151,7 @@ int namespace_apply (namespace_t *ns, uint64_t index, uint64_t term, const void 
     assert (op.result);
     dfs__op_result__init (op.result);
     *result = op.result;
+    ns->n_effects = 0;
     if (len > 0) { /* an empty entry only moves the index */
         Dfs__Entry *entry =
             dfs__entry__unpack (arena_allocator (ns->scratch), len, data);

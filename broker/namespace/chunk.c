@@ -4,6 +4,7 @@
 #include "broker/namespace/catalog.h"
 #include "broker/namespace/chunk.h"
 #include "broker/namespace/extent.h"
+#include "broker/namespace/reclaim.h"
 #include "broker/namespace/tables.h"
 
 int chunk_read (view_t *view, arena_t *arena, const copykey_t *key, Dfs__RecChunk **out,
@@ -35,6 +36,7 @@ void chunk_describe (const view_t *view, const Dfs__RecChunk *rec, chunk_facts_t
     memset (facts, 0, sizeof *facts);
     facts->length = rec->length;
     facts->condemned = rec->condemned;
+    facts->freed = rec->freed;
     for (size_t i = 0; i < rec->n_refs && i < rec->n_policy; i++) {
         const Dfs__Policy *policy = catalog_policy (view->catalog, rec->policy[i]);
         facts->refs += rec->refs[i];
@@ -123,7 +125,9 @@ static int change_chunk (op_t *op, const Dfs__RecExtent *e, uint32_t policy, boo
         return broken (op->view, err, DFS_EDAMAGED, "chunk is missing", op->index);
     size_t n = rc ? old->n_policy : 0;
     Dfs__RecChunk rec = DFS__REC_CHUNK__INIT;
-    rec.length = rc ? old->length : extent_chunk_length (e);
+    enum put_how how = rc ? PUT_ANY : PUT_NEW;
+    /* One that was condemned without ever having had references has no length. */
+    rec.length = rc && old->length ? old->length : extent_chunk_length (e);
     rec.n_policy = rec.n_refs = n;
     rec.policy = arena_alloc (op->scratch, (n + 1) * sizeof *rec.policy);
     rec.refs = arena_alloc (op->scratch, (n + 1) * sizeof *rec.refs);
@@ -136,16 +140,23 @@ static int change_chunk (op_t *op, const Dfs__RecExtent *e, uint32_t policy, boo
     if (!change_refs (&rec, policy, more))
         return broken (op->view, err, DFS_EDAMAGED, "chunk has no such reference",
                        op->index);
-    if (n == 0 && rec.n_refs) {
+    if (rc == 0 || (n > 0) == (rec.n_refs > 0)) {
+        counters[C_CHUNKS] += rc == 0;
+        counters[C_CHUNK_BYTES] += rc == 0 ? rec.length : 0;
+    } else if (n == 0) {
         counters[C_CHUNKS]++;
         counters[C_CHUNK_BYTES] += rec.length;
-    } else if (n && rec.n_refs == 0) {
+        rc = reclaim_lift (op, &key, old, err);
+    } else {
         counters[C_CHUNKS]--;
         counters[C_CHUNK_BYTES] -= rec.length;
-        return table_del (op, T_CHUNK, packed, sizeof packed, err);
+        rec.n_policy = rec.n_refs = 0;
+        set_field (&rec, freed, op->index);
+        rc = reclaim_free (op, &key, err);
     }
-    return table_write (op, T_CHUNK, packed, sizeof packed, &rec.base,
-                        rc ? PUT_ANY : PUT_NEW, err);
+    if (rc < 0)
+        return rc;
+    return table_write (op, T_CHUNK, packed, sizeof packed, &rec.base, how, err);
 }
 
 static int change (op_t *op, Dfs__RecExtent *const *extents, size_t n, uint32_t policy,

@@ -24,6 +24,9 @@ static const ProtobufCMessageDescriptor *const types[T_COUNT] = {
     [T_PAST_INODE] = &dfs__rec_inode__descriptor,
     [T_PAST_DENTRY] = &dfs__rec_dentry__descriptor,
     [T_PAST_LOG] = &dfs__rec_past__descriptor,
+    [T_FREE] = &dfs__rec_free__descriptor,
+    [T_CONDEMNED] = &dfs__rec_free__descriptor,
+    [T_DROP] = &dfs__rec_drop__descriptor,
 };
 
 static void print_text (FILE *file, const void *text, size_t len)
@@ -175,7 +178,13 @@ static void print_key (FILE *file, enum table table, const uint8_t *key, size_t 
         fprintf (file, "%" PRIu64 "/", get64 (key + 9));
         print_text (file, key + 17, len - 17);
         return;
+    case T_FREE:
+    case T_CONDEMNED:
+        fprintf (file, "%" PRIu64 " ", get64 (key));
+        print_hex (file, key + 8, len - 8);
+        return;
     case T_CHUNK:
+    case T_DROP:
     case T_INLINE:
         print_hex (file, key, len);
         return;

@@ -119,9 +119,15 @@ static int check_chunk (op_t *op, const Dfs__Extent *e, uint64_t placed_index,
     copykey_t key = {.domain = e->domain};
     memcpy (key.digest, e->digest.data, 32);
     int rc = chunk_read (op->view, op->scratch, &key, &rec, err);
-    if (rc <= 0)
+    if (rc < 0)
         return rc;
-    if (rec->length != (e->has_chunk_length ? e->chunk_length : e->length))
+    /* What was reclaimed since it was answered is not known any more. */
+    if (rc == 0)
+        return placed_index < op->ns->counters[C_FORGOTTEN]
+                   ? missing (op, &e->digest, err)
+                   : 0;
+    if (rec->length &&
+        rec->length != (e->has_chunk_length ? e->chunk_length : e->length))
         return fail (err, DFS_EINVAL, "chunk has another length: %llu",
                      (unsigned long long)rec->length);
     if (rec->condemned && rec->condemned > placed_index)

@@ -94,6 +94,8 @@ static void check_counters (fsck_t *f)
         {C_SESSIONS, "sessions"},
         {C_PAGES, "pages"},
         {C_UPLOADS, "uploads"},
+        {C_CONDEMNED, "condemned chunks"},
+        {C_DROPS, "drops"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (f->counted[rows[i].counter] != f->counters[rows[i].counter])

@@ -26,6 +26,8 @@ typedef struct fsck {
     uint64_t counters[C_COUNT]; /* as kept */
     uint64_t counted[C_COUNT];  /* as found */
     uint64_t counted_refs;
+    uint64_t found_free;   /* chunks without references */
+    uint64_t counted_free; /* rows of free and condemned */
     struct dirs *stack;
     int faults;
     void (*report) (const char *text, void *arg);

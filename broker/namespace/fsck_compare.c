@@ -151,7 +151,39 @@ static void compare_chunk (fsck_t *f, const uint8_t *key, size_t len, void *rec)
     if (chunk->n_refs) {
         f->counted[C_CHUNKS]++;
         f->counted[C_CHUNK_BYTES] += chunk->length;
-    }
+    } else
+        f->found_free++;
+}
+
+/* A chunk without references stands in exactly one of the lists. */
+static void compare_free (fsck_t *f, const uint8_t *key, size_t len, void *rec)
+{
+    Dfs__RecChunk *chunk;
+    (void)rec;
+    arena_reset (f->scratch);
+    if (len != 8 + COPYKEY_LEN ||
+        table_read (&f->view, T_CHUNK, key + 8, COPYKEY_LEN,
+                    &dfs__rec_chunk__descriptor, f->scratch, &chunk, NULL) <= 0 ||
+        chunk->n_refs ||
+        (chunk->freed != get64 (key) && chunk->condemned != get64 (key)))
+        fsck_fault (f, "free: a row of a chunk that is not");
+    else
+        f->counted_free++;
+}
+
+static void compare_condemned (fsck_t *f, const uint8_t *key, size_t len, void *rec)
+{
+    f->counted[C_CONDEMNED]++;
+    compare_free (f, key, len, rec);
+}
+
+static void compare_drop (fsck_t *f, const uint8_t *key, size_t len, void *rec)
+{
+    (void)key;
+    (void)rec;
+    f->counted[C_DROPS]++;
+    if (len != COPYKEY_LEN + 4)
+        fsck_fault (f, "drop: a key of %zu bytes", len);
 }
 
 static void compare_inline (fsck_t *f, const uint8_t *key, size_t len, void *rec)
@@ -225,6 +257,15 @@ int fsck_compare_all (fsck_t *f)
         rc = fsck_each (f, T_CHUNK, &dfs__rec_chunk__descriptor, compare_chunk);
     if (rc == 0 && f->counted_refs != tally_keys (f->map, TALLY_CHUNK))
         fsck_fault (f, "chunk: references that no record counts");
+    if (rc == 0)
+        rc = fsck_each (f, T_FREE, &dfs__rec_free__descriptor, compare_free);
+    if (rc == 0)
+        rc = fsck_each (f, T_CONDEMNED, &dfs__rec_free__descriptor, compare_condemned);
+    if (rc == 0)
+        rc = fsck_each (f, T_DROP, &dfs__rec_drop__descriptor, compare_drop);
+    if (rc == 0 && f->counted_free != f->found_free)
+        fsck_fault (f, "chunk: %" PRIu64 " without references, %" PRIu64 " listed",
+                    f->found_free, f->counted_free);
     if (rc == 0)
         rc = fsck_each (f, T_INLINE, &dfs__rec_inline__descriptor, compare_inline);
     if (rc == 0)

@@ -28,6 +28,8 @@ broker_libnamespace_la_SOURCES = \
 	broker/namespace/past.c broker/namespace/past.h \
 	broker/namespace/prune.c \
 	broker/namespace/readers.c broker/namespace/readers.h \
+	broker/namespace/reclaim.c broker/namespace/reclaim.h \
+	broker/namespace/reclaim_lists.c \
 	broker/namespace/rename.c \
 	broker/namespace/requests.c broker/namespace/requests.h \
 	broker/namespace/seed.c \
@@ -62,6 +64,10 @@ t_unit_ns_random_LDADD = $(ns_libs)
 UNIT_TESTS += t/unit/ns_list
 t_unit_ns_list_SOURCES = t/unit/ns_list.c $(ns_fixture)
 t_unit_ns_list_LDADD = $(ns_libs)
+
+UNIT_TESTS += t/unit/ns_reclaim
+t_unit_ns_reclaim_SOURCES = t/unit/ns_reclaim.c $(ns_fixture)
+t_unit_ns_reclaim_LDADD = $(ns_libs)
 
 UNIT_TESTS += t/unit/ns_locations
 t_unit_ns_locations_SOURCES = t/unit/ns_locations.c

@@ -114,6 +114,7 @@ void namespace_abandon (namespace_t **self_p)
     digest_destroy (&self->digest);
     pthread_mutex_destroy (&self->lock);
     free (self->ring);
+    free (self->effects);
     free (self->pack);
     free (self->dir);
     free (self);
@@ -220,5 +221,7 @@ void namespace_totals (const namespace_t *self, namespace_totals_t *out)
         .past_records = c[C_PAST],
         .jobs = c[C_JOBS],
         .sessions = c[C_SESSIONS],
+        .condemned = c[C_CONDEMNED],
+        .drops = c[C_DROPS],
     };
 }

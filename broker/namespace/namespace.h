@@ -69,14 +69,64 @@ int namespace_inline (namespace_t *self, const uint8_t digest[32], const void **
                       size_t *len, dfs_error_t *err);
 
 typedef struct chunk_facts {
-    uint64_t refs; /* 0: no record */
+    uint64_t refs;
     uint64_t length;
     uint32_t replicas;  /* strictest policy that refers to it */
     uint64_t condemned; /* log index, 0: not */
+    uint64_t freed;     /* log index from which nothing refers to it */
 } chunk_facts_t;
-/* 1 with FACTS, 0 no record. */
+/* 1 with FACTS (refs 0: it waits to be reclaimed), 0 no record. */
 int namespace_chunk (namespace_t *self, const copykey_t *key, chunk_facts_t *facts,
                      dfs_error_t *err);
+
+/* Copies of KEY on WORKER born before this log index count as gone; 0: none does. */
+uint64_t namespace_drop_limit (namespace_t *self, const copykey_t *key,
+                               uint32_t worker);
+
+enum reclaim_list {
+    LIST_FREE,      /* chunks that nothing refers to, longest first */
+    LIST_CONDEMNED, /* oldest condemnation first */
+    LIST_DROPS,     /* copies whose workers have not confirmed that they are gone */
+};
+typedef struct reclaim_row {
+    copykey_t key;
+    uint64_t index;   /* since when it is in the list */
+    uint64_t time_ns; /* log time then; 0 for drops */
+    uint32_t worker;  /* drops */
+    uint64_t limit;   /* drops: births before that */
+    int why;          /* drops: enum dfs__drop_why */
+} reclaim_row_t;
+/* Rows of LIST behind AFTER (NULL: from the start) into OUT, at most MAX; returns their
+ * number. */
+int namespace_reclaim_rows (namespace_t *self, enum reclaim_list list,
+                            const reclaim_row_t *after, reclaim_row_t *out, size_t max,
+                            dfs_error_t *err);
+typedef struct reclaim_hold {
+    bool held;
+    uint64_t index; /* since when it is held, or when it was last resumed */
+    char why[160];
+} reclaim_hold_t;
+void namespace_reclaim_hold (namespace_t *self, reclaim_hold_t *out);
+
+/* What the last entry did that routing and placement must know at once, in order; valid
+ * until the next namespace_apply. Returns the number. */
+enum namespace_effect_kind {
+    EFFECT_CONDEMNED, /* key: at the entry's index */
+    EFFECT_LIFTED,    /* key: not condemned any more */
+    EFFECT_DROP,      /* key, worker, limit: counts as gone */
+    EFFECT_DROPPED,   /* key, worker: confirmed */
+    EFFECT_FORGOTTEN, /* key: has no record any more */
+    EFFECT_HOLD,      /* reclaim was held or resumed */
+};
+typedef struct namespace_effect {
+    int kind;
+    copykey_t key;
+    uint64_t index; /* of the entry */
+    uint32_t worker;
+    uint64_t limit;
+    int why;
+} namespace_effect_t;
+size_t namespace_effects (const namespace_t *self, const namespace_effect_t **out);
 
 /* The strictest policy id → policy; members; users. Returns 1, 0, negative. */
 int namespace_policy (namespace_t *self, uint32_t id, arena_t *arena, Dfs__Policy **out,
@@ -102,6 +152,8 @@ typedef struct namespace_totals {
     uint64_t past_records;
     uint64_t jobs; /* open ones */
     uint64_t sessions;
+    uint64_t condemned; /* chunks */
+    uint64_t drops;     /* copies not confirmed gone */
 } namespace_totals_t;
 void namespace_totals (const namespace_t *self, namespace_totals_t *out);
 

@@ -284,11 +284,12 @@ static int free_page (op_t *op, uint64_t id, dfs_error_t *err)
     int rc = page_read (op->view, op->scratch, id, &page, err);
     if (rc < 0)
         return rc;
-    size_t n = page->level ? page->n_child : page->n_extents;
+    /* A chunk that loses its last reference costs two records. */
+    size_t n = page->level ? page->n_child : 2 * page->n_extents;
     /* Room is left for the siblings, which cost a record each if they must wait. */
     if (op->records + n + 1 + 2 * PAGE_CHILDREN > op->limit)
         return table_store (op, T_REAP, key, len, "", 0, PUT_NEW, err);
-    rc = strip (op, page, n, err);
+    rc = strip (op, page, page->level ? page->n_child : page->n_extents, err);
     op->ns->counters[C_PAGES]--;
     return rc < 0 ? rc : table_del (op, T_PAGE, key, len, err);
 }
@@ -320,6 +321,8 @@ int page_reap (op_t *op, dfs_error_t *err)
             return rc;
         size_t n = page->level ? page->n_child : page->n_extents;
         size_t room = op->limit - op->records - 3;
+        if (page->level == 0)
+            room /= 2; /* two records for a chunk */
         bool whole = n <= room;
         rc = strip (op, page, whole ? n : room, err);
         if (rc < 0)

@@ -37,6 +37,9 @@ enum table {
     T_PAST_INODE,  /* inode, ~index */
     T_PAST_DENTRY, /* parent inode, name, 0, ~index */
     T_PAST_LOG,    /* index, table u8, key of the past record without ~index */
+    T_FREE,        /* index, packed copy key: nothing refers to the chunk */
+    T_CONDEMNED,   /* index, packed copy key */
+    T_DROP,        /* packed copy key, worker u32: counts as gone */
     T_COUNT,
 };
 extern const char *const table_names[T_COUNT];
@@ -60,6 +63,9 @@ enum counter {
     C_CATALOG, /* log index of the last change of policies or users */
     C_PAGES,
     C_UPLOADS,
+    C_DROPS,     /* rows of drop */
+    C_CONDEMNED, /* rows of condemned */
+    C_FORGOTTEN, /* highest index of a condemnation whose record is gone */
     C_COUNT,
 };
 
@@ -86,6 +92,7 @@ enum limits {
     USERS_MAX = 16384,
     MISSING_MAX = 1024,
     KEY_MAX = 320,
+    RECLAIM_ITEMS = 1024, /* chunks or copies in one entry about reclaim */
     HASH_RING = 16384,
     REMOVE_AT_ONCE = 2000, /* records that rm -r writes before it leaves a job */
 };
@@ -141,6 +148,9 @@ struct namespace
     digest_t *digest;
     hash_slot_t *ring; /* hashes after recent entries, by index mod HASH_RING */
     catalog_t catalog;
+    namespace_effect_t *effects; /* of the last entry */
+    size_t n_effects;
+    size_t cap_effects;
     pthread_mutex_t lock; /* over readers */
     struct namespace_reader *readers;
 };

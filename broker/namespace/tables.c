@@ -7,9 +7,10 @@
 #include "broker/namespace/tables.h"
 
 const char *const table_names[T_COUNT] = {
-    "meta",    "inode",  "dentry",     "page",        "page_refs", "reap",   "chunk",
-    "inline",  "policy", "member",     "user",        "upload",    "staged", "session",
-    "request", "job",    "past_inode", "past_dentry", "past_log",
+    "meta",     "inode",   "dentry",    "page",   "page_refs",  "reap",
+    "chunk",    "inline",  "policy",    "member", "user",       "upload",
+    "staged",   "session", "request",   "job",    "past_inode", "past_dentry",
+    "past_log", "free",    "condemned", "drop",
 };
 
 uint8_t *put32 (uint8_t *p, uint32_t v)
