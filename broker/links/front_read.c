@@ -17,6 +17,7 @@
 #define HANDLES_MAX 256
 #define CANCEL_MAX  4096
 #define CHUNK_MAX   (64 * MIB)
+#define VERIFY_MAX  16 /* of one session that wait for workers */
 
 static void malformed (links_t *self, job_t *job, const char *why)
 {
@@ -211,9 +212,17 @@ static void name_replicas (links_t *self, job_t *job)
 static void start_verify (links_t *self, job_t *job)
 {
     session_t *session = clients_get (self->clients, job->session);
+    size_t waiting = 0;
 
     if (!session)
         return;
+    for (const job_t *other = session->verifies; other; other = other->next)
+        waiting++;
+    if (waiting >= VERIFY_MAX) {
+        /* asked again a little later; others' have room meanwhile */
+        front_refuse (self, job, DFS_EAGAIN, "too many verifications of this client");
+        return;
+    }
     job->next = session->verifies;
     session->verifies = job;
     job->refs++;

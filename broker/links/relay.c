@@ -186,6 +186,8 @@ void back_credit (links_t *self, conn_t *conn, job_t *job)
     out.consumed = in->consumed;
     out.has_upload = in->has_upload;
     out.upload = in->upload;
+    out.has_worker = true;
+    out.worker = conn->worker;
     env.body_case = DFS__ENVELOPE__BODY_CREDIT;
     env.credit = &out;
     if (session)

@@ -27,9 +27,7 @@ static const window_class_t classes[] = {{64 * 1024, 64}, {FRAME_MAX, 24}};
 /* What comes through the mailbox. */
 typedef struct request {
     forward_item_t *item; /* to send, or NULL: an answer */
-    copykey_t key;
-    uint64_t consumed;
-    int code;
+    link_answer_t answer;
 } request_t;
 
 struct forward {
@@ -141,9 +139,10 @@ static void handle (forward_t *self, request_t *request)
             item_failed (request->item, DFS_EAGAIN, "too many targets", self);
         return;
     }
+    const link_answer_t *answer = &request->answer;
     for (size_t i = 0; i < self->n; i++)
-        if (target_answer (self->targets[i], &request->key, request->consumed,
-                           request->code, self->now))
+        if ((answer->worker == 0 || answer->worker == target_id (self->targets[i])) &&
+            target_answer (self->targets[i], answer, self->now))
             return;
 }
 
@@ -303,9 +302,9 @@ void forward_queue (forward_t *self, forward_item_t **item_p)
     *item_p = NULL;
 }
 
-void forward_answer (forward_t *self, const copykey_t *key, uint64_t consumed, int code)
+void forward_answer (forward_t *self, const link_answer_t *answer)
 {
-    push (self, &(request_t){.key = *key, .consumed = consumed, .code = code});
+    push (self, &(request_t){.answer = *answer});
 }
 
 uint64_t forward_bytes (forward_t *self)

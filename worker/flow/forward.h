@@ -10,6 +10,7 @@
 
 #include "msgs/frame.h"
 #include "msgs/sock.h"
+#include "worker/links/broker_link.h"
 #include "worker/links/directory.h"
 #include "worker/links/notes.h"
 #include "worker/store/store.h"
@@ -77,10 +78,8 @@ void forward_item_keep (forward_item_t *item, zmq_msg_t *body, const frame_t *fr
 void forward_item_drop_bodies (forward_item_t *item);
 /* Takes the item. Any thread. */
 void forward_queue (forward_t *self, forward_item_t **item_p);
-/* The receiver has consumed so many bytes of KEY, or (CODE < 0) does not take it. Any
- * thread. */
-void forward_answer (forward_t *self, const copykey_t *key, uint64_t consumed,
-                     int code);
+/* A receiver has consumed so many bytes of a chunk, or does not take it. Any thread. */
+void forward_answer (forward_t *self, const link_answer_t *answer);
 /* Bytes sent since the start. */
 uint64_t forward_bytes (forward_t *self);
 

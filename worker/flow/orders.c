@@ -195,10 +195,10 @@ static void on_cancel (uint64_t session, const uint64_t *pieces, size_t n, void 
     streams_order (self->config.streams, &plain);
 }
 
-static void on_answer (const copykey_t *key, uint64_t consumed, int code, void *arg)
+static void on_answer (const link_answer_t *answer, void *arg)
 {
     orders_t *self = arg;
-    forward_answer (self->config.forward, key, consumed, code);
+    forward_answer (self->config.forward, answer);
 }
 
 /* --- the module --- */

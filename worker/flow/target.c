@@ -320,15 +320,24 @@ enum target_result target_send (target_t *self, size_t share, uint64_t *seq,
     return TARGET_SENT;
 }
 
-static bool answer_in (target_t *self, list_t *list, const copykey_t *key,
-                       uint64_t consumed, int code)
+/* One chunk may be on its way here for several uploads at a time; an answer without an
+ * upload (nothing told the receiver which) is for the first of them. */
+static bool meant (const forward_item_t *item, const link_answer_t *answer)
 {
+    return copykey_cmp (&item->key, &answer->key) == 0 &&
+           (answer->upload == 0 || item->upload == answer->upload);
+}
+
+static bool answer_in (target_t *self, list_t *list, const link_answer_t *answer)
+{
+    uint64_t consumed = answer->consumed;
+
     for (forward_item_t **at = &list->head; *at; at = &(*at)->next) {
         forward_item_t *item = *at;
-        if (copykey_cmp (&item->key, key) != 0)
+        if (!meant (item, answer))
             continue;
-        if (code < 0) {
-            give_up (self, list, at, code, "refused by the receiver");
+        if (answer->code < 0) {
+            give_up (self, list, at, answer->code, "refused by the receiver");
             return true;
         }
         self->unacked -= item_unacked (item);
@@ -342,12 +351,12 @@ static bool answer_in (target_t *self, list_t *list, const copykey_t *key,
     return false;
 }
 
-bool target_answer (target_t *self, const copykey_t *key, uint64_t consumed, int code,
-                    uint64_t now)
+bool target_answer (target_t *self, const link_answer_t *answer, uint64_t now)
 {
-    bool mine = answer_in (self, &self->flying, key, consumed, code) ||
+    bool mine = answer_in (self, &self->flying, answer) ||
                 (self->waiting.head && self->waiting.head->sent &&
-                 answer_in (self, &self->waiting, key, consumed, code));
+                 meant (self->waiting.head, answer) &&
+                 answer_in (self, &self->waiting, answer));
     if (mine)
         self->credited = now;
     return mine;

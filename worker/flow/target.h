@@ -31,8 +31,7 @@ void target_queue (target_t *self, forward_item_t *item, uint64_t now);
 enum target_result target_send (target_t *self, size_t share, uint64_t *seq,
                                 uint64_t now, size_t *bytes);
 /* As forward_answer; true when the chunk was one of its. */
-bool target_answer (target_t *self, const copykey_t *key, uint64_t consumed, int code,
-                    uint64_t now);
+bool target_answer (target_t *self, const link_answer_t *answer, uint64_t now);
 /* Connects when an address is known, reads the monitor, gives up what takes too long.
  * True when the target has been idle for so long that it may go. */
 bool target_watch (target_t *self, uint64_t now);

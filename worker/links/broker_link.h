@@ -56,6 +56,16 @@ typedef struct link_verify {
     size_t n;
 } link_verify_t;
 
+/* What WORKER (0: not told) says of a chunk that was sent to it for UPLOAD (0: not told,
+ * or an order): so much is consumed, or (CODE < 0) it is not taken. */
+typedef struct link_answer {
+    uint32_t worker;
+    uint64_t upload;
+    copykey_t key;
+    uint64_t consumed;
+    int code;
+} link_answer_t;
+
 /* Who carries orders out. Called on the link thread; arguments are borrowed for the
  * call; they may not block. */
 typedef struct link_orders {
@@ -65,9 +75,8 @@ typedef struct link_orders {
     void (*replicate) (const link_replicate_t *order, void *arg);
     void (*verify) (const link_verify_t *order, void *arg);
     void (*scrub) (void *arg); /* begin a pass */
-    /* The receiver of a chunk that this worker sends consumed so much, or (CODE < 0)
-     * refuses it. */
-    void (*answer) (const copykey_t *key, uint64_t consumed, int code, void *arg);
+    /* The receiver of a chunk that this worker sends has spoken. */
+    void (*answer) (const link_answer_t *answer, void *arg);
     void *arg;
 } link_orders_t;
 

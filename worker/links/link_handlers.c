@@ -277,11 +277,13 @@ static int on_credit (broker_link_t *self, peer_t *peer, const Dfs__Envelope *en
                       dfs_error_t *err)
 {
     (void)peer;
-    copykey_t key;
-    int rc = check_copykey (env->credit->key, &key, err);
+    const Dfs__Credit *in = env->credit;
+    link_answer_t answer = {.worker = in->has_worker ? in->worker : 0,
+                            .upload = in->has_upload ? in->upload : 0,
+                            .consumed = in->consumed};
+    int rc = check_copykey (in->key, &answer.key, err);
     if (rc == DFS_OK)
-        self->config.orders.answer (&key, env->credit->consumed, 0,
-                                    self->config.orders.arg);
+        self->config.orders.answer (&answer, self->config.orders.arg);
     return rc;
 }
 
@@ -289,12 +291,13 @@ static int on_refused (broker_link_t *self, peer_t *peer, const Dfs__Envelope *e
                        dfs_error_t *err)
 {
     (void)peer;
-    copykey_t key;
-    int rc = check_copykey (env->refused->key, &key, err);
+    const Dfs__Refused *in = env->refused;
+    link_answer_t answer = {.worker = in->has_worker ? in->worker : 0,
+                            .upload = in->has_upload ? in->upload : 0,
+                            .code = in->code < 0 ? in->code : DFS_EINTERNAL};
+    int rc = check_copykey (in->key, &answer.key, err);
     if (rc == DFS_OK)
-        self->config.orders.answer (
-            &key, 0, env->refused->code < 0 ? env->refused->code : DFS_EINTERNAL,
-            self->config.orders.arg);
+        self->config.orders.answer (&answer, self->config.orders.arg);
     return rc;
 }
 
