@@ -34,12 +34,13 @@ typedef struct options {
     bool dump_config;
     bool dump;
     bool fsck;
-    enum log_level level;
+    int level; /* enum log_level; -1: as the config says */
 } options_t;
 
 typedef struct broker {
     cluster_t *cluster;
     const cluster_node_t *node;
+    int level;    /* of the log, as asked for; -1: as the config says */
     int fatal_fd; /* eventfd: a thread gave up */
     int lock_fd;
     void *zmq;
@@ -331,10 +332,13 @@ static void reload (void *ctx)
     dfs_error_t err;
 
     cluster_t *cluster = cluster_load (self->cluster->path, &err);
-    if (cluster)
-        links_reload (self->links, cluster);
-    else
+    if (!cluster) {
         log_error ("reload_failed", "err=\"%s\"", err.text);
+        return;
+    }
+    if (self->level < 0)
+        log_set_level (cluster->log_level);
+    links_reload (self->links, cluster);
 }
 
 /* --- main --- */
@@ -382,7 +386,9 @@ static int run (broker_t *self, const options_t *options, int signal_fd)
     char ready_path[4200];
     dfs_error_t err;
 
-    log_setup (self->node->name, options->level);
+    self->level = options->level;
+    log_setup (self->node->name,
+               self->level < 0 ? self->cluster->log_level : (unsigned)self->level);
     self->zmq = context_open ();
     self->fatal_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
     snprintf (ready_path, sizeof ready_path, "%s/%s.ready", self->cluster->run_dir,
@@ -398,7 +404,7 @@ static int run (broker_t *self, const options_t *options, int signal_fd)
 
 int main (int argc, char **argv)
 {
-    options_t options = {.level = LOG_INFO};
+    options_t options = {.level = -1};
     broker_t broker = {.lock_fd = -1};
     dfs_error_t err;
 

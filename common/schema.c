@@ -99,19 +99,30 @@ static int parse_ports (const char *text, uint16_t ports[2], dfs_error_t *err)
     return 0;
 }
 
-static int parse_bool (const char *choices, const char *text, bool *value,
-                       dfs_error_t *err)
+/* The place of TEXT among CHOICES. */
+static int parse_choice (const char *choices, const char *text, unsigned *value,
+                         dfs_error_t *err)
 {
-    size_t no = strcspn (choices, "|");
-    const char *yes = choices + no + 1;
-    if (strlen (text) == no && strncmp (text, choices, no) == 0)
-        *value = false;
-    else if (strcmp (text, yes) == 0)
-        *value = true;
-    else
-        return fail (err, DFS_EINVAL, "'%s' is neither %.*s nor %s", text, (int)no,
-                     choices, yes);
-    return 0;
+    size_t len = strlen (text);
+    *value = 0;
+    for (const char *p = choices;; p++, (*value)++) {
+        size_t n = strcspn (p, "|");
+        if (n == len && strncmp (p, text, n) == 0)
+            return 0;
+        p += n;
+        if (!*p)
+            return fail (err, DFS_EINVAL, "'%s' is none of %s", text, choices);
+    }
+}
+
+static const char *choice_text (const char *choices, unsigned value, char *buf,
+                                size_t cap)
+{
+    const char *p = choices;
+    for (; value > 0; value--)
+        p += strcspn (p, "|") + 1;
+    snprintf (buf, cap, "%.*s", (int)strcspn (p, "|"), p);
+    return buf;
 }
 
 static int check_bounds (const schema_key_t *key, uint64_t number, dfs_error_t *err)
@@ -133,6 +144,7 @@ static int set (const schema_key_t *key, void *object, const char *text,
 {
     void *field = (char *)object + key->offset;
     uint64_t number = 0;
+    unsigned choice;
     int rc = 0;
     switch (key->type) {
     case SCHEMA_TEXT:
@@ -143,7 +155,14 @@ static int set (const schema_key_t *key, void *object, const char *text,
     case SCHEMA_PORTS:
         return parse_ports (text, field, err);
     case SCHEMA_BOOL:
-        return parse_bool (key->choices, text, field, err);
+    case SCHEMA_CHOICE:
+        if ((rc = parse_choice (key->choices, text, &choice, err)) < 0)
+            return rc;
+        if (key->type == SCHEMA_BOOL)
+            *(bool *)field = choice != 0;
+        else
+            *(unsigned *)field = choice;
+        return 0;
     case SCHEMA_SIZE:
         rc = units_parse_size (text, &number, err);
         break;
@@ -231,14 +250,12 @@ void schema_print (const schema_key_t *keys, size_t n, const void *object, int i
                 strcpy (buf, "0");
             break;
         }
-        case SCHEMA_BOOL: {
-            size_t no = strcspn (keys[i].choices, "|");
-            if (*(const bool *)field)
-                text = keys[i].choices + no + 1;
-            else
-                snprintf (buf, sizeof buf, "%.*s", (int)no, keys[i].choices);
+        case SCHEMA_BOOL:
+            choice_text (keys[i].choices, *(const bool *)field, buf, sizeof buf);
             break;
-        }
+        case SCHEMA_CHOICE:
+            choice_text (keys[i].choices, *(const unsigned *)field, buf, sizeof buf);
+            break;
         }
         const char *quote = "";
         if (strpbrk (text, "#'") || !*text)

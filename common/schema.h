@@ -19,6 +19,7 @@ enum schema_type {
     SCHEMA_PORT,     /* uint16_t */
     SCHEMA_PORTS,    /* uint16_t[2]: "20000-20999", or 0 for none */
     SCHEMA_BOOL,     /* bool; choices = "word for false|word for true" */
+    SCHEMA_CHOICE,   /* unsigned, place of the word in choices = "none|some|all" */
 };
 
 typedef struct schema_key {

@@ -72,6 +72,12 @@ static const schema_key_t cache_keys[] = {
     {"size", SCHEMA_SIZE, offsetof (cluster_t, cache_size), "32MiB", 0, 0, NULL},
 };
 
+/* In the order of enum log_level. */
+static const schema_key_t log_keys[] = {
+    {"level", SCHEMA_CHOICE, offsetof (cluster_t, log_level), "info", 0, 0,
+     "error|warn|info|debug"},
+};
+
 static const schema_key_t broker_keys[] = {
     {"host", SCHEMA_TEXT, offsetof (node_draft_t, node.host), "127.0.0.1", 0, 0, NULL},
     {"bind", SCHEMA_TEXT, offsetof (node_draft_t, node.bind), "*", 0, 0, NULL},
@@ -100,6 +106,7 @@ static const struct section {
     {"repair", repair_keys, COUNT (repair_keys)},
     {"scrub", scrub_keys, COUNT (scrub_keys)},
     {"cache", cache_keys, COUNT (cache_keys)},
+    {"log", log_keys, COUNT (log_keys)},
 };
 
 static void node_clear (cluster_node_t *node)

@@ -49,6 +49,7 @@ typedef struct cluster {
     uint64_t repair_bandwidth; /* bytes/s, 0: no bound */
     uint64_t scrub_rate;       /* bytes/s per worker */
     uint64_t cache_size;       /* worker's hot chunks, bytes */
+    unsigned log_level;        /* enum log_level */
     bool memory_durability;    /* durability = memory */
     cluster_node_t *brokers;
     size_t n_brokers;

@@ -43,8 +43,9 @@ test_expect_success HOSTS 'the example of three hosts, by name; bind is an addre
 '
 
 test_expect_success HOSTS 'a name that never resolves holds nobody up' '
-    on 4 timeout 30 dfs-cluster add-worker "$S" w4 --host nowhere.example --port 9010 >out 2>err; cat err
-    grep -q "nowhere.example.*does not answer" err &&
+    test_must_fail on 4 timeout 60 dfs-cluster add-worker "$S" w4 --host nowhere.example --port 9010 2>err; cat err
+    grep -q "nowhere.example.*does not answer" err && test_must_fail grep nowhere h4/cluster.cfg &&
+    printf "    w4\n        host = nowhere.example\n        port = 9010\n        data = data/w4\n" >>h4/cluster.cfg &&
     on 4 timeout 60 dfs-cluster deploy "$S" store1 store2 store3 &&
     on 4 timeout 90 dfs-cluster restart "$S" b1 w1 w2 w3 && round_trip unnamed &&
     test_expect_code 1 on 4 timeout 30 dfs-cluster status "$S" >out 2>err &&

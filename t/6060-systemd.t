@@ -14,7 +14,22 @@ test_expect_success SYSTEMD 'systemd finds nothing wrong with the units' '
     done
 '
 
-test_expect_success 'a cluster' 'cluster_up c --workers 1 --replicas 1 && dfs-cluster stop "$PWD/c"'
+test_expect_success 'a cluster' 'cluster_up c --workers 1 --replicas 1'
+
+test_expect_success 'SIGHUP: the log says more, the cache has room; a file that is wrong changes nothing' '
+    cp c/cluster.cfg good && dfs-client ls / && test_must_fail grep " debug " c/logs/b1.log c/logs/w1.log &&
+    printf "\nlog\n    level = debug\ncache\n    size = 5MiB\n" >>c/cluster.cfg &&
+    dfs-cluster kill "$PWD/c" b1 HUP && dfs-cluster kill "$PWD/c" w1 HUP &&
+    wait_until 30 grep "reloaded.*cache=5242880" c/logs/w1.log && wait_until 30 grep reloaded c/logs/b1.log &&
+    debugs () { echo x | dfs-client put - /x && grep " debug " c/logs/b1.log && grep " debug " c/logs/w1.log; } &&
+    wait_until 30 debugs &&
+    echo "nonsense" >>c/cluster.cfg &&
+    kill -HUP $(cluster_pid c w1) $(cluster_pid c b1) &&
+    wait_until 30 grep "reload_failed.*nonsense" c/logs/w1.log && wait_until 30 grep "reload_failed.*nonsense" c/logs/b1.log &&
+    cp good c/cluster.cfg && dfs-client cat /x >x && test "$(cat x)" = x
+'
+
+test_expect_success 'it stops' 'cluster_down c'
 
 # notified NODE-PROGRAM NODE: runs it as systemd would, until it has said all it must.
 notified () {

@@ -24,7 +24,7 @@ typedef struct options {
     bool rebuild_index;
     const char *format;
     bool force;
-    enum log_level level;
+    int level; /* enum log_level; -1: as the config says */
 } options_t;
 
 enum {
@@ -130,7 +130,7 @@ static int run (worker_t *worker, const cluster_t *cluster, const options_t *opt
     int rc = io_mkdir (cluster->run_dir, 0755, &err);
     if (rc == DFS_OK || rc == DFS_EEXIST)
         rc = daemon_run (worker_modules, worker, signal_fd, -1, ready_path,
-                         worker_ready, NULL, &err);
+                         worker_ready, worker_reload, &err);
     return rc < 0 ? failure (&err) : 0;
 }
 
@@ -163,13 +163,14 @@ static int with_config (const cluster_t *cluster, const options_t *options,
               options->node);
         return failure (&err);
     }
-    log_setup (node->name, options->level);
+    log_setup (node->name,
+               options->level < 0 ? cluster->log_level : (unsigned)options->level);
     int rc;
     if (run_offline (cluster, node, options, &rc, &err))
         return rc < 0 ? failure (&err) : 0;
     tune_memory ();
     void *ctx = context_open ();
-    worker_t *worker = worker_new (ctx, cluster, node);
+    worker_t *worker = worker_new (ctx, cluster, node, options->level);
     int status = 0;
     if (worker_check (worker, &err) < 0)
         status = failure (&err);
@@ -182,7 +183,7 @@ static int with_config (const cluster_t *cluster, const options_t *options,
 
 int main (int argc, char **argv)
 {
-    options_t options = {.level = LOG_INFO};
+    options_t options = {.level = -1};
     dfs_error_t err = {0};
     argp_err_exit_status = 2;
     argp_parse (&argp, argc, argv, 0, NULL, &options);

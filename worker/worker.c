@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,15 +32,18 @@ struct worker {
     ingest_t *ingest;
     broker_link_t *link;
     char ready[64];
+    int level; /* of the log, as asked for; -1: as the config says */
 };
 
-worker_t *worker_new (void *ctx, const cluster_t *cluster, const cluster_node_t *node)
+worker_t *worker_new (void *ctx, const cluster_t *cluster, const cluster_node_t *node,
+                      int level)
 {
     worker_t *self = calloc (1, sizeof *self);
     assert (self);
     self->ctx = ctx;
     self->cluster = cluster;
     self->node = node;
+    self->level = level;
     return self;
 }
 
@@ -295,6 +299,24 @@ const char *worker_ready (void *ctx)
     snprintf (self->ready, sizeof self->ready, "pid %d\nports %u\n", (int)getpid (),
               ingest_port (self->ingest));
     return self->ready;
+}
+
+void worker_reload (void *ctx)
+{
+    worker_t *self = ctx;
+    dfs_error_t err = {0};
+
+    cluster_t *fresh = cluster_load (self->cluster->path, &err);
+    if (!fresh) {
+        log_error ("reload_failed", "err=\"%s\"", err.text);
+        return;
+    }
+    if (self->level < 0)
+        log_set_level (fresh->log_level);
+    store_tune (self->store, fresh->scrub_rate, fresh->cache_size);
+    log_info ("reloaded", "cache=%" PRIu64 " scrub=%" PRIu64, fresh->cache_size,
+              fresh->scrub_rate);
+    cluster_destroy (&fresh);
 }
 
 uint16_t worker_port (const worker_t *self)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/schema.h"
+#include "common/log.h"
 #include "common/units.h"
 #include "common/zpl.h"
 #include "msgs/cluster.h"
@@ -152,7 +153,7 @@ static void every_key_is_read (void **state)
         "    upload-timeout = 10s\n    reclaim-grace = 20s\n    durability = memory\n"
         "heartbeat\n    interval = 1s\n    timeout = 3s\n"
         "repair\n    hold = 1m\n    bandwidth = 10MiB\n"
-        "scrub\n    rate = 1MiB\ncache\n    size = 0\n" B1
+        "scrub\n    rate = 1MiB\ncache\n    size = 0\nlog\n    level = debug\n" B1
         "workers\n    w1\n        host = [::1]\n        bind = ::\n        port = 0\n"
         "        data = a, /b/c/ ,d e\n        capacity = 1GiB, 2GiB, 0\n"
         "        location = dc1/rack1/host1\n        stream-ports = 20000-20099\n"
@@ -169,6 +170,7 @@ static void every_key_is_read (void **state)
     assert_int_equal (c->repair_bandwidth, 10 * MIB);
     assert_int_equal (c->scrub_rate, MIB);
     assert_int_equal (c->cache_size, 0);
+    assert_int_equal (c->log_level, LOG_DEBUG);
     const cluster_node_t *w1 = cluster_worker (c, "w1");
     assert_string_equal (w1->host, "[::1]");
     assert_string_equal (w1->bind, "::");
@@ -232,7 +234,9 @@ static void bad_values_have_a_line (void **state)
     (void)state;
     load_bad ("cluster\n    id = 12\n" B1 W1, 2, "32 hex");
     load_bad ("cluster\n    name = x\n" B1 W1, 1, "no 'id'");
-    load_bad (HEAD "    security = tls\n" B1 W1, 3, "neither none nor curve");
+    load_bad (HEAD "log\n    level = deb\n" B1 W1, 4,
+              "'deb' is none of error|warn|info|debug");
+    load_bad (HEAD "    security = tls\n" B1 W1, 3, "'tls' is none of none|curve");
     load_bad (HEAD "    name =\n" B1 W1, 3, "no value");
     load_bad (HEAD "policy\n    chunk-size = 4parsecs\n" B1 W1, 4, "chunk-size");
     load_bad (HEAD "policy\n    chunk-size = 1KiB\n" B1 W1, 4, "less than 64KiB");
@@ -348,6 +352,7 @@ static void shipped_file_shows_the_defaults (void **state)
     assert_int_equal (c->repair_bandwidth, d->repair_bandwidth);
     assert_int_equal (c->scrub_rate, d->scrub_rate);
     assert_int_equal (c->cache_size, d->cache_size);
+    assert_int_equal (c->log_level, d->log_level);
     cluster_destroy (&c);
     cluster_destroy (&d);
 }

@@ -167,7 +167,7 @@ void rig_start (rig_t *self, int i)
     }
     self->worker_ctx[i] = zmq_ctx_new ();
     self->workers[i] =
-        worker_new (self->worker_ctx[i], self->cluster, &self->cluster->workers[i]);
+        worker_new (self->worker_ctx[i], self->cluster, &self->cluster->workers[i], -1);
     for (const daemon_module_t *m = worker_modules; m->name; m++)
         must (m->start (self->workers[i], &err), &err);
 }

@@ -20,7 +20,7 @@ typedef struct block {
 } block_t;
 
 struct cache {
-    uint64_t limit;
+    _Atomic uint64_t limit;
     pthread_mutex_t lock;
     uint64_t bytes;
     block_t **buckets;
@@ -30,17 +30,24 @@ struct cache {
     uint64_t hits, misses;
 };
 
+/* Empty buckets for as many blocks as there is room for. */
+static void size_buckets (cache_t *self)
+{
+    for (self->n_buckets = 64; self->n_buckets * DIGEST_BLOCK < self->limit;)
+        self->n_buckets *= 2;
+    self->buckets = calloc (self->n_buckets, sizeof *self->buckets);
+    assert (self->buckets);
+}
+
 cache_t *cache_new (uint64_t limit)
 {
     cache_t *self = calloc (1, sizeof *self);
     assert (self);
     pthread_mutex_init (&self->lock, NULL);
     self->limit = limit;
-    for (self->n_buckets = 64; self->n_buckets * DIGEST_BLOCK < limit;)
-        self->n_buckets *= 2;
-    self->buckets = calloc (self->n_buckets, sizeof *self->buckets);
+    size_buckets (self);
     self->marks = calloc (MARKS, sizeof *self->marks);
-    assert (self->buckets && self->marks);
+    assert (self->marks);
     return self;
 }
 
@@ -156,6 +163,25 @@ static void put_block (cache_t *self, uint32_t disk, uint64_t seq, uint32_t numb
     make_newest (self, block);
     self->bytes += sizeof *block + len;
     make_room (self);
+}
+
+void cache_resize (cache_t *self, uint64_t limit)
+{
+    pthread_mutex_lock (&self->lock);
+    self->limit = limit;
+    make_room (self);
+    block_t **old = self->buckets;
+    size_t n_old = self->n_buckets;
+    size_buckets (self);
+    for (size_t i = 0; i < n_old; i++)
+        for (block_t *block = old[i], *next; block; block = next) {
+            next = block->chain;
+            block_t **p = find (self, block->disk, block->seq, block->number);
+            block->chain = NULL;
+            *p = block;
+        }
+    free (old);
+    pthread_mutex_unlock (&self->lock);
 }
 
 void cache_put (cache_t *self, uint32_t disk, uint64_t seq, uint64_t offset,

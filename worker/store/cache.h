@@ -14,6 +14,8 @@ typedef struct cache cache_t;
 /* LIMIT 0: keeps nothing and counts nothing. */
 cache_t *cache_new (uint64_t limit);
 void cache_destroy (cache_t **self_p);
+/* Holds LIMIT bytes from now on. */
+void cache_resize (cache_t *self, uint64_t limit);
 /* Copies bytes [OFFSET, OFFSET + LEN) of the copy with change SEQ on DISK into BUF when
  * every block of them is here. OFFSET is a multiple of 64 KiB; the last block may be
  * shorter. A copy's number is not used twice, so nothing here is ever out of date. */

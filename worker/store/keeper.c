@@ -62,9 +62,10 @@ static void tend (disk_t *self, uint64_t now, uint64_t since, bool scrub)
     if (disk_compact (self, budget, crowded ? CROWDED_PERCENT : COMPACT_PERCENT,
                       UINT32_MAX, &err) < 0)
         log_warn ("compaction_failed", "disk=%s err=\"%s\"", self->dir, err.text);
-    if (config->scrub_rate && scrub) {
+    uint64_t scrub_rate = __atomic_load_n (&config->scrub_rate, __ATOMIC_RELAXED);
+    if (scrub_rate && scrub) {
         uint64_t every = config->scrub_every ? config->scrub_every : SCRUB_EVERY;
-        uint64_t bytes = (uint64_t)((double)config->scrub_rate * (double)since / 1e9);
+        uint64_t bytes = (uint64_t)((double)scrub_rate * (double)since / 1e9);
         if (disk_scrub (self, bytes, now > every ? now - every : 0, &err) < 0)
             log_warn ("scrub_failed", "disk=%s err=\"%s\"", self->dir, err.text);
     }

@@ -257,6 +257,12 @@ int store_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
     return rc;
 }
 
+void store_tune (store_t *self, uint64_t scrub_rate, uint64_t cache_size)
+{
+    __atomic_store_n (&self->config.scrub_rate, scrub_rate, __ATOMIC_RELAXED);
+    cache_resize (self->cache, cache_size);
+}
+
 void store_cache_counts (store_t *self, uint64_t *hits, uint64_t *misses)
 {
     cache_counts (self->cache, hits, misses);

@@ -127,6 +127,8 @@ const store_info_t *store_chunk_info (const store_chunk_t *chunk);
  * reported by a change. */
 int store_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
                 uint32_t *crcs, bool check, dfs_error_t *err);
+/* Other values for what the config said at the open. Any thread. */
+void store_tune (store_t *self, uint64_t scrub_rate, uint64_t cache_size);
 /* Reads that memory answered, and those that went to a disk. */
 void store_cache_counts (store_t *self, uint64_t *hits, uint64_t *misses);
 /* Re-hashes the whole copy with SHA-256 from disk: DFS_OK, DFS_ENOENT, DFS_EDAMAGED
