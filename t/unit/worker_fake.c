@@ -359,6 +359,13 @@ void store_scrub_state (store_t *self, store_scrub_t *out)
     *out = (store_scrub_t){0};
 }
 
+void store_tune (store_t *self, uint64_t scrub_rate, uint64_t cache_size)
+{
+    (void)self;
+    (void)scrub_rate;
+    (void)cache_size;
+}
+
 void store_cache_counts (store_t *self, uint64_t *hits, uint64_t *misses)
 {
     (void)self;
