@@ -3,7 +3,7 @@ dfsdocdir = $(docdir)
 dist_dfsdoc_DATA = etc/cluster.cfg doc/operating.md
 # Clusters to begin with: dfs-cluster init DIR --from FILE.
 dfsexamplesdir = $(docdir)/examples
-dist_dfsexamples_DATA = etc/examples/one-host.cfg etc/examples/three-hosts.cfg \
+dist_dfsexamples_DATA = etc/examples/one-host.cfg etc/examples/three-brokers.cfg etc/examples/three-hosts.cfg \
 	etc/examples/two-racks.cfg
 # Found by bash-completion under the name of each program.
 bashcompdir = $(datadir)/bash-completion/completions

@@ -301,8 +301,10 @@ static int next_wait (const links_t *self)
 
 static bool stopped (const links_t *self)
 {
+    bool leads = self->role == JOURNAL_LEADER && self->voters > 1;
+
     return self->stopping &&
-           (pending_idle (self->pending) || self->now >= self->stop_by);
+           ((pending_idle (self->pending) && !leads) || self->now >= self->stop_by);
 }
 
 enum item {
@@ -340,6 +342,9 @@ void *links_run (void *arg)
         if (items[ITEM_STOP].revents && !self->stopping) {
             self->stopping = true;
             self->stop_by = self->now + STOP_NS;
+            /* Another one leads before this one is gone. */
+            if (self->role == JOURNAL_LEADER && self->voters > 1)
+                journal_transfer (self->journal, NULL, 0);
             items[ITEM_STOP].events = 0;
         }
         if (items[ITEM_FRONT_MONITOR].revents)

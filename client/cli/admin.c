@@ -352,6 +352,9 @@ int verb_admin (int argc, char **argv)
         else
             wish.recursive = true;
     tool_operands (argc, 1, INT32_MAX);
+    /* They may be asked for when nobody leads. */
+    if (strcmp (argv[optind], "brokers") == 0)
+        return admin_brokers (argv + optind + 1, argc - optind - 1);
     const action_t *action = find_action (argv + optind, argc - optind, &used);
     if (!action)
         tool_usage ("unknown action '%s'", argv[optind]);

@@ -19,6 +19,7 @@ const tool_option_t get_options[] = {
     {KEY_RANGE, "range", "A-B",
      "bytes A to B, both included; A- to the end; -N the last N"},
     {KEY_SYNC, "sync", NULL, "fsync each file before it gets its name"},
+    {TOOL_STALE, "stale", NULL, TOOL_STALE_HELP},
     {0, NULL, NULL, NULL},
 };
 

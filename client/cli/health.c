@@ -13,6 +13,9 @@
 #include "table.h"
 #include "verbs.h"
 
+#define LEADER_MS  6000 /* to find one that leads */
+#define ANYBODY_MS 3000
+
 const tool_option_t analyze_options[] = {
     {'n', "files", "N", "show the N largest files (default: 20; JSON has all)"},
     {0, NULL, NULL, NULL},
@@ -29,13 +32,35 @@ static dfs_t *ask (dfs_status_t *status)
     return dfs;
 }
 
+/* A cluster that nobody leads has a state, too: any broker tells what it knows. */
+dfs_t *status_ask (dfs_status_t *status, dfs_error_t *err)
+{
+    uint32_t timeout_ms = tool_common.timeout_ms ? tool_common.timeout_ms : LEADER_MS;
+    dfs_t *dfs = tool_try (timeout_ms, false, err);
+
+    memset (status, 0, sizeof *status);
+    if (dfs && dfs_status (dfs, status, err) == 0)
+        return dfs;
+    dfs_close (&dfs);
+    if (err->code != DFS_EUNAVAIL && err->code != DFS_ETIMEOUT)
+        return NULL;
+    dfs_error_t why = {0};
+    dfs = tool_try (ANYBODY_MS, true, &why);
+    if (dfs && dfs_status (dfs, status, &why) < 0)
+        dfs_close (&dfs);
+    return dfs;
+}
+
 int verb_status (int argc, char **argv)
 {
     dfs_status_t status;
+    dfs_error_t err = {0};
     while (tool_next (argc, argv, NULL) != -1)
         continue;
     tool_operands (argc, 0, 0);
-    dfs_t *dfs = ask (&status);
+    dfs_t *dfs = status_ask (&status, &err);
+    if (!dfs)
+        return tool_fail (NULL, &err);
     if (tool_common.json)
         out_json (out_status_json (&status));
     else

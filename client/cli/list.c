@@ -15,6 +15,7 @@ const tool_option_t ls_options[] = {
     {'l', "long", NULL, "mode, copies, owner, size, time and version as well"},
     {'R', "recursive", NULL, "everything below, too"},
     {'d', "directory", NULL, "directories themselves, not what is in them"},
+    {TOOL_STALE, "stale", NULL, TOOL_STALE_HELP},
     {0, NULL, NULL, NULL},
 };
 

@@ -11,6 +11,7 @@ client_cli_libcli_la_SOURCES = \
 noinst_LTLIBRARIES += client/cli/libverbs.la
 client_cli_libverbs_la_SOURCES = \
 	client/cli/admin.c \
+	client/cli/admin_brokers.c \
 	client/cli/change.c client/cli/change.h \
 	client/cli/copy.c \
 	client/cli/crew.c client/cli/crew.h \

@@ -31,6 +31,8 @@ char *out_time_json (uint64_t ns, char *buf, size_t cap);
 
 /* status: as text, or as the object of --json (returns owned). */
 void out_status (const dfs_status_t *status);
+void out_brokers (const dfs_status_t *status);
+json_t *out_brokers_json (const dfs_status_t *status);
 json_t *out_status_json (const dfs_status_t *status);
 
 #endif

@@ -7,17 +7,24 @@
 #include "output.h"
 #include "table.h"
 
-static void brokers_text (const dfs_status_t *s)
+void out_brokers (const dfs_status_t *s)
 {
-    table_t *table = table_new ("lllrrr", stdout);
-    table_row (table, "BROKER", "ROLE", "ENDPOINT", "LOG", "APPLIED", "MEMORY", NULL);
+    table_t *table = table_new ("llllrrrrr", stdout);
+    table_row (table, "BROKER", "ROLE", "VOTE", "ENDPOINT", "LOG", "LAG", "APPLIED",
+               "MEMORY", "HEARD", NULL);
     for (size_t i = 0; i < s->n_brokers; i++) {
         const dfs_broker_info_t *b = &s->brokers[i];
-        char memory[32];
-        table_row (table, b->name, b->role, b->endpoint, NULL);
+        char text[32];
+        table_row (table, b->name, b->role, b->voter ? "yes" : "no", b->endpoint, NULL);
         table_add (table, "%" PRIu64, b->log_index);
+        table_add (table, "%" PRIu64, b->lag);
         table_add (table, "%" PRIu64, b->applied);
-        table_add (table, "%s", units_format_size (memory, sizeof memory, b->memory));
+        table_add (table, "%s",
+                   b->memory ? units_format_size (text, sizeof text, b->memory) : "-");
+        table_add (table, "%s",
+                   b->heard_ago_ns
+                       ? units_format_duration (text, sizeof text, b->heard_ago_ns)
+                       : "-");
     }
     table_destroy (&table);
 }
@@ -59,7 +66,7 @@ void out_status (const dfs_status_t *s)
             units_format_size (b, sizeof b, s->bytes_unique),
             units_format_size (c, sizeof c, s->bytes_stored),
             units_format_size (d, sizeof d, s->inline_bytes));
-    brokers_text (s);
+    out_brokers (s);
     putchar ('\n');
     workers_text (s);
     printf ("\nchunks: %" PRIu64 " short of copies, %" PRIu64 " lost, %" PRIu64
@@ -75,7 +82,7 @@ void out_status (const dfs_status_t *s)
         printf ("note: %s\n", s->notes[i]);
 }
 
-static json_t *brokers_json (const dfs_status_t *s)
+json_t *out_brokers_json (const dfs_status_t *s)
 {
     json_t *array = json_array ();
     for (size_t i = 0; i < s->n_brokers; i++) {
@@ -87,6 +94,12 @@ static json_t *brokers_json (const dfs_status_t *s)
         json_object_set_new (o, "log_index", out_number (b->log_index));
         json_object_set_new (o, "applied", out_number (b->applied));
         json_object_set_new (o, "memory", out_number (b->memory));
+        json_object_set_new (o, "voter", json_boolean (b->voter));
+        json_object_set_new (o, "lag", out_number (b->lag));
+        json_object_set_new (o, "term", b->term ? out_number (b->term) : json_null ());
+        json_object_set_new (o, "heard_ago_ms",
+                             b->heard_ago_ns ? out_number (b->heard_ago_ns / MS)
+                                             : json_null ());
         json_array_append_new (array, o);
     }
     return array;
@@ -133,7 +146,7 @@ json_t *out_status_json (const dfs_status_t *s)
     json_object_set_new (o, "health", out_text (s->health));
     json_object_set_new (o, "epoch", out_text (s->epoch));
     json_object_set_new (o, "security", out_text (s->security));
-    json_object_set_new (o, "brokers", brokers_json (s));
+    json_object_set_new (o, "brokers", out_brokers_json (s));
     json_object_set_new (o, "workers", workers_json (s));
     json_object_set_new (o, "files", out_number (s->files));
     json_object_set_new (o, "directories", out_number (s->directories));

@@ -15,6 +15,7 @@
 
 const tool_option_t stat_options[] = {
     {'L', "dereference", NULL, "what a symlink points to, not itself"},
+    {TOOL_STALE, "stale", NULL, TOOL_STALE_HELP},
     {0, NULL, NULL, NULL},
 };
 

@@ -190,8 +190,12 @@ static int next_option (int argc, char **argv, const char **value)
 
 int tool_next (int argc, char **argv, const char **value)
 {
+    int key;
+
     assert (verb);
-    return next_option (argc, argv, value);
+    while ((key = next_option (argc, argv, value)) == TOOL_STALE)
+        tool_common.stale = true;
+    return key;
 }
 
 void tool_operands (int argc, int min, int max)
@@ -342,16 +346,22 @@ static void library_log (int level, const char *line, void *arg)
     fprintf (stderr, "%s\n", line);
 }
 
-dfs_t *tool_open (void)
+dfs_t *tool_try (uint32_t timeout_ms, bool stale, dfs_error_t *err)
 {
     dfs_options_t options = {
         .config = tool_common.config,
         .user = tool_common.user,
-        .timeout_ms = tool_common.timeout_ms,
+        .timeout_ms = timeout_ms,
         .log = tool_common.verbose ? library_log : NULL,
+        .stale = stale,
     };
+    return dfs_open (&options, err);
+}
+
+dfs_t *tool_open (void)
+{
     dfs_error_t err = {0};
-    dfs_t *dfs = dfs_open (&options, &err);
+    dfs_t *dfs = tool_try (tool_common.timeout_ms, tool_common.stale, &err);
     if (!dfs)
         exit (tool_fail (NULL, &err));
     return dfs;

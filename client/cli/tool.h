@@ -43,8 +43,13 @@ typedef struct tool_common {
     const char *config, *user;
     uint32_t timeout_ms;
     bool json, quiet, verbose;
+    bool stale; /* --stale, where a verb takes it */
 } tool_common_t;
 extern tool_common_t tool_common;
+
+/* The option --stale in a verb's table; tool_next keeps it to itself. */
+enum { TOOL_STALE = 900 };
+#define TOOL_STALE_HELP "what any broker knows will do, though it may be old"
 
 /* Runs the program: returns its exit code. */
 int tool_main (const tool_info_t *info, int argc, char **argv);
@@ -74,6 +79,8 @@ void tool_worst (int *status, int new_status);
 /* Opens the cluster with the common options; ends the program with a message when that
  * fails. Returns owned. */
 dfs_t *tool_open (void);
+/* The same, with these; NULL on failure. */
+dfs_t *tool_try (uint32_t timeout_ms, bool stale, dfs_error_t *err);
 /* PATH without bytes that could harm a terminal or JSON. Returns owned. */
 char *tool_shown (const char *path);
 /* TEXT as a shell reads it, in quotes where it needs them. Returns owned. */

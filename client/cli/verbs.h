@@ -31,6 +31,11 @@ int verb_verify (int argc, char **argv);
 int verb_explain (int argc, char **argv);
 int verb_monitor (int argc, char **argv);
 int verb_admin (int argc, char **argv);
+/* Status of the broker that leads, or of any when none does; NULL when nobody answers.
+ * Clear *STATUS. */
+dfs_t *status_ask (dfs_status_t *status, dfs_error_t *err);
+/* admin brokers: list, transfer [NAME], replace NAME. */
+int admin_brokers (char **operands, int n);
 
 /* The policy with REPLICAS copies that is named so ("copies-3"), made if need be; ends
  * the program with a message when there can be none. */

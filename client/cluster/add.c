@@ -181,7 +181,7 @@ static int seed (const cluster_t *fresh, const plan_t *plan, const char *text,
     assert (worker);
     int rc = seed_keys (fresh, "worker", plan->name, err);
     if (rc == 0 && node_is_local (worker->host))
-        rc = seed_marks (fresh, "worker", worker, err);
+        rc = seed_marks (fresh, "worker", worker, false, err);
     if (rc == 0)
         rc = seed_commit (fresh->path, text, true, err);
     return rc;

@@ -21,7 +21,7 @@
 #define COPY_MS 600000
 #define MARK_MS 30000
 
-enum { KEY_PREFIX = 256, KEY_FROM };
+enum { KEY_PREFIX = 256, KEY_FROM, KEY_NEW };
 
 const tool_option_t deploy_options[] = {
     {KEY_PREFIX, "prefix", "P", "install the programs below P there"},
@@ -185,7 +185,7 @@ static void drop_command (remote_t *r)
     r->command = NULL;
 }
 
-static int mark_here (const nodes_t *nodes)
+static int mark_here (const nodes_t *nodes, bool again)
 {
     int status = 0;
     for (size_t i = 0; i < nodes->n; i++) {
@@ -194,7 +194,7 @@ static int mark_here (const nodes_t *nodes)
         if (!node->chosen || !node->local)
             continue;
         mkdir (nodes->cluster->log_dir, 0755);
-        if (seed_marks (nodes->cluster, node->role, node->config, &err) < 0)
+        if (seed_marks (nodes->cluster, node->role, node->config, again, &err) < 0)
             tool_worst (&status, tool_fail (node->config->name, &err));
     }
     return status;
@@ -207,7 +207,7 @@ int deploy_hosts (nodes_t *nodes, const char *prefix, const char *tree)
     size_t n;
     dfs_error_t err = {0};
     if (!hosts_any (nodes))
-        return mark_here (nodes);
+        return mark_here (nodes, false);
     if (!keys_name (cluster)) {
         tool_error (cluster->keys_dir, "the keys are not below %s: copy them yourself",
                     cluster->dir);
@@ -231,7 +231,7 @@ int deploy_hosts (nodes_t *nodes, const char *prefix, const char *tree)
         }
     }
     tool_worst (&status, run_step (nodes, &all, n));
-    tool_worst (&status, mark_here (nodes));
+    tool_worst (&status, mark_here (nodes, false));
     all = hosts_plan (nodes, NULL, "mark", "", "", &n);
     int rc = n ? hosts_run (all, n, MARK_MS) : 0;
     for (size_t k = 0; k < n; k++)
@@ -264,15 +264,32 @@ int verb_deploy (int argc, char **argv)
     return status;
 }
 
+const tool_option_t mark_options[] = {
+    {KEY_NEW, "new", NULL,
+     "the disks are new: directories that had a mark get another"},
+    {NODE_HERE, "here", NULL, NODE_HERE_HELP},
+    {0, NULL, NULL, NULL},
+};
+
 int verb_mark (int argc, char **argv)
 {
-    bool here = node_read_here (argc, argv);
+    bool here = false, again = false;
+    const char *value;
+    int key;
+    while ((key = tool_next (argc, argv, &value)) != -1)
+        if (key == KEY_NEW)
+            again = true;
+        else
+            here = true;
     if (optind >= argc)
         tool_usage ("which cluster? DIR is missing");
+    if (again && argc - optind < 2)
+        tool_usage ("--new: which node? Its disks are taken for empty ones");
     nodes_t *nodes =
         nodes_new (argv[optind], argv + optind + 1, argc - optind - 1, here);
-    int status = mark_here (nodes);
-    tool_worst (&status, hosts_do (nodes, NULL, "mark", "", "", MARK_MS));
+    int status = mark_here (nodes, again);
+    tool_worst (&status,
+                hosts_do (nodes, NULL, "mark", again ? "--new" : "", "", MARK_MS));
     nodes_destroy (&nodes);
     return status;
 }

@@ -19,7 +19,7 @@
 #include "seed.h"
 #include "verbs.h"
 
-#define BROKERS_MAX     1 /* until brokers elect a leader among them */
+#define BROKERS_MAX     5
 #define WORKERS_MAX     1000
 #define WORKERS_DEFAULT (WORKERS_MAX + 1)
 #define BROKER_PORTS    5
@@ -45,7 +45,7 @@ const tool_option_t init_options[] = {
     {KEY_HOST, "host", "HOST", "host of all nodes (default: 127.0.0.1)"},
     {KEY_WORKERS_ON, "workers-on", "HOST,…",
      "hosts of the workers, in turn (default: --host)"},
-    {KEY_BROKERS, "brokers", "N", "number of brokers (default: 1)"},
+    {KEY_BROKERS, "brokers", "N", "number of brokers: 1 (default), 3 or 5"},
     {KEY_WORKERS, "workers", "N",
      "number of workers (default: 3, or one on each host)"},
     {KEY_REPLICAS, "replicas", "R", "copies of each chunk (default: 2)"},
@@ -137,6 +137,10 @@ static void read_options (plan_t *plan, int argc, char **argv)
         plan->workers = n_hosts ? n_hosts : 3;
     if (plan->base_port == 0 && n_hosts)
         tool_usage ("--base-port 0: other hosts could not find the broker");
+    if (plan->brokers % 2 == 0)
+        tool_usage (
+            "--brokers: 1, 3 or 5; one more than an even number survives no more "
+            "losses");
     if (plan->brokers < 1 || plan->workers < 1)
         tool_usage ("a cluster has at least one broker and one worker");
     if (plan->replicas > plan->workers)
@@ -290,10 +294,10 @@ static int make_all (const cluster_t *cluster, const char *text, dfs_error_t *er
     /* Other hosts mark theirs when they are deployed to. */
     for (size_t i = 0; rc == 0 && i < cluster->n_brokers; i++)
         if (node_is_local (cluster->brokers[i].host))
-            rc = seed_marks (cluster, "broker", &cluster->brokers[i], err);
+            rc = seed_marks (cluster, "broker", &cluster->brokers[i], false, err);
     for (size_t i = 0; rc == 0 && i < cluster->n_workers; i++)
         if (node_is_local (cluster->workers[i].host))
-            rc = seed_marks (cluster, "worker", &cluster->workers[i], err);
+            rc = seed_marks (cluster, "worker", &cluster->workers[i], false, err);
     if (rc == 0)
         rc = make_directory (cluster->run_dir, 0755, err);
     if (rc == 0)

@@ -16,6 +16,8 @@ int lifecycle_roll (nodes_t *nodes, unsigned stop_ms, unsigned start_ms);
 /* Waits until the brokers count as up every chosen worker that runs; the log of a
  * started one that ends meanwhile says why. DEADLINE is of the monotonic clock. */
 int serving_wait (nodes_t *nodes, uint64_t deadline);
+/* Whether some broker runs, or may run on another host. */
+bool serving_broker (const nodes_t *nodes);
 /* Checks on a started node: exit status when it has ended (said on stderr), else 0. */
 int lifecycle_check_child (const cluster_t *cluster, node_t *node);
 

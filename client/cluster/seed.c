@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,20 +57,37 @@ static bool was_marked (const char *list, const char *dir)
     return false;
 }
 
-static int mark_one (const char *dir, const mark_t *mark, bool before, dfs_error_t *err)
+/* Nothing in it, or not there; what a new file system has by itself does not count. */
+static bool is_empty (const char *path)
+{
+    DIR *dir = opendir (path);
+    struct dirent *entry;
+    bool empty = dir || errno == ENOENT;
+    while (dir && empty && (entry = readdir (dir)))
+        empty = strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0 ||
+                strcmp (entry->d_name, "lost+found") == 0;
+    if (dir)
+        closedir (dir);
+    return empty;
+}
+
+static int mark_one (const char *dir, const mark_t *mark, bool before, bool again,
+                     dfs_error_t *err)
 {
     mark_t old;
     dfs_error_t why = {0};
     int rc = mark_expect (dir, mark->cluster_id, mark->role, mark->node, &old, &why);
     if (rc == 0)
         return 0;
-    if (rc != DFS_ENOTMARKED || before)
+    if (rc == DFS_ENOTMARKED && before && again && !is_empty (dir))
+        return fail (err, DFS_ENOTEMPTY, "%s: is not empty", dir);
+    if (rc != DFS_ENOTMARKED || (before && !again))
         return fail (err, why.code, "%s", why.text);
     return mark_create (dir, mark, err);
 }
 
 int seed_marks (const cluster_t *cluster, const char *role, const cluster_node_t *node,
-                dfs_error_t *err)
+                bool again, dfs_error_t *err)
 {
     mark_t mark = {.format = MARK_FORMAT};
     memcpy (mark.cluster_id, cluster->id, sizeof mark.cluster_id);
@@ -87,7 +105,8 @@ int seed_marks (const cluster_t *cluster, const char *role, const cluster_node_t
     assert (file);
     for (size_t i = 0; rc == 0 && i < node->n_data; i++) {
         rng_secret (mark.disk_id, sizeof mark.disk_id);
-        rc = mark_one (node->data[i], &mark, was_marked (list, node->data[i]), err);
+        rc = mark_one (node->data[i], &mark, was_marked (list, node->data[i]), again,
+                       err);
         fprintf (file, "%s\n", node->data[i]);
     }
     fclose (file);

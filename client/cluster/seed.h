@@ -4,6 +4,7 @@
 #ifndef CLUSTER_SEED_H
 #define CLUSTER_SEED_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "msgs/cluster.h"
@@ -15,9 +16,10 @@ void seed_node_text (FILE *file, const char *name, const char *host, unsigned po
 int seed_keys (const cluster_t *cluster, const char *role, const char *name,
                dfs_error_t *err);
 /* Makes and marks every data directory of NODE that never had a mark: one that had and
- * has none now is an unmounted disk, an error. */
+ * has none now is an unmounted disk, an error, unless AGAIN says that its content is
+ * lost; then it has to be empty, and becomes a new disk. */
 int seed_marks (const cluster_t *cluster, const char *role, const cluster_node_t *node,
-                dfs_error_t *err);
+                bool again, dfs_error_t *err);
 /* Loads TEXT as if it were PATH, without leaving anything. Errors name no file: the
  * text is ours, so a bad value came from an option. Returns owned. */
 cluster_t *seed_try (const char *path, const char *text, dfs_error_t *err);

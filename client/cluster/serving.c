@@ -15,7 +15,7 @@
 #define POLL_MS   30
 #define RETURN_MS 5000 /* that a running worker has to find its new broker */
 
-static bool broker_runs (const nodes_t *nodes)
+bool serving_broker (const nodes_t *nodes)
 {
     for (size_t i = 0; i < nodes->n; i++) {
         process_t p;
@@ -123,7 +123,7 @@ int serving_wait (nodes_t *nodes, uint64_t deadline)
         if ((nodes->all[i].child || nodes->all[i].started) &&
             !is_worker (&nodes->all[i]))
             broker_started = true;
-    if (!broker_runs (nodes))
+    if (!serving_broker (nodes))
         return 0;
     uint32_t wait_ms = rest_ms (deadline);
     /* Only workers were started: a broker on another host may be down on purpose. */

@@ -146,8 +146,11 @@ int lifecycle_start (nodes_t *nodes, unsigned timeout_ms)
     size_t started = 0;
     signal (SIGPIPE, SIG_IGN);
     int status = start_role (nodes, "broker", timeout_ms, deadline, &started);
-    /* Without its brokers a worker could only wait. */
-    if (status == 0)
+    /* Without any broker a worker could only wait. With some of several all goes on:
+     * the one that failed was named. */
+    if (status && nodes->cluster->n_brokers > 1)
+        deadline = clock_mono () + timeout_ms * MS;
+    if (status == 0 || (nodes->cluster->n_brokers > 1 && serving_broker (nodes)))
         tool_worst (&status,
                     start_role (nodes, "worker", timeout_ms, deadline, &started));
     for (size_t i = 0; i < nodes->n; i++)

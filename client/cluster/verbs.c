@@ -23,7 +23,7 @@ static const tool_verb_t verbs[] = {
      "give hosts the config, their own keys and, if wanted, the programs",
      deploy_options, false, verb_deploy},
     {"mark", NULL, "DIR [NODE…]", "make and mark new data directories of nodes",
-     here_options, false, verb_mark},
+     mark_options, false, verb_mark},
     {"env", NULL, "DIR", "print what a shell evaluates to use the cluster", NULL, false,
      verb_env},
     {0},

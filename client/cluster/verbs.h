@@ -7,7 +7,7 @@
 
 extern const tool_info_t cluster_info;
 extern const tool_option_t init_options[], add_options[], start_options[],
-    restart_options[], here_options[], log_options[], deploy_options[];
+    restart_options[], here_options[], mark_options[], log_options[], deploy_options[];
 
 int verb_init (int argc, char **argv);
 int verb_start (int argc, char **argv);

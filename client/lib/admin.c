@@ -6,10 +6,16 @@
 #include <string.h>
 
 #include "client/lib/client.h"
+#include "common/clock.h"
+#include "common/units.h"
+
+#define ERRAND_POLL (200 * MS)
+#define ERRAND_EACH 5 /* polls */
 
 typedef struct answer {
     dfs_policy_t *policies;
     size_t n;
+    bool going;
 } answer_t;
 
 static int take (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
@@ -19,6 +25,7 @@ static int take (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
 
     if (env->body_case != DFS__ENVELOPE__BODY_ADMIN_REPLY)
         return fail (err, DFS_EPROTO, "broker answered another question");
+    answer->going = reply->has_going && reply->going;
     answer->policies = calloc (reply->n_policies + 1, sizeof *answer->policies);
     assert (answer->policies);
     for (size_t i = 0; i < reply->n_policies; i++) {
@@ -123,4 +130,59 @@ int dfs_policy_set (dfs_t *dfs, const dfs_policy_t *policy, dfs_error_t *err)
     body.action = DFS__ADMIN_ACTION__ADMIN_POLICY_SET;
     body.policy = &p;
     return ask (dfs, &body, NULL, err);
+}
+
+/* --- brokers --- */
+
+static int pause (dfs_t *dfs, dfs_error_t *err)
+{
+    uint64_t until = clock_mono () + ERRAND_POLL;
+    int rc = client_enter (dfs, err);
+
+    while (rc == 0 && clock_mono () < until)
+        rc = client_step (dfs, until, err);
+    if (rc == 0)
+        client_leave (dfs);
+    else if (rc != DFS_EFORK)
+        dfs->busy = false;
+    return rc;
+}
+
+/* Asks again and again until it has ended. */
+static int errand (dfs_t *dfs, Dfs__AdminAction action, const char *broker,
+                   int (*each) (void *arg), void *arg, dfs_error_t *err)
+{
+    char name[64];
+
+    if (!broker || snprintf (name, sizeof name, "%s", broker) >= (int)sizeof name)
+        return fail (err, DFS_EINVAL, "name of a broker is too long");
+    for (unsigned polls = 1;; polls++) {
+        Dfs__Admin body = DFS__ADMIN__INIT;
+        answer_t answer = {0};
+
+        body.action = action;
+        body.broker = name;
+        int rc = ask (dfs, &body, &answer, err);
+        free (answer.policies);
+        if (rc < 0 || !answer.going)
+            return rc;
+        if (each && polls % ERRAND_EACH == 0 && (rc = each (arg)) != 0)
+            return rc;
+        rc = pause (dfs, err);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+int dfs_broker_transfer (dfs_t *dfs, const char *broker, dfs_error_t *err)
+{
+    return errand (dfs, DFS__ADMIN_ACTION__ADMIN_BROKERS_TRANSFER, broker, NULL, NULL,
+                   err);
+}
+
+int dfs_broker_replace (dfs_t *dfs, const char *broker, int (*each) (void *arg),
+                        void *arg, dfs_error_t *err)
+{
+    return errand (dfs, DFS__ADMIN_ACTION__ADMIN_BROKERS_REPLACE, broker, each, arg,
+                   err);
 }

@@ -186,6 +186,10 @@ void dfs_file_close (dfs_file_t **file_p);
 typedef struct dfs_broker_info {
     char name[64], endpoint[128], role[16];
     uint64_t log_index, applied, memory;
+    uint64_t lag; /* entries that it has not confirmed yet, as the leader knows */
+    uint64_t heard_ago_ns; /* 0: the one that answers, or never heard */
+    uint64_t term;         /* of the one that answers, else 0 */
+    bool voter;            /* false: it is new, or lost its data, and has no vote yet */
 } dfs_broker_info_t;
 
 typedef struct dfs_worker_info {
@@ -259,6 +263,13 @@ typedef struct dfs_policy {
 int dfs_worker_drain (dfs_t *dfs, const char *worker, bool drain, dfs_error_t *err);
 /* Forgets a worker that is drained or dead; DFS_EINUSE while data depends on it. */
 int dfs_worker_remove (dfs_t *dfs, const char *worker, dfs_error_t *err);
+/* Lets another broker lead; returns when it does. */
+int dfs_broker_transfer (dfs_t *dfs, const char *broker, dfs_error_t *err);
+/* Takes a broker in again that has lost its data and runs on a newly marked directory:
+ * it gets everything, then the vote of the one before. Calls EACH (may be NULL) every
+ * second or so; it returns 0 to go on. */
+int dfs_broker_replace (dfs_t *dfs, const char *broker, int (*each) (void *arg),
+                        void *arg, dfs_error_t *err);
 /* Ends a hold of repair. */
 int dfs_repair_resume (dfs_t *dfs, dfs_error_t *err);
 /* All of them, in order of their ids. Free *POLICIES. */

@@ -12,6 +12,11 @@
 
 static void take_brokers (dfs_status_t *status, const Dfs__ClusterStatusReply *reply)
 {
+    uint64_t last = 0;
+
+    for (size_t i = 0; i < reply->n_brokers; i++)
+        if (reply->brokers[i]->log_index > last)
+            last = reply->brokers[i]->log_index;
     status->brokers = calloc (reply->n_brokers + 1, sizeof *status->brokers);
     assert (status->brokers);
     status->n_brokers = reply->n_brokers;
@@ -24,6 +29,10 @@ static void take_brokers (dfs_status_t *status, const Dfs__ClusterStatusReply *r
         to->log_index = from->log_index;
         to->applied = from->applied;
         to->memory = from->memory;
+        to->lag = last - from->log_index;
+        to->heard_ago_ns = from->heard_ago_ns;
+        to->term = from->term;
+        to->voter = !from->has_voter || from->voter;
     }
 }
 

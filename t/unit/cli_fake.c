@@ -271,6 +271,22 @@ int dfs_worker_remove (dfs_t *dfs, const char *worker, dfs_error_t *err)
     return fail (err, DFS_EINUSE, "is in use: drain it first");
 }
 
+int dfs_broker_transfer (dfs_t *dfs, const char *broker, dfs_error_t *err)
+{
+    (void)dfs;
+    trace ("transfer %s", broker);
+    return strcmp (broker, "b2") == 0 ? 0 : fail (err, DFS_ENOENT, "no such broker");
+}
+
+int dfs_broker_replace (dfs_t *dfs, const char *broker, int (*each) (void *arg),
+                        void *arg, dfs_error_t *err)
+{
+    (void)dfs;
+    (void)err;
+    trace ("replace %s", broker);
+    return each ? each (arg) : 0;
+}
+
 int dfs_repair_resume (dfs_t *dfs, dfs_error_t *err)
 {
     (void)dfs;
