@@ -35,7 +35,8 @@ SHELL_TESTS += \
 	t/6050-grow.t \
 	t/6060-systemd.t \
 	t/8000-large.t \
-	t/8010-flood.t
+	t/8010-flood.t \
+	t/8020-million.t
 EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/hosts.sh t/lib/hostenter t/lib/nsssh t/bench/run
 
 # Programs that tests drive.
