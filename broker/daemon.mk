@@ -28,6 +28,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/roster.c broker/links/roster.h \
 	broker/links/seed.c broker/links/seed.h \
 	broker/links/session.c broker/links/session.h \
+	broker/links/timekeeper.c broker/links/timekeeper.h \
 	broker/state/lookup_core.c \
 	broker/state/lookup_job.c \
 	broker/state/mail.c broker/state/mail.h \

@@ -19,3 +19,8 @@ uint64_t clock_wall (void)
 {
     return read_clock (CLOCK_REALTIME);
 }
+
+uint64_t clock_boot (void)
+{
+    return read_clock (CLOCK_BOOTTIME);
+}

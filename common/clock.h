@@ -8,6 +8,8 @@
 
 /* CLOCK_MONOTONIC in ns. */
 uint64_t clock_mono (void);
+/* CLOCK_BOOTTIME in ns: like CLOCK_MONOTONIC, and it runs while the machine sleeps. */
+uint64_t clock_boot (void);
 /* Wall clock (CLOCK_REALTIME) in ns since 1970: for log lines, file times and the log
  * time that a leader puts into entries; never compared between machines. */
 uint64_t clock_wall (void);

@@ -339,6 +339,7 @@ typedef struct event_marks {
     const core_mark_t
         *marks; /* one per store asked for, in order; seq 0: nothing known */
     size_t n;
+    int code; /* != DFS_OK: what is known cannot be told, n = 0 */
 } event_marks_t;
 
 typedef struct event_applied {

@@ -147,6 +147,11 @@ void members_marks (core_t *core, const event_marks_t *marks)
         return;
     }
     free (asked);
+    if (marks->code < 0) {
+        /* To begin anew would take away copies that are only not readable now. */
+        members_close (core, worker->member.id, worker->conn);
+        return;
+    }
     /* Storage has forgotten the stores that it does not name; so does the core. */
     if (worker->doubt)
         worker->epoch++;

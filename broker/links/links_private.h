@@ -14,6 +14,7 @@
 #include "broker/links/roster.h"
 #include "broker/links/probe.h"
 #include "broker/links/session.h"
+#include "broker/links/timekeeper.h"
 #include "common/log.h"
 #include "common/units.h"
 
@@ -53,8 +54,9 @@ struct links {
     bool served;      /* it said so to serving_fd */
     bool blocked;     /* some peer's queue is full: try again soon */
 
-    uint64_t now;       /* monotonic, of this wake */
-    uint64_t started;   /* monotonic */
+    uint64_t now;     /* monotonic, of this wake */
+    uint64_t started; /* monotonic */
+    timekeeper_t time;
     uint64_t log_time;  /* never goes back */
     uint64_t log_index; /* applied */
     uint32_t incarnation;

@@ -18,7 +18,7 @@
 
 uint64_t links_log_time (links_t *self)
 {
-    uint64_t now = clock_wall ();
+    uint64_t now = timekeeper_now (&self->time, clock_wall (), clock_boot ());
 
     if (now > self->log_time)
         self->log_time = now;
@@ -268,6 +268,17 @@ static void drain_mail (links_t *self)
 
 /* --- time --- */
 
+static void look_at_clock (links_t *self)
+{
+    if (!timekeeper_look (&self->time, clock_wall (), clock_boot ()))
+        return;
+    if (self->time.off)
+        log_error ("clock_jumped", "seconds=%lld",
+                   (long long)self->time.off / (long long)SEC);
+    else
+        log_info ("clock_back", "seconds=0");
+}
+
 static void tick (links_t *self)
 {
     session_t *session;
@@ -279,6 +290,7 @@ static void tick (links_t *self)
     if (self->now < self->tick_at)
         return;
     self->tick_at = self->now + SEC;
+    look_at_clock (self);
     while ((session = clients_expired (self->clients, self->now)))
         front_forget (self, session);
     roster_chores (self);

@@ -463,6 +463,9 @@ void roster_chores_found (links_t *links, const mail_chores_t *mail)
         op.job_step = &step;
         pending_own (links, &op);
     }
+    /* What is expired or pruned does not come back: not by a clock that has jumped. */
+    if (links->time.off)
+        return;
     expire (links, mail);
     if (policy && mail->oldest_past != UINT64_MAX && now > policy->history_ns &&
         mail->oldest_past < now - policy->history_ns) {

@@ -63,8 +63,13 @@ static void find_marks (tables_t *tables, mail_core_t *mail)
         memcpy (stores[i].id, ask->stores[i].id, sizeof stores[i].id);
         stores[i].incarnation = ask->stores[i].incarnation;
     }
-    if (locations_keep (tables->locations, ask->worker, stores, ask->n, &err) < 0)
+    int code = locations_keep (tables->locations, ask->worker, stores, ask->n, &err);
+    if (code < 0) {
         log_error ("locations_broken", "worker=%u err=\"%s\"", ask->worker, err.text);
+        mail->answer.type = EVENT_MARKS_FOUND;
+        mail->answer.u.marks = (event_marks_t){.token = ask->token, .code = code};
+        return;
+    }
     for (size_t i = 0; i < ask->n; i++) {
         memcpy (marks[i].id, stores[i].id, sizeof marks[i].id);
         marks[i].incarnation = stores[i].incarnation;

@@ -20,6 +20,7 @@
 #include "verbs.h"
 
 #define BROKERS_MAX     5
+#define BROKERS_DEFAULT (BROKERS_MAX + 1)
 #define WORKERS_MAX     1000
 #define WORKERS_DEFAULT (WORKERS_MAX + 1)
 #define BROKER_PORTS    5
@@ -36,6 +37,7 @@ enum {
     KEY_INLINE_MAX,
     KEY_HISTORY,
     KEY_WORKERS_ON,
+    KEY_BROKERS_ON,
     KEY_FROM
 };
 
@@ -45,7 +47,10 @@ const tool_option_t init_options[] = {
     {KEY_HOST, "host", "HOST", "host of all nodes (default: 127.0.0.1)"},
     {KEY_WORKERS_ON, "workers-on", "HOST,…",
      "hosts of the workers, in turn (default: --host)"},
-    {KEY_BROKERS, "brokers", "N", "number of brokers: 1 (default), 3 or 5"},
+    {KEY_BROKERS_ON, "brokers-on", "HOST,…",
+     "hosts of the brokers, in turn (default: --host)"},
+    {KEY_BROKERS, "brokers", "N",
+     "number of brokers: 1, 3 or 5 (default: 1, or one on each host)"},
     {KEY_WORKERS, "workers", "N",
      "number of workers (default: 3, or one on each host)"},
     {KEY_REPLICAS, "replicas", "R", "copies of each chunk (default: 2)"},
@@ -60,8 +65,8 @@ const tool_option_t init_options[] = {
 };
 
 typedef struct plan {
-    const char *from, *name, *host, *workers_on, *chunk_size, *security, *inline_max,
-        *history;
+    const char *from, *name, *host, *workers_on, *brokers_on, *chunk_size, *security,
+        *inline_max, *history;
     unsigned brokers, workers, replicas, base_port;
 } plan_t;
 
@@ -125,6 +130,9 @@ static void read_options (plan_t *plan, int argc, char **argv)
         case KEY_WORKERS_ON:
             plan->workers_on = value;
             break;
+        case KEY_BROKERS_ON:
+            plan->brokers_on = value;
+            break;
         case KEY_HISTORY:
             plan->history = value;
             break;
@@ -135,9 +143,11 @@ static void read_options (plan_t *plan, int argc, char **argv)
     unsigned n_hosts = count_hosts (plan->workers_on);
     if (plan->workers == WORKERS_DEFAULT)
         plan->workers = n_hosts ? n_hosts : 3;
-    if (plan->base_port == 0 && n_hosts)
+    if (plan->brokers == BROKERS_DEFAULT)
+        plan->brokers = plan->brokers_on ? count_hosts (plan->brokers_on) : 1;
+    if (plan->base_port == 0 && (n_hosts || plan->brokers_on))
         tool_usage ("--base-port 0: other hosts could not find the broker");
-    if (plan->brokers % 2 == 0)
+    if (plan->brokers > 0 && plan->brokers % 2 == 0)
         tool_usage (
             "--brokers: 1, 3 or 5; one more than an even number survives no more "
             "losses");
@@ -183,7 +193,12 @@ static char *compose (const plan_t *plan)
     for (unsigned i = 1; i <= plan->brokers; i++) {
         snprintf (node, sizeof node, "b%u", i);
         snprintf (data, sizeof data, "data/%s", node);
-        seed_node_text (file, node, plan->host, port, data, NULL);
+        char *host =
+            plan->brokers_on
+                ? pick_host (plan->brokers_on, (i - 1) % count_hosts (plan->brokers_on))
+                : NULL;
+        seed_node_text (file, node, host ? host : plan->host, port, data, NULL);
+        free (host);
         port += port ? BROKER_PORTS : 0;
     }
     /* Workers begin at the next round number: 9010, or 9020 above three brokers. */
@@ -338,7 +353,7 @@ int verb_init (int argc, char **argv)
                    .security = "curve",
                    .inline_max = "4KiB",
                    .history = "24h",
-                   .brokers = 1,
+                   .brokers = BROKERS_DEFAULT,
                    .workers = WORKERS_DEFAULT,
                    .base_port = 9000};
     dfs_error_t err = {0};

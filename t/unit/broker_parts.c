@@ -12,6 +12,7 @@
 
 #include "broker/links/idmap.h"
 #include "broker/links/outbox.h"
+#include "broker/links/timekeeper.h"
 #include "broker/state/storage.h"
 #include "common/clock.h"
 #include "common/rng.h"
@@ -321,10 +322,42 @@ static void storage (void **state)
     assert_int_equal (system (command), 0);
 }
 
+/* Slow tuning is followed; a jump is not, until the clock is back. */
+static void clock_that_jumps (void **state)
+{
+    timekeeper_t t;
+    uint64_t wall = 1000000 * SEC, boot = 50 * SEC;
+
+    (void)state;
+    timekeeper_start (&t, wall, boot);
+    for (int i = 0; i < 100; i++) {
+        wall += SEC + SEC / 10; /* a second too fast every ten */
+        boot += SEC;
+        assert_false (timekeeper_look (&t, wall, boot));
+        assert_int_equal (t.off, 0);
+        assert_int_equal (timekeeper_now (&t, wall, boot), wall);
+    }
+    uint64_t true_wall = wall;
+    wall += 86400 * SEC;
+    assert_true (timekeeper_look (&t, wall, boot));
+    assert_int_equal (t.off, 86400 * SEC);
+    wall += 10 * SEC;
+    boot += 10 * SEC;
+    true_wall += 10 * SEC;
+    assert_false (timekeeper_look (&t, wall, boot));
+    assert_int_equal (timekeeper_now (&t, wall, boot), true_wall);
+    wall = true_wall - 3600 * SEC;
+    assert_false (timekeeper_look (&t, wall, boot));
+    assert_int_equal (timekeeper_now (&t, wall, boot), true_wall);
+    assert_true (timekeeper_look (&t, true_wall + SEC, boot));
+    assert_int_equal (t.off, 0);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (ids),
+        cmocka_unit_test (clock_that_jumps),
         cmocka_unit_test (slow_peer),
         cmocka_unit_test (storage),
     };
