@@ -22,6 +22,8 @@ typedef struct options {
     bool dump_config;
     bool dump;
     bool rebuild_index;
+    bool quarantine;
+    const char *restore;
     const char *format;
     bool force;
     int level; /* enum log_level; -1: as the config says */
@@ -32,6 +34,8 @@ enum {
     OPT_DUMP_CONFIG,
     OPT_DUMP,
     OPT_REBUILD_INDEX,
+    OPT_QUARANTINE,
+    OPT_RESTORE,
     OPT_FORMAT,
     OPT_FORCE
 };
@@ -44,6 +48,10 @@ static const struct argp_option option_table[] = {
     {"dump", OPT_DUMP, NULL, 0, "Print what the stopped worker's disks hold", 0},
     {"rebuild-index", OPT_REBUILD_INDEX, NULL, 0,
      "Make the stopped worker's index anew from its volumes", 0},
+    {"quarantine", OPT_QUARANTINE, NULL, 0,
+     "List the dropped copies that the stopped worker still has", 0},
+    {"restore", OPT_RESTORE, "CHUNK", 0,
+     "Take a dropped copy of the stopped worker back, or 'all'", 0},
     {"format", OPT_FORMAT, "DIR", 0, "Mark DIR as a data directory of this worker", 0},
     {"force", OPT_FORCE, NULL, 0, "With --format: even if that removes data", 0},
     {"verbose", 'v', NULL, 0, "Log more", 0},
@@ -72,6 +80,12 @@ static error_t parse_option (int key, char *arg, struct argp_state *state)
         break;
     case OPT_REBUILD_INDEX:
         o->rebuild_index = true;
+        break;
+    case OPT_QUARANTINE:
+        o->quarantine = true;
+        break;
+    case OPT_RESTORE:
+        o->restore = arg;
         break;
     case OPT_FORMAT:
         o->format = arg;
@@ -142,6 +156,10 @@ static bool run_offline (const cluster_t *cluster, const cluster_node_t *node,
         *rc = offline_format (cluster, node, options->format, options->force, err);
     else if (options->rebuild_index)
         *rc = offline_rebuild_index (node, err);
+    else if (options->restore)
+        *rc = offline_restore (node, options->restore, err);
+    else if (options->quarantine)
+        *rc = offline_quarantine (node, err);
     else if (options->dump)
         *rc = offline_dump (node, err);
     else

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,31 @@ int offline_rebuild_index (const cluster_node_t *node, dfs_error_t *err)
     int rc = DFS_OK;
     for (size_t i = 0; i < node->n_data && rc == DFS_OK; i++)
         rc = store_rebuild_index (node->data[i], err);
+    return rc;
+}
+
+int offline_quarantine (const cluster_node_t *node, dfs_error_t *err)
+{
+    int rc = DFS_OK;
+    for (size_t i = 0; i < node->n_data && rc == DFS_OK; i++)
+        rc = store_quarantine (node->data[i], stdout, err);
+    return rc;
+}
+
+int offline_restore (const cluster_node_t *node, const char *chunk, dfs_error_t *err)
+{
+    bool all = strcmp (chunk, "all") == 0;
+    uint64_t total = 0;
+    int rc = DFS_OK;
+    for (size_t i = 0; i < node->n_data && rc == DFS_OK; i++) {
+        uint64_t count;
+        rc = store_take_back (node->data[i], all ? NULL : chunk, &count, err);
+        total += count;
+    }
+    if (rc == DFS_OK && total == 0 && !all)
+        return fail (err, DFS_ENOENT, "%s: no such chunk in quarantine", chunk);
+    if (rc == DFS_OK)
+        printf ("%" PRIu64 " copies taken back\n", total);
     return rc;
 }
 

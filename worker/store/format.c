@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* What is done to a data directory while no worker has it. */
+/* A directory becomes an empty disk of a worker, while nobody has it. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,42 +18,6 @@ static int lock_dir (const char *dir, dfs_error_t *err)
     char path[4096];
     snprintf (path, sizeof path, "%s/dfs-lock", dir);
     return io_lock (path, err);
-}
-
-static void no_change (uint32_t disk, const store_change_t *changes, size_t n,
-                       void *arg)
-{
-    (void)disk;
-    (void)changes;
-    (void)n;
-    (void)arg;
-}
-
-int store_rebuild_index (const char *dir, dfs_error_t *err)
-{
-    mark_t mark;
-    int rc = mark_read (dir, &mark, err);
-    if (rc < 0)
-        return rc;
-    if (strcmp (mark.role, "worker") != 0)
-        return fail (err, DFS_EINVAL, "%s belongs to a %s", dir, mark.role);
-    int lock = lock_dir (dir, err);
-    if (lock < 0)
-        return lock;
-    char path[4096];
-    snprintf (path, sizeof path, "%s/index", dir);
-    rc = index_wipe (path, err);
-    io_close (lock);
-    if (rc < 0)
-        return rc;
-    store_config_t config = {
-        .dirs = &dir, .n_dirs = 1, .node = mark.node, .changed = no_change};
-    memcpy (config.cluster_id, mark.cluster_id, sizeof config.cluster_id);
-    store_t *store = store_open (&config, err);
-    if (!store)
-        return err ? err->code : DFS_EIO;
-    store_close (&store);
-    return DFS_OK;
 }
 
 static int is_ours (const struct dirent *de)

@@ -9,6 +9,7 @@ worker_store_libstore_la_SOURCES = \
 	worker/store/compact.c \
 	worker/store/dump.c \
 	worker/store/format.c \
+	worker/store/stopped.c \
 	worker/store/disk.c worker/store/disk.h \
 	worker/store/entry.c worker/store/entry.h \
 	worker/store/fold.c \
