@@ -19,6 +19,25 @@ static void *need (arena_t *arena, size_t size)
     return p;
 }
 
+/* Copies on two disks of one worker are one copy: they are lost together. */
+static void add_copy (core_chunk_t *out, const location_t *found)
+{
+    size_t at = 0;
+
+    while (at < out->n_copies && out->copies[at].worker != found->worker)
+        at++;
+    if (at == CORE_COPIES)
+        return;
+    if (at == out->n_copies)
+        out->copies[out->n_copies++] = (core_copy_t){
+            .worker = found->worker, .birth = found->birth, .damaged = found->damaged};
+    else if (!found->damaged &&
+             (out->copies[at].damaged || out->copies[at].birth < found->birth)) {
+        out->copies[at].birth = found->birth;
+        out->copies[at].damaged = false;
+    }
+}
+
 int lookup_chunk (tables_t *tables, const copykey_t *key, core_chunk_t *out,
                   dfs_error_t *err)
 {
@@ -39,11 +58,8 @@ int lookup_chunk (tables_t *tables, const copykey_t *key, core_chunk_t *out,
     int n = locations_find (tables->locations, key, found, err);
     if (n < 0)
         return n;
-    for (int i = 0; i < n && i < CORE_COPIES; i++) {
-        core_copy_t *copy = &out->copies[out->n_copies++];
-        copy->worker = found[i].worker;
-        copy->birth = found[i].birth;
-        copy->damaged = found[i].damaged;
+    for (int i = 0; i < n; i++) {
+        add_copy (out, &found[i]);
         /* What is stored was hashed: it knows better than who committed first. */
         if (found[i].length > 0 && !found[i].damaged)
             out->length = found[i].length;

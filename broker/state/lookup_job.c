@@ -285,7 +285,10 @@ static Dfs__LocatedChunk *located (tables_t *tables, arena_t *arena,
         return NULL;
     c->replicas = need (arena, (size_t)n * sizeof *c->replicas);
     for (int i = 0; i < n; i++) {
-        if (found[i].damaged)
+        size_t k = 0;
+        while (k < c->n_replicas && c->replicas[k]->worker != found[i].worker)
+            k++; /* two disks of one worker are one replica */
+        if (found[i].damaged || k < c->n_replicas)
             continue;
         Dfs__Replica *r = need (arena, sizeof *r);
         dfs__replica__init (r);
