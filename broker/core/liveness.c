@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "broker/core/members_private.h"
+#include "broker/core/scan.h"
 
 #define PROBE_EVERY  (200 * MS)
 #define FLAP_WINDOW  (60 * SEC)
@@ -199,6 +200,10 @@ void members_heartbeat (core_t *core, const event_heartbeat_t *beat)
     if (!worker ||
         (worker->incarnation != 0 && beat->incarnation != worker->incarnation))
         return;
+    /* What it has is still read, but has to be elsewhere, too; or no longer. */
+    if ((worker->beat.condition == CONDITION_FAILING) !=
+        (beat->condition == CONDITION_FAILING))
+        scan_all (core);
     worker->beat = *beat;
     worker->beat.stores = NULL;
     worker->beat.n_stores = 0;

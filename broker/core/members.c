@@ -68,7 +68,8 @@ bool worker_unsure (const worker_t *worker)
 
 bool worker_stays (const worker_t *worker)
 {
-    return (worker_live (worker) || worker_unsure (worker)) && !worker->member.draining;
+    return (worker_live (worker) || worker_unsure (worker)) &&
+           !worker->member.draining && worker->beat.condition != CONDITION_FAILING;
 }
 
 bool worker_caught_up (const worker_t *worker)

@@ -93,7 +93,8 @@ worker_t *members_find (const core_t *core, uint32_t id);
 bool worker_live (const worker_t *worker);
 /* Not heard enough of, may be back at any moment. */
 bool worker_unsure (const worker_t *worker);
-/* Live or unsure, and not to be emptied: its copies are there to stay. */
+/* Live or unsure, its disks do not fail, and it is not to be emptied: its copies are
+ * there to stay. */
 bool worker_stays (const worker_t *worker);
 /* What it had when it said hello is applied: its copies are known. */
 bool worker_caught_up (const worker_t *worker);

@@ -32,6 +32,13 @@ static void beat (broker_link_t *self)
         return;
     uint64_t interval = self->config.cluster->heartbeat_ns;
     self->beat_at = self->now + (interval ? interval : 500 * MS);
+    /* A hello says which disks there are. */
+    if (store_give_up (self->config.store))
+        for (size_t i = 0; i < self->n; i++)
+            if (self->peers[i].connected) {
+                peer_close (self, &self->peers[i]);
+                self->peers[i].dial_at = self->now;
+            }
     int before = self->condition;
     self->condition = condition_of (self);
     send_heartbeat (self);

@@ -325,7 +325,7 @@ void disk_close (disk_t **self_p)
     disk_t *self = *self_p;
     if (!self)
         return;
-    if (self->usable) {
+    if (self->commit_runs) {
         stop_threads (self);
         if (self->condition == CONDITION_OK)
             disk_checkpoint (self, NULL);

@@ -7,6 +7,7 @@
 #define WORKER_STORE_DISK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "common/buf.h"
@@ -55,8 +56,8 @@ typedef struct disk {
     pthread_cond_t room; /* the filling batch was taken */
     pthread_cond_t tend; /* the keeper has something to do */
 
-    bool usable;   /* can be read */
-    int condition; /* enum worker_condition: FULL is worked out, the others stay */
+    atomic_bool usable; /* can be read */
+    int condition;      /* enum worker_condition: FULL is worked out, the others stay */
     int trouble_code;
     char trouble[256];
 

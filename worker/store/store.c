@@ -201,6 +201,29 @@ static void describe (disk_t *disk, store_disk_t *out)
     pthread_mutex_unlock (&disk->lock);
 }
 
+bool store_give_up (store_t *self)
+{
+    disk_t *failed = NULL;
+    bool other = false;
+    for (size_t i = 0; i < self->n; i++) {
+        disk_t *disk = self->disks[i];
+        if (!disk->usable)
+            continue;
+        pthread_mutex_lock (&disk->lock);
+        bool fails = disk->condition == CONDITION_FAILING;
+        pthread_mutex_unlock (&disk->lock);
+        if (fails)
+            failed = disk;
+        else
+            other = true;
+    }
+    if (!failed || !other)
+        return false;
+    log_error ("disk_given_up", "disk=%s", failed->dir);
+    failed->usable = false;
+    return true;
+}
+
 size_t store_disks (store_t *self, store_disk_t *out, size_t max)
 {
     size_t n = self->n < max ? self->n : max;

@@ -204,6 +204,10 @@ typedef struct store_disk {
 } store_disk_t;
 
 size_t store_disks (store_t *self, store_disk_t *out, size_t max);
+/* Leaves out a disk on which a write has failed, unless no other is left: then that one
+ * is read as long as it can be. What a disk had that is left out does not count any
+ * more. True when there was one. */
+bool store_give_up (store_t *self);
 
 /* --- offline: the directory may not be in use --- */
 
@@ -212,6 +216,13 @@ size_t store_disks (store_t *self, store_disk_t *out, size_t max);
 int store_dump (const char *dir, FILE *out, dfs_error_t *err);
 /* Throws the index of DIR away and makes it anew from the volumes. */
 int store_rebuild_index (const char *dir, dfs_error_t *err);
+/* Prints a line for each dropped copy of DIR that is still in quarantine. */
+int store_quarantine (const char *dir, FILE *out, dfs_error_t *err);
+/* Takes CHUNK (its name as the lists give it, or a unique beginning of it), or all
+ * (NULL), back out of the quarantine of DIR, durably; *COUNT copies. Brokers hear of it
+ * when the worker runs again, and leave alone what files refer to. */
+int store_take_back (const char *dir, const char *chunk, uint64_t *count,
+                     dfs_error_t *err);
 /* Marks DIR as a data directory of this worker, with a disk id of its own. It must be
  * empty or absent, or carry another mark: then FORCE is needed, and what it held is
  * removed. */
