@@ -20,6 +20,13 @@ SHELL_TESTS += \
 	t/3010-damage.t \
 	t/3020-scrub.t \
 	t/3030-disks.t \
+	t/3100-full.t \
+	t/3110-readonly.t \
+	t/3120-failing.t \
+	t/3130-disk-loss.t \
+	t/3140-kills.t \
+	t/3150-quiet-scrub.t \
+	t/3160-offline.t \
 	t/3300-repair.t \
 	t/3310-drain.t \
 	t/3320-policy.t \
@@ -37,7 +44,7 @@ SHELL_TESTS += \
 	t/8000-large.t \
 	t/8010-flood.t \
 	t/8020-million.t
-EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/hosts.sh t/lib/hostenter t/lib/nsssh t/bench/run
+EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/hosts.sh t/lib/mounts.sh t/lib/hostenter t/lib/nsssh t/bench/run
 
 # Programs that tests drive.
 check_PROGRAMS += t/lib/flood
