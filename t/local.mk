@@ -33,6 +33,7 @@ SHELL_TESTS += \
 	t/3330-monitor.t \
 	t/3340-domains.t \
 	t/4000-strangers.t \
+	t/4200-faults.t \
 	t/5000-json.t \
 	t/6000-hosts.t \
 	t/6010-addresses.t \
@@ -47,7 +48,8 @@ SHELL_TESTS += \
 EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/hosts.sh t/lib/mounts.sh t/lib/hostenter t/lib/nsssh t/bench/run
 
 # Programs that tests drive.
-check_PROGRAMS += t/lib/flood
+check_PROGRAMS += t/lib/flood t/lib/faultproxy
+t_lib_faultproxy_SOURCES = t/lib/faultproxy.c
 t_lib_flood_SOURCES = t/lib/flood.c
 t_lib_flood_LDADD = msgs/libmsgs.la
 

@@ -88,6 +88,7 @@ struct get_piece {
     uint32_t avoid[GET_AVOID];
     size_t n_avoid;
     unsigned attempts;
+    unsigned spoilt; /* times that it came damaged from a worker that sent it whole */
     bool soft; /* it failed by time or connection, which may pass */
     bool damaged;
 };

@@ -11,6 +11,7 @@
 
 #define QUEUED_MAX (24 * MIB) /* frames that wait for a job: no more are read then */
 #define HELD_MAX   32         /* frames of a piece that came too early */
+#define SPOILT_MAX 4          /* a piece may come damaged so often on its way */
 
 void get_frames_free (get_frame_t **list)
 {
@@ -221,7 +222,10 @@ static void check_done (job_t *job, void *arg)
         else if (piece->state == PIECE_LOCAL)
             get_file_failed (file, code, piece->why->text);
         else
-            get_piece_again (piece, piece->worker, false, code, piece->why->text);
+            /* Workers check what they send: this happened on the way and passes, if it
+             * does not happen again and again. */
+            get_piece_again (piece, piece->worker, piece->spoilt++ < SPOILT_MAX, code,
+                             piece->why->text);
         get_file_step (file);
         return;
     }
