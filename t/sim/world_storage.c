@@ -44,7 +44,7 @@ static void answer_marks (world_t *self, const ask_t *ask)
 
     if (worker->mark_incarnation == ask->incarnation)
         mark.seq = worker->mark;
-    event.u.marks = (event_marks_t){ask->token, &mark, 1};
+    event.u.marks = (event_marks_t){ask->token, &mark, 1, DFS_OK};
     world_feed (self, &event);
 }
 
