@@ -48,10 +48,10 @@ static const row_t rows[SOCK_KINDS] = {
                     false},
     [SOCK_ANNOUNCE] = {ZMQ_PUB, true, "announce", 10, 10, 0, 100, 5000, 64 * 1024,
                        false, false},
-    [SOCK_PEERS] = {ZMQ_ROUTER, true, "peers", 1000, 1000, 0, 100, 5000, CONTROL + 4096,
+    [SOCK_PEERS] = {ZMQ_ROUTER, true, "peers", 16, 16, 0, 100, 5000, CONTROL + 4096,
                     true, false},
-    [SOCK_PEER] = {ZMQ_DEALER, false, NULL, 1000, 1000, 0, 100, 1000, CONTROL + 4096,
-                   false, true},
+    [SOCK_PEER] = {ZMQ_DEALER, false, NULL, 16, 16, 0, 50, 500, CONTROL + 4096, false,
+                   true},
     [SOCK_CLIENT] = {ZMQ_DEALER, false, NULL, 1000, 10000, 500, 100, 1000, CONTROL,
                      false, true},
     [SOCK_WORKER] = {ZMQ_DEALER, false, NULL, 10000, 10000, 500, 100, 1000, CONTROL,
@@ -87,6 +87,16 @@ static int set_keepalive (void *s)
                    set_int (s, ZMQ_TCP_KEEPALIVE_IDLE, 10) < 0 ||
                    set_int (s, ZMQ_TCP_KEEPALIVE_INTVL, 3) < 0 ||
                    set_int (s, ZMQ_TCP_KEEPALIVE_CNT, 3) < 0
+               ? -1
+               : 0;
+}
+
+/* Brokers among themselves: a connection through a network that has gone silent is given
+ * up soon, for the kernel's next attempt may come long after the network is back. */
+static int set_impatient (void *s)
+{
+    return set_int (s, ZMQ_TCP_MAXRT, 3000) < 0 ||
+                   set_int (s, ZMQ_CONNECT_TIMEOUT, 1000) < 0
                ? -1
                : 0;
 }
@@ -149,6 +159,8 @@ void *sock_new (void *ctx, enum sock_kind kind, const sock_identity_t *id,
         rc = zmq_setsockopt (s, ZMQ_SUBSCRIBE, "", 0);
     if (rc == 0)
         rc = set_keepalive (s);
+    if (rc == 0 && kind == SOCK_PEER)
+        rc = set_impatient (s);
     if (rc == 0)
         rc = set_security (s, row, id, domain);
     if (rc < 0) {

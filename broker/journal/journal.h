@@ -150,6 +150,7 @@ typedef struct journal_member {
 
 typedef struct journal_stats {
     uint64_t term;
+    uint64_t point; /* up to here the namespace replaces the log */
     uint64_t first_index;
     uint64_t last_index;
     uint64_t committed;

@@ -1,18 +1,41 @@
 # The replicated log (journal.h is its interface).
 noinst_LTLIBRARIES += broker/libjournal.la
 broker_libjournal_la_SOURCES = \
+	broker/journal/brokers.c \
+	broker/journal/engine.c \
+	broker/journal/engine_orders.c \
 	broker/journal/journal.c broker/journal/journal.h \
+	broker/journal/journal_open.c broker/journal/journal_private.h \
+	broker/journal/lane.c broker/journal/lane.h \
+	broker/journal/lane_get.c broker/journal/lane_private.h \
+	broker/journal/peers.c broker/journal/peers.h \
+	broker/journal/peers_frames.c broker/journal/peers_private.h \
+	broker/journal/peers_links.c \
 	broker/journal/places.c broker/journal/places.h \
+	broker/journal/point.c broker/journal/point.h \
 	broker/journal/queue.c broker/journal/queue.h \
+	broker/journal/raft_apply.c \
+	broker/journal/raft_driver.c broker/journal/raft_driver.h \
+	broker/journal/raft_guards.c broker/journal/raft_guards.h \
+	broker/journal/raft_members.c broker/journal/raft_private.h \
+	broker/journal/raft_reads.c \
+	broker/journal/raft_send.c \
+	broker/journal/raft_start.c \
+	broker/journal/raft_tail.c broker/journal/raft_tail.h \
+	broker/journal/raft_wire.c broker/journal/raft_wire.h \
 	broker/journal/record.c broker/journal/record.h \
 	broker/journal/recover.c broker/journal/recover.h \
+	broker/journal/replace.c \
 	broker/journal/segment.c broker/journal/segment.h \
 	broker/journal/spare.c broker/journal/spare.h \
 	broker/journal/vote.c broker/journal/vote.h \
 	broker/journal/wal.c broker/journal/wal.h \
 	broker/journal/wal_open.c broker/journal/wal_private.h \
-	broker/journal/wal_read.c
-broker_libjournal_la_LIBADD = common/libcommon.la
+	broker/journal/wal_read.c \
+	broker/journal/writer.c broker/journal/writer.h
+broker_libjournal_la_CFLAGS = $(AM_CFLAGS) $(RAFT_CFLAGS)
+broker_libjournal_la_LIBADD = msgs/libmsgs.la common/libcommon.la $(RAFT_LIBS) \
+	$(ZMQ_LIBS)
 
 journal_test_libs = broker/libjournal.la common/libcommon.la $(CMOCKA_LIBS)
 UNIT_TESTS += t/unit/wal_log t/unit/wal_power t/unit/journal_one
@@ -23,6 +46,10 @@ t_unit_wal_power_SOURCES = t/unit/wal_power.c t/unit/journal_dir.c t/unit/journa
 t_unit_wal_power_LDADD = $(journal_test_libs)
 t_unit_journal_one_SOURCES = t/unit/journal_one.c t/unit/journal_dir.c t/unit/journal_dir.h
 t_unit_journal_one_LDADD = $(journal_test_libs)
+UNIT_TESTS += t/unit/journal_three
+t_unit_journal_three_SOURCES = t/unit/journal_three.c t/unit/journal_dir.c t/unit/journal_dir.h \
+	t/unit/journal_trio.c t/unit/journal_trio.h
+t_unit_journal_three_LDADD = $(journal_test_libs) $(ZMQ_LIBS)
 
 # Figures, not a test: make t/bench/journal_bench && ./t/bench/journal_bench [DIR]
 EXTRA_PROGRAMS += t/bench/journal_bench
@@ -30,27 +57,11 @@ t_bench_journal_bench_SOURCES = t/bench/journal_bench.c
 t_bench_journal_bench_LDADD = broker/libjournal.la common/libcommon.la
 EXTRA_DIST += doc/format/journal.md
 
-# Several voters: the consensus library behind its guards (configure: --enable-raft).
+# Several voters: the consensus library behind its guards.
 EXTRA_DIST += scripts/raft-backport
-if RAFT
-noinst_LTLIBRARIES += broker/libraftjournal.la
-broker_libraftjournal_la_SOURCES = \
-	broker/journal/raft_apply.c \
-	broker/journal/raft_driver.c broker/journal/raft_driver.h \
-	broker/journal/raft_guards.c broker/journal/raft_guards.h \
-	broker/journal/raft_members.c broker/journal/raft_private.h \
-	broker/journal/raft_reads.c \
-	broker/journal/raft_send.c \
-	broker/journal/raft_start.c \
-	broker/journal/raft_tail.c broker/journal/raft_tail.h \
-	broker/journal/raft_wire.c broker/journal/raft_wire.h
-broker_libraftjournal_la_CFLAGS = $(AM_CFLAGS) $(RAFT_CFLAGS)
-broker_libraftjournal_la_LIBADD = broker/libjournal.la $(RAFT_LIBS)
-
 UNIT_TESTS += t/unit/raft_guards t/sim/raft_sim
 t_unit_raft_guards_SOURCES = t/unit/raft_guards.c
-t_unit_raft_guards_LDADD = broker/libraftjournal.la $(CMOCKA_LIBS)
+t_unit_raft_guards_LDADD = broker/libjournal.la $(CMOCKA_LIBS)
 t_sim_raft_sim_SOURCES = t/sim/raft_sim.c t/sim/raft_orders.c \
 	t/sim/raft_world.c t/sim/raft_world.h t/sim/raft_world_private.h
-t_sim_raft_sim_LDADD = broker/libraftjournal.la common/libcommon.la $(CMOCKA_LIBS)
-endif
+t_sim_raft_sim_LDADD = broker/libjournal.la common/libcommon.la $(CMOCKA_LIBS)

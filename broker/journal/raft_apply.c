@@ -10,8 +10,10 @@
 /* Proposals from INDEX on will not commit. */
 void driver_drop_cookies (raft_driver_t *self, uint64_t index, int code)
 {
-    while (self->n_cookies && self->cookies[self->n_cookies - 1].index >= index) {
+    while (self->n_cookies > self->first_cookie &&
+           self->cookies[self->n_cookies - 1].index >= index) {
         uint64_t cookie = self->cookies[--self->n_cookies].cookie;
+        self->in_flight -= self->cookies[self->n_cookies].weight;
         self->config.ops.dropped (&cookie, 1, code, self->config.ops.arg);
     }
 }
@@ -20,18 +22,18 @@ void driver_drop_cookies (raft_driver_t *self, uint64_t index, int code)
 static uint64_t take_cookie (raft_driver_t *self, uint64_t index, uint64_t term)
 {
     uint64_t found = 0;
-    size_t k = 0;
-    for (; k < self->n_cookies && self->cookies[k].index <= index; k++) {
-        if (self->cookies[k].index == index && self->cookies[k].term == term)
-            found = self->cookies[k].cookie;
+    while (self->first_cookie < self->n_cookies &&
+           self->cookies[self->first_cookie].index <= index) {
+        const raft_cookie_t *c = &self->cookies[self->first_cookie++];
+        self->in_flight -= c->weight;
+        if (c->index == index && c->term == term)
+            found = c->cookie;
         else
-            self->config.ops.dropped (&self->cookies[k].cookie, 1, DFS_ENOTLEADER,
+            self->config.ops.dropped (&c->cookie, 1, DFS_ENOTLEADER,
                                       self->config.ops.arg);
     }
-    self->n_cookies -= k;
-    if (k)
-        memmove (self->cookies, self->cookies + k,
-                 self->n_cookies * sizeof *self->cookies);
+    if (self->first_cookie == self->n_cookies)
+        self->first_cookie = self->n_cookies = 0;
     return found;
 }
 

@@ -309,6 +309,12 @@ int raft_driver_submit (raft_driver_t *self, uint64_t now,
             {(void *)(uintptr_t)proposals[i].data, proposals[i].len},
             raft_borrowed};
     assert (guard_submission (entries, (unsigned)n));
+    if (self->first_cookie > self->cookies_cap / 2) {
+        self->n_cookies -= self->first_cookie;
+        memmove (self->cookies, self->cookies + self->first_cookie,
+                 self->n_cookies * sizeof *self->cookies);
+        self->first_cookie = 0;
+    }
     if (self->n_cookies + n > self->cookies_cap) {
         self->cookies_cap = 2 * (self->n_cookies + n);
         self->cookies =
@@ -329,9 +335,12 @@ int raft_driver_submit (raft_driver_t *self, uint64_t now,
         return fail (err, self->failed.code ? self->failed.code : DFS_ENOTLEADER,
                      "consensus: %s", raft_strerror (rv));
     assert (self->n_cookies <= before && self->seen < first);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        size_t weight = proposals[i].len + PROPOSAL_OVERHEAD;
+        self->in_flight += weight;
         self->cookies[self->n_cookies++] =
-            (raft_cookie_t){first + i, term, proposals[i].cookie};
+            (raft_cookie_t){first + i, term, proposals[i].cookie, weight};
+    }
     return DFS_OK;
 }
 
@@ -405,6 +414,12 @@ void raft_driver_installed (raft_driver_t *self, uint64_t now)
     driver_step (self, &event, NULL);
 }
 
+void raft_driver_skip (raft_driver_t *self, uint64_t index)
+{
+    if (index > self->applied)
+        self->applied = index;
+}
+
 const dfs_error_t *raft_driver_failed (const raft_driver_t *self)
 {
     return self->failed.code ? &self->failed : NULL;
@@ -428,4 +443,43 @@ uint64_t raft_driver_committed (const raft_driver_t *self)
 uint64_t raft_driver_last (const raft_driver_t *self)
 {
     return raft_last_index ((struct raft *)(uintptr_t)&self->r);
+}
+
+bool raft_driver_leads (const raft_driver_t *self)
+{
+    return self->role == JOURNAL_LEADER && self->lead_term == self->r.current_term &&
+           self->seen >= self->lead_index;
+}
+
+uint64_t raft_driver_leader (const raft_driver_t *self)
+{
+    return self->role_leader;
+}
+
+size_t raft_driver_in_flight (const raft_driver_t *self)
+{
+    return self->in_flight;
+}
+
+size_t raft_driver_proposals (const raft_driver_t *self)
+{
+    return self->n_cookies - self->first_cookie;
+}
+
+uint64_t raft_driver_point (const raft_driver_t *self)
+{
+    return self->point.index;
+}
+
+void raft_driver_drop (raft_driver_t *self)
+{
+    driver_drop_cookies (self, 0, DFS_ENOTLEADER);
+}
+
+size_t raft_driver_voters (const raft_driver_t *self)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < self->r.configuration.n; i++)
+        n += self->r.configuration.servers[i].role == RAFT_VOTER;
+    return n;
 }

@@ -11,6 +11,7 @@
 #include "common/error.h"
 
 #include "journal.h"
+#include "raft_wire.h"
 #include "wal.h"
 
 typedef struct raft_driver raft_driver_t;
@@ -81,6 +82,9 @@ typedef struct raft_driver_config {
 uint8_t *raft_driver_bootstrap (const uint64_t *ids, const char *const *addresses,
                                 size_t n, size_t *len);
 
+/* True when the change ENTRY has broker ID in it. */
+bool raft_driver_names (const uint8_t *entry, size_t len, uint64_t id);
+
 /* True when a log FIRST to LAST, with TERM at the index of POINT (0: not known), goes
  * on from POINT; otherwise it must be emptied before the start. */
 bool raft_driver_log_fits (const raft_point_t *point, uint64_t first, uint64_t last,
@@ -102,6 +106,9 @@ int raft_driver_submit (raft_driver_t *self, uint64_t now,
                         dfs_error_t *err);
 void raft_driver_read (raft_driver_t *self, uint64_t now, uint64_t cookie);
 void raft_driver_persisted (raft_driver_t *self, uint64_t now);
+/* The state machine knows everything up to INDEX by other means than the log: entries up
+ * to there are not delivered. */
+void raft_driver_skip (raft_driver_t *self, uint64_t index);
 /* Only after all appends before it are durable. */
 void raft_driver_installed (raft_driver_t *self, uint64_t now);
 /* The state could not be fetched; all is as before, the log on disk is FIRST to LAST.
@@ -126,5 +133,30 @@ enum journal_role raft_driver_role (const raft_driver_t *self);
 uint64_t raft_driver_term (const raft_driver_t *self);
 uint64_t raft_driver_committed (const raft_driver_t *self);
 uint64_t raft_driver_last (const raft_driver_t *self);
+/* Leads, and an entry of its own term is committed and delivered. */
+bool raft_driver_leads (const raft_driver_t *self);
+/* Id of the leader, 0 when none is known. */
+uint64_t raft_driver_leader (const raft_driver_t *self);
+/* Bytes of proposals made here and not yet committed or dropped. */
+size_t raft_driver_in_flight (const raft_driver_t *self);
+size_t raft_driver_proposals (const raft_driver_t *self);
+/* Forgets them: they are dropped with DFS_ENOTLEADER, and may commit all the same. */
+void raft_driver_drop (raft_driver_t *self);
+/* Voters of the present configuration. */
+size_t raft_driver_voters (const raft_driver_t *self);
+/* Last snapshot announced. */
+uint64_t raft_driver_point (const raft_driver_t *self);
+
+typedef struct raft_server_info {
+    uint64_t id;
+    char address[WIRE_ADDRESS_MAX + 1];
+    enum raft_member role;
+    uint64_t match; /* at the leader: durable there */
+} raft_server_info_t;
+/* The present configuration, at most MAX servers of it. */
+size_t raft_driver_servers (const raft_driver_t *self, raft_server_info_t *out,
+                            size_t max);
+/* Index of the configuration above while it is not committed, else 0. */
+uint64_t raft_driver_changing (const raft_driver_t *self);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Changes of the set of brokers, one at a time, and of who leads. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,4 +73,42 @@ int raft_driver_transfer (raft_driver_t *self, uint64_t now, uint64_t id,
         return fail (err, rv == RAFT_NOTLEADER ? DFS_ENOTLEADER : DFS_EUNAVAIL,
                      "consensus: %s", raft_strerror (rv));
     return DFS_OK;
+}
+
+size_t raft_driver_servers (const raft_driver_t *self, raft_server_info_t *out,
+                            size_t max)
+{
+    const struct raft_configuration *c = &self->r.configuration;
+    size_t n = c->n < max ? c->n : max;
+    for (size_t i = 0; i < n; i++) {
+        const struct raft_server *s = &c->servers[i];
+        raft_index match = 0;
+        if (self->role != JOURNAL_LEADER ||
+            raft_match_index (&self->r, s->id, &match) != 0)
+            match = 0;
+        out[i] = (raft_server_info_t){.id = s->id,
+                                      .role = s->role == RAFT_VOTER ? MEMBER_VOTER
+                                                                    : MEMBER_STANDBY,
+                                      .match = match};
+        snprintf (out[i].address, sizeof out[i].address, "%s", s->address);
+    }
+    return n;
+}
+
+uint64_t raft_driver_changing (const raft_driver_t *self)
+{
+    return self->r.configuration_uncommitted_index;
+}
+
+bool raft_driver_names (const uint8_t *entry, size_t len, uint64_t id)
+{
+    struct raft_configuration conf;
+    struct raft_buffer buf = {(void *)(uintptr_t)entry, len};
+    bool found = false;
+    if (len > POINT_CONF_MAX || guard_configuration (&buf, &conf, NULL))
+        return false;
+    for (unsigned i = 0; i < conf.n; i++)
+        found |= conf.servers[i].id == id;
+    raft_configuration_close (&conf);
+    return found;
 }

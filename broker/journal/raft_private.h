@@ -38,7 +38,11 @@ typedef struct raft_cookie {
     uint64_t index;
     uint64_t term;
     uint64_t cookie;
+    size_t weight;
 } raft_cookie_t;
+
+/* What a proposal costs beside its data. */
+#define PROPOSAL_OVERHEAD 64
 
 typedef struct raft_read {
     uint64_t cookie;
@@ -70,8 +74,10 @@ struct raft_driver {
     uint64_t role_leader;
     raft_peer_t peers[PEERS_MAX];
     size_t n_peers;
-    raft_cookie_t *cookies; /* in order of index */
-    size_t n_cookies;
+    raft_cookie_t *cookies; /* in order of index, those from first_cookie on */
+    size_t first_cookie;
+    size_t n_cookies; /* end */
+    size_t in_flight; /* their weight */
     size_t cookies_cap;
     raft_read_t *reads;
     size_t n_reads;

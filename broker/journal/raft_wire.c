@@ -313,3 +313,11 @@ void wire_release (wire_packet_t *packet)
     free (packet->owned);
     *packet = (wire_packet_t){0};
 }
+
+uint64_t wire_sender (const void *bytes, size_t len)
+{
+    uint64_t id = 0;
+    if (len >= 16)
+        memcpy (&id, (const uint8_t *)bytes + 8, sizeof id);
+    return le64toh (id);
+}

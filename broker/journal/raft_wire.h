@@ -12,7 +12,7 @@
 #define WIRE_MAX         (1024 * 1024 + 256 * 1024) /* of a whole packet */
 #define WIRE_DATA_MAX    (1024 * 1024) /* of the entries in it, one always fits */
 #define WIRE_ENTRIES_MAX 4096
-#define WIRE_ADDRESS_MAX 64
+#define WIRE_ADDRESS_MAX 96
 
 /* Beside the core's own messages: does a majority still follow me? */
 #define WIRE_PING 101
@@ -42,5 +42,7 @@ uint8_t *wire_encode (const wire_packet_t *packet, size_t *len);
 int wire_decode (const void *bytes, size_t len, void *batch, wire_packet_t *packet,
                  dfs_error_t *err);
 void wire_release (wire_packet_t *packet);
+/* The id that the sender of a packet gives, 0 when it is too short for one. */
+uint64_t wire_sender (const void *bytes, size_t len);
 
 #endif

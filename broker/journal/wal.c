@@ -132,6 +132,12 @@ static int begin (wal_t *self, size_t size, dfs_error_t *err)
     return make_room (self, size, err);
 }
 
+int wal_begin (wal_t *self, uint64_t *epoch, dfs_error_t *err)
+{
+    *epoch = self->epoch;
+    return begin (self, 0, err);
+}
+
 int wal_append (wal_t *self, const wal_entry_t *entries, size_t n, size_t *done,
                 dfs_error_t *err)
 {

@@ -45,6 +45,9 @@ void wal_close (wal_t **self_p);
  * fit in a segment. Anything else is final. */
 int wal_append (wal_t *self, const wal_entry_t *entries, size_t n, size_t *done,
                 dfs_error_t *err);
+/* Begins this writer's epoch now and not with its first record: *EPOCH is a number that
+ * grows with each process. Durable on return. Errors as append. */
+int wal_begin (wal_t *self, uint64_t *epoch, dfs_error_t *err);
 /* Longest entry that fits. */
 size_t wal_max_len (const wal_t *self);
 /* False while there is known to be no room for another segment. */

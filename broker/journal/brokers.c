@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Who is there: what each broker says of itself, the names behind ids, the first set of
+ * brokers, and the members as others see them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bytes.h"
+#include "common/log.h"
+#include "common/units.h"
+
+#include "journal_private.h"
+
+#define HELLO_SIZE    24
+#define HELLO_VERSION 1
+#define HELLO_EMPTY   1 /* I have no log */
+#define HELLO_VOTER   2 /* you are a voter in my set of brokers */
+#define HELLO_STANDBY 4 /* you are a standby */
+#define HELLO_MS      500
+#define HELLO_NEW_MS  100  /* while this broker has no set of brokers */
+#define FOUND_MS      1000 /* all must have been heard within this */
+
+known_t *brokers_known (journal_t *self, const char *name)
+{
+    for (size_t i = 0; i < self->n_known; i++)
+        if (strcmp (self->known[i].name, name) == 0)
+            return &self->known[i];
+    return NULL;
+}
+
+void brokers_set (journal_t *self, const known_t *brokers, size_t n)
+{
+    known_t next[JOURNAL_MEMBERS] = {0};
+    for (size_t i = 0; i < n; i++) {
+        const known_t *old = brokers_known (self, brokers[i].name);
+        if (old)
+            next[i] = *old;
+        memcpy (next[i].name, brokers[i].name, sizeof next[i].name);
+        memcpy (next[i].key, brokers[i].key, sizeof next[i].key);
+    }
+    memcpy (self->known, next, sizeof next);
+    self->n_known = n;
+}
+
+void brokers_address (const char *name, uint64_t id, char out[WIRE_ADDRESS_MAX + 1])
+{
+    snprintf (out, WIRE_ADDRESS_MAX + 1, "%.63s#%016llx", name, (unsigned long long)id);
+}
+
+size_t brokers_servers (journal_t *self, raft_server_info_t out[JOURNAL_MEMBERS])
+{
+    size_t n =
+        self->driver ? raft_driver_servers (self->driver, out, JOURNAL_MEMBERS) : 0;
+    for (size_t i = 0; i < n; i++) {
+        char *mark = strrchr (out[i].address, '#');
+        if (mark)
+            *mark = 0;
+    }
+    return n;
+}
+
+const char *brokers_name (journal_t *self, uint64_t id, char out[JOURNAL_NAME])
+{
+    raft_server_info_t s[JOURNAL_MEMBERS];
+    size_t n = brokers_servers (self, s);
+    for (size_t i = 0; i < n; i++)
+        if (s[i].id == id) {
+            snprintf (out, JOURNAL_NAME, "%.63s", s[i].address);
+            return out;
+        }
+    for (size_t i = 0; i < self->n_known; i++)
+        if (self->known[i].id == id) {
+            memcpy (out, self->known[i].name, JOURNAL_NAME);
+            return out;
+        }
+    return NULL;
+}
+
+const uint8_t *brokers_key (journal_t *self, const char *name)
+{
+    static const uint8_t none[32];
+    const known_t *known = brokers_known (self, name);
+    return known ? known->key : none;
+}
+
+bool brokers_may_speak (journal_t *self, const char *name, uint64_t id)
+{
+    raft_server_info_t s[JOURNAL_MEMBERS];
+    size_t n = brokers_servers (self, s);
+    for (size_t i = 0; i < n; i++)
+        if (s[i].id == id)
+            return strcmp (s[i].address, name) == 0;
+    const known_t *known = brokers_known (self, name);
+    return known && known->id == id;
+}
+
+/* --- hello --- */
+
+bool brokers_empty (journal_t *self)
+{
+    return raft_driver_last (self->driver) == 0 && raft_driver_point (self->driver) == 0;
+}
+
+/* Others hold this broker for a voter, and it has nothing: what it acknowledged and
+ * whom it voted for is lost. As a newcomer, under another id, it harms nobody. */
+static void lost_data (journal_t *self, const char *name)
+{
+    dfs_error_t err;
+    fail (&err, DFS_EDAMAGED,
+          "%s: broker %s knows this one as a voter, but it has lost its data: remove "
+          "the directory, mark it again and replace the broker",
+          self->dir, name);
+    engine_fail (self, &err);
+}
+
+/* The first set of brokers, from the one who wrote it: nothing begins before all have
+ * it, so that a voter without it is one that has lost it. */
+static void hear_first (journal_t *self, const uint8_t *entry, size_t len, uint64_t now)
+{
+    if (raft_driver_names (entry, len, self->id))
+        engine_found (self, now, entry, len);
+}
+
+void brokers_hello (journal_t *self, const note_t *note, uint64_t now)
+{
+    known_t *known = brokers_known (self, note->name);
+    if (!known || note->len < HELLO_SIZE || get_le32 (note->bytes) != HELLO_VERSION)
+        return;
+    uint32_t flags = get_le32 (note->bytes + 4);
+    uint64_t id = get_le64 (note->bytes + 8), last = get_le64 (note->bytes + 16);
+    if (id != known->id && id != self->id) {
+        log_info ("broker_heard", "node=%s id=%016llx empty=%d", known->name,
+                  (unsigned long long)id,
+                  (int)(flags & HELLO_EMPTY));
+        known->id = id;
+    }
+    known->empty = flags & HELLO_EMPTY;
+    known->standby = flags & HELLO_STANDBY;
+    known->heard = now;
+    if (last > 1)
+        self->founding = false;
+    if (!brokers_empty (self))
+        return;
+    if (known == self->known && note->len > HELLO_SIZE && last == 1)
+        hear_first (self, note->bytes + HELLO_SIZE, note->len - HELLO_SIZE, now);
+    else if (last > 1 && (flags & HELLO_VOTER))
+        lost_data (self, known->name);
+}
+
+/* What the receiver is in this broker's set. */
+static uint32_t part_of (const raft_server_info_t *s, size_t n, const known_t *known)
+{
+    for (size_t i = 0; i < n; i++)
+        if (s[i].id == known->id && known->id)
+            return s[i].role == MEMBER_VOTER ? HELLO_VOTER : HELLO_STANDBY;
+    return 0;
+}
+
+/* While the first set is all there is, the first broker tells it. */
+static size_t put_first (journal_t *self, uint8_t *out, size_t cap)
+{
+    wal_entries_t read;
+    size_t len = 0;
+    if (!self->founding || strcmp (self->known[0].name, self->name) != 0 ||
+        wal_last (self->wal) != 1 || wal_read (self->wal, 1, 1, cap, &read, NULL))
+        return 0;
+    if (read.entries[0].len <= cap) {
+        len = read.entries[0].len;
+        memcpy (out, read.entries[0].data, len);
+    }
+    wal_entries_free (&read);
+    return len;
+}
+
+void brokers_tick (journal_t *self, uint64_t now)
+{
+    uint8_t hello[HELLO_SIZE + POINT_CONF_MAX] = {0};
+    raft_server_info_t s[JOURNAL_MEMBERS];
+    if (!self->peers || now < self->hello_at)
+        return;
+    bool empty = brokers_empty (self);
+    size_t n = brokers_servers (self, s);
+    size_t len = HELLO_SIZE + put_first (self, hello + HELLO_SIZE, POINT_CONF_MAX);
+    self->hello_at = now + (empty || self->founding ? HELLO_NEW_MS : HELLO_MS);
+    put_le32 (hello, HELLO_VERSION);
+    put_le64 (hello + 8, self->id);
+    put_le64 (hello + 16, raft_driver_last (self->driver));
+    for (size_t i = 0; i < self->n_known; i++) {
+        if (strcmp (self->known[i].name, self->name) == 0)
+            continue;
+        put_le32 (hello + 4,
+                  part_of (s, n, &self->known[i]) | (empty ? HELLO_EMPTY : 0));
+        peers_send (self->peers, self->known[i].name, PEERS_HELLO, hello, len);
+    }
+    if (!self->founding)
+        return;
+    bool all = true;
+    for (size_t i = 0; i < n; i++) {
+        const known_t *known = brokers_known (self, s[i].address);
+        all &= s[i].id == self->id || (known && known->id == s[i].id && !known->empty);
+    }
+    self->founding = !all;
+}
+
+/* The first of the list begins, when all have just said that they have nothing. One that
+ * has lost its data hears that the others have not lost theirs. */
+bool brokers_found (journal_t *self, uint64_t now, uint8_t **entry, size_t *len)
+{
+    uint64_t ids[JOURNAL_MEMBERS];
+    char texts[JOURNAL_MEMBERS][WIRE_ADDRESS_MAX + 1];
+    const char *names[JOURNAL_MEMBERS];
+    size_t n = self->n_known;
+    if (n <= 1) {
+        ids[0] = self->id;
+        brokers_address (self->name, self->id, texts[0]);
+        names[0] = texts[0];
+        n = 1;
+    } else if (strcmp (self->known[0].name, self->name) != 0) {
+        return false;
+    }
+    for (size_t i = 0; n > 1 && i < n; i++) {
+        const known_t *known = &self->known[i];
+        bool own = strcmp (known->name, self->name) == 0;
+        if (!own && (!known->id || !known->empty || now > known->heard + FOUND_MS))
+            return false;
+        ids[i] = own ? self->id : known->id;
+        brokers_address (known->name, ids[i], texts[i]);
+        names[i] = texts[i];
+        for (size_t k = 0; k < i; k++)
+            if (ids[k] == ids[i])
+                return false;
+    }
+    *entry = raft_driver_bootstrap (ids, names, n, len);
+    return true;
+}
+
+/* --- what others see --- */
+
+static void fill (journal_t *self, uint64_t now, journal_member_t *out)
+{
+    const known_t *known = brokers_known (self, out->name);
+    out->self = out->id == self->id;
+    out->heard_ns = UINT64_MAX;
+    if (out->self)
+        out->heard_ns = 0;
+    else if (known && known->id == out->id && known->heard)
+        out->heard_ns = (now - known->heard) * MS;
+    uint64_t most = self->election_ms > 2 * HELLO_MS ? self->election_ms : 2 * HELLO_MS;
+    out->connected = out->heard_ns <= (most + HELLO_MS) * MS;
+    if (self->lane && !out->self)
+        lane_given (self->lane, out->name, &out->sent, &out->to_send);
+}
+
+void brokers_stats (journal_t *self, uint64_t now, journal_stats_t *out)
+{
+    raft_server_info_t s[JOURNAL_MEMBERS];
+    size_t n = brokers_servers (self, s), k = 0;
+    memset (out, 0, sizeof *out);
+    out->part = JOURNAL_JOINER;
+    for (size_t i = 0; i < n && k < JOURNAL_MEMBERS; i++) {
+        journal_member_t *m = &out->members[k++];
+        m->id = s[i].id;
+        m->part = s[i].role == MEMBER_VOTER ? JOURNAL_VOTER : JOURNAL_STANDBY;
+        m->match = s[i].match;
+        snprintf (m->name, sizeof m->name, "%.63s", s[i].address);
+        fill (self, now, m);
+        if (m->self)
+            out->part = m->part;
+    }
+    for (size_t i = 0; i < self->n_known && k < JOURNAL_MEMBERS; i++) {
+        const known_t *known = &self->known[i];
+        bool there = !known->id;
+        for (size_t j = 0; j < n; j++)
+            there |= s[j].id == known->id;
+        if (there)
+            continue;
+        journal_member_t *m = &out->members[k++];
+        m->id = known->id;
+        m->part = JOURNAL_JOINER;
+        memcpy (m->name, known->name, sizeof m->name);
+        fill (self, now, m);
+    }
+    out->n_members = k;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* The journal's own state, for the files of which it is made: journal.c (calls),
+ * journal_open.c (what is on disk), engine.c (the thread that runs the consensus core),
+ * brokers.c (who is there, who asks to join, changes of the set). */
+#ifndef BROKER_JOURNAL_JOURNAL_PRIVATE_H
+#define BROKER_JOURNAL_JOURNAL_PRIVATE_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "journal.h"
+#include "lane.h"
+#include "peers.h"
+#include "point.h"
+#include "queue.h"
+#include "raft_driver.h"
+#include "vote.h"
+#include "wal.h"
+#include "writer.h"
+
+#define IN_FLIGHT (64u * 1024 * 1024)
+#define ENTRY_MAX (1024u * 1024)
+
+/* What was heard of a broker, by name. */
+typedef struct known {
+    char name[JOURNAL_NAME];
+    uint64_t id;    /* the last it gave; 0: not heard */
+    uint8_t key[32];
+    uint64_t heard; /* ms; 0: never */
+    bool empty;     /* has no log, and no set of brokers */
+    bool standby;   /* holds this broker for a standby */
+} known_t;
+
+enum note_kind {
+    NOTE_PACKET,
+    NOTE_HELLO,
+    NOTE_TRANSFER,
+    NOTE_REPLACE,
+    NOTE_BROKERS,
+    NOTE_FETCHED,
+    NOTE_NOT_FETCHED,
+};
+
+/* What the engine is told. */
+typedef struct note {
+    struct note *next;
+    enum note_kind kind;
+    char name[JOURNAL_NAME];  /* sender; voter; OLD */
+    char fresh[JOURNAL_NAME]; /* "": none */
+    uint64_t cookie;          /* or index of a state */
+    known_t *brokers;
+    size_t n;
+    uint8_t *bytes;
+    size_t len;
+} note_t;
+
+/* A change that was asked for and is not answered. */
+typedef struct change {
+    bool active;
+    uint64_t cookie;
+    char old[JOURNAL_NAME];
+    char fresh[JOURNAL_NAME];
+    uint64_t since; /* ms */
+    uint64_t fresh_id;
+    uint64_t hold_at; /* proposals were last held for the promotion */
+} change_t;
+
+typedef struct transfer {
+    bool active;
+    uint64_t cookie;
+    uint64_t to; /* id; 0: any */
+    uint64_t until;
+} transfer_t;
+
+struct journal {
+    journal_events_t events;
+    char dir[PATH_MAX];
+    char data[PATH_MAX];
+    char name[JOURNAL_NAME];
+    uint64_t id;
+    uint64_t boot;
+    uint64_t trailing;
+    unsigned election_ms;
+    unsigned heartbeat_ms;
+    bool memory_durability;
+    wal_t *wal;
+    vote_t vote;
+    point_t point;
+    uint64_t start_applied;
+    writer_t *writer;
+    peers_t *peers; /* NULL: alone */
+    lane_t *lane;
+    pthread_t thread;
+    atomic_uint_fast64_t applied;
+
+    /* The engine's. */
+    raft_driver_t *driver;
+    size_t appends; /* ordered and not yet durable */
+    enum journal_role role;
+    uint64_t role_term;
+    uint64_t role_leader;
+    bool role_said;
+    known_t known[JOURNAL_MEMBERS]; /* the first is the first broker of the list */
+    size_t n_known;
+    uint64_t hello_at;
+    uint64_t grace; /* no timer before this: this process has slept */
+    uint64_t hold;  /* no proposals before this */
+    bool installing;
+    bool install_committed; /* the point is on disk, the log is not empty yet */
+    raft_point_t install_point;
+    bool install_ready; /* the state is there, up to... */
+    bool install_failed;
+    uint64_t install_state;
+    uint64_t conf_seen; /* hash of the set that was last announced */
+    uint64_t stuck_at;
+    change_t change;
+    transfer_t transfer;
+    bool handing_on; /* the lead, at the end */
+    bool founding;   /* not all are known to have the first set of brokers */
+    uint64_t members_at; /* when they were last published */
+
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t wake;
+    queue_t queues[2];
+    queue_t *filling;
+    size_t taken;     /* weight of the other queue while it is worked on */
+    size_t in_flight; /* of what the core has */
+    note_t *notes;
+    note_t **notes_end;
+    size_t notes_bytes;
+    size_t persisted; /* appends not yet told to the core */
+    bool point_due;
+    bool waiting;  /* the engine sleeps */
+    bool stop;
+    bool stopping; /* the engine knows */
+    dfs_error_t failed;
+    journal_stats_t stats;
+};
+
+/* Opens log, vote and point, and checks that they belong together and to the state
+ * machine. */
+int journal_open_log (journal_t *self, const journal_config_t *config,
+                      dfs_error_t *err);
+
+void *engine_main (void *journal);
+/* engine_orders.c. Starts the core on what is on disk; writes the first entry when it is
+ * time, and starts on it; goes on with the installation of a state. */
+bool engine_start (journal_t *self, uint64_t now);
+/* ENTRY NULL: if this broker is to write it. */
+void engine_found (journal_t *self, uint64_t now, const uint8_t *entry, size_t len);
+void engine_install_work (journal_t *self, uint64_t now);
+/* Takes NOTE, from any thread. */
+void engine_tell (journal_t *self, note_t *note);
+/* Callbacks of writer, peers and lane. */
+void engine_written (size_t n, void *journal);
+void engine_write_failed (const dfs_error_t *err, void *journal);
+void engine_received (peers_message_t *message, void *journal);
+void engine_fetched (int code, uint64_t state, const dfs_error_t *err, void *journal);
+void engine_fail (journal_t *self, const dfs_error_t *err);
+note_t *note_new (enum note_kind kind, const char *name);
+void note_free (note_t *note);
+
+/* brokers.c; the engine's thread. */
+/* In the core's set of brokers an address is NAME#ID, for no two may have the same. */
+void brokers_address (const char *name, uint64_t id, char out[WIRE_ADDRESS_MAX + 1]);
+/* Servers of the present set, with names for addresses. */
+size_t brokers_servers (journal_t *self, raft_server_info_t out[JOURNAL_MEMBERS]);
+known_t *brokers_known (journal_t *self, const char *name);
+void brokers_set (journal_t *self, const known_t *brokers, size_t n);
+/* Name of the broker with ID, NULL when it is not known. */
+const char *brokers_name (journal_t *self, uint64_t id, char out[JOURNAL_NAME]);
+/* Its CURVE key; zeros when it is not in the list. */
+const uint8_t *brokers_key (journal_t *self, const char *name);
+/* True when broker NAME may speak as ID. */
+bool brokers_may_speak (journal_t *self, const char *name, uint64_t id);
+void brokers_hello (journal_t *self, const note_t *note, uint64_t now);
+/* True when this broker has nothing. */
+bool brokers_empty (journal_t *self);
+/* Says hello when it is time. */
+void brokers_tick (journal_t *self, uint64_t now);
+/* True when this broker is to write the first configuration now; *ENTRY is returned
+ * owned. */
+bool brokers_found (journal_t *self, uint64_t now, uint8_t **entry, size_t *len);
+void brokers_ask_transfer (journal_t *self, const note_t *note, uint64_t now);
+void brokers_ask_replace (journal_t *self, const note_t *note, uint64_t now);
+/* Goes on with what was asked for. */
+void brokers_work (journal_t *self, uint64_t now);
+void brokers_answer (journal_t *self, uint64_t cookie, int code, const char *text);
+void brokers_stats (journal_t *self, uint64_t now, journal_stats_t *out);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Three brokers' journals over real sockets: elections, replication, those who were
+ * away, and one that lost its data. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+#include "journal_dir.h"
+#include "journal_trio.h"
+
+#include <cmocka.h> /* last: it has a macro fail */
+
+static void start_all (void)
+{
+    for (size_t i = 0; i < trio.n; i++)
+        trio_start (i);
+}
+
+static void test_elect_and_commit (void **state)
+{
+    (void)state;
+    trio_new (3, true);
+    start_all ();
+    size_t leader = trio_leader ();
+    trio_commit (500);
+    trio_same (500);
+    node_t *node = &trio.nodes[leader];
+    journal_read_point (node->journal, 1);
+    TRIO_WAIT (node->n_reads == 1);
+    if (node->role == JOURNAL_LEADER) {
+        assert_int_equal (node->read_code, DFS_OK);
+        assert_in_range (node->read_index, 501, 520);
+    }
+    /* One that does not lead refuses. */
+    node_t *other = &trio.nodes[(leader + 1) % 3];
+    dfs_error_t err;
+    if (other->role == JOURNAL_FOLLOWER) {
+        assert_int_equal (
+            journal_propose (other->journal, &(journal_proposal_t){"x", 1, 9}, 1, &err),
+            DFS_ENOTLEADER);
+        journal_read_point (other->journal, 2);
+        TRIO_WAIT (other->n_reads == 1);
+        assert_int_equal (other->read_code, DFS_ENOTLEADER);
+    }
+    trio_destroy ();
+}
+
+static void test_leader_stops (void **state)
+{
+    (void)state;
+    trio_new (3, true);
+    start_all ();
+    trio_commit (200);
+    for (int round = 0; round < 3; round++) {
+        size_t leader = trio_leader ();
+        trio_stop (leader);
+        trio_commit (200);
+        assert_int_not_equal (trio_leader (), leader);
+        trio_same (200);
+        trio_start (leader);
+        trio_same (400 + 200 * (uint64_t)round);
+    }
+    /* All at once, and again. */
+    for (size_t i = 0; i < 3; i++)
+        trio_stop (i);
+    start_all ();
+    trio_commit (100);
+    trio_same (900);
+    trio_destroy ();
+}
+
+static void test_transfer (void **state)
+{
+    (void)state;
+    trio_new (3, false);
+    start_all ();
+    trio_commit (50);
+    size_t leader = trio_leader ();
+    node_t *node = &trio.nodes[leader], *other = &trio.nodes[(leader + 1) % 3];
+    trio_same (50);
+    journal_transfer (node->journal, other->name, 7);
+    TRIO_WAIT (node->n_answers == 1);
+    if (node->answer == DFS_OK)
+        TRIO_WAIT (other->role == JOURNAL_LEADER || other->term > node->term);
+    trio_commit (50);
+    trio_same (100);
+    trio_destroy ();
+}
+
+/* A broker that was away so long that the log has been trimmed gets a state. */
+static void test_state_for_one_behind (void **state)
+{
+    (void)state;
+    trio_new (3, true);
+    trio.trailing = 200;
+    start_all ();
+    trio_commit (100);
+    trio_same (100);
+    size_t away = (trio_leader () + 1) % 3;
+    trio_stop (away);
+    trio_commit (3000);
+    journal_stats_t stats;
+    journal_stats (trio.nodes[trio_leader ()].journal, &stats);
+    assert_true (stats.first_index > 1000);
+    trio_start (away);
+    trio_commit (100);
+    trio_same (3200);
+    assert_true (trio.nodes[away].taken > 0);
+    /* It is as good as the others now. */
+    size_t other = (away + 1) % 3;
+    trio_stop (other);
+    trio_commit (100);
+    trio_same (3300);
+    trio_stop (away);
+    trio_start (away);
+    trio_commit (10);
+    trio_same (3310);
+    trio_destroy ();
+}
+
+static const journal_member_t *member (const journal_stats_t *stats, uint64_t id)
+{
+    for (size_t i = 0; i < stats->n_members; i++)
+        if (stats->members[i].id == id)
+            return &stats->members[i];
+    return NULL;
+}
+
+/* A broker that comes back without its data asks, cannot make up a majority, and votes
+ * only once it has taken the place of the one it was. */
+static void test_wiped (void **state)
+{
+    (void)state;
+    trio_new (3, true);
+    trio.trailing = 200;
+    start_all ();
+    trio_commit (1500);
+    trio_same (1500);
+    size_t leader = trio_leader (), wiped = (leader + 1) % 3, third = (leader + 2) % 3;
+    trio_stop (wiped);
+    trio_wipe (wiped);
+    trio_stop (third);
+    trio_start (wiped);
+    node_t *node = &trio.nodes[leader], *fresh = &trio.nodes[wiped];
+    TRIO_WAIT (node->role != JOURNAL_LEADER);
+    usleep (1500000);
+    assert_int_not_equal (node->role, JOURNAL_LEADER);
+    assert_int_not_equal (fresh->role, JOURNAL_LEADER);
+    trio_start (third);
+    trio_commit (50);
+
+    journal_stats_t stats = {0};
+    const journal_member_t *m = NULL;
+    for (int i = 0; i < 600 && !m; i++) {
+        usleep (50000);
+        leader = trio_leader ();
+        node = &trio.nodes[leader];
+        journal_stats (node->journal, &stats);
+        m = member (&stats, fresh->id);
+    }
+    assert_non_null (m);
+    assert_int_equal (m->part, JOURNAL_JOINER);
+    journal_stats (fresh->journal, &stats);
+    assert_int_equal (stats.part, JOURNAL_JOINER);
+
+    for (int i = 0; i < 20; i++) {
+        node = &trio.nodes[trio_leader ()];
+        uint64_t before = node->n_answers;
+        journal_replace (node->journal, fresh->name, fresh->name, 5);
+        TRIO_WAIT (node->n_answers > before);
+        if (node->answer == DFS_OK)
+            break;
+    }
+    assert_int_equal (node->answer, DFS_OK);
+    trio_commit (50);
+    trio_same (1600);
+    assert_true (fresh->taken > 0);
+    journal_stats (trio.nodes[trio_leader ()].journal, &stats);
+    for (int i = 0; i < 600 && stats.n_members != 3; i++) {
+        usleep (50000);
+        journal_stats (trio.nodes[trio_leader ()].journal, &stats);
+    }
+    assert_int_equal (stats.n_members, 3);
+    m = member (&stats, fresh->id);
+    assert_non_null (m);
+    assert_int_equal (m->part, JOURNAL_VOTER);
+    /* Now it counts. */
+    trio_stop (third);
+    trio_commit (50);
+    trio_same (1650);
+    trio_destroy ();
+}
+
+static void quiet (enum log_level level, const char *line, void *arg)
+{
+    (void)level;
+    (void)line;
+    (void)arg;
+}
+
+int main (int argc, char **argv)
+{
+    (void)argv;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_elect_and_commit),
+        cmocka_unit_test (test_leader_stops),
+        cmocka_unit_test (test_transfer),
+        cmocka_unit_test (test_state_for_one_behind),
+        cmocka_unit_test (test_wiped),
+    };
+    if (argc < 2)
+        log_set_sink (quiet, NULL);
+    cmocka_set_message_output (CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name ("journal_three", tests, NULL, NULL);
+}
