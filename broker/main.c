@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <argp.h>
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "broker/links/links.h"
 #include "broker/namespace/dump.h"
 #include "broker/namespace/fsck.h"
+#include "broker/peerlist.h"
 #include "broker/state/storage.h"
 #include "common/daemon.h"
 #include "common/io.h"
@@ -51,6 +53,8 @@ typedef struct broker {
     storage_t *storage;
     journal_t *journal;
     links_t *links;
+    uint64_t disk; /* id of the data directory's disk */
+    peerlist_t *peers;
     char ready[128];
 } broker_t;
 
@@ -170,6 +174,23 @@ static void on_members (void *arg)
     links_journal_members (((broker_t *)arg)->mail);
 }
 
+static int on_copy_state (const char *path, uint64_t *index, void *arg,
+                          dfs_error_t *err)
+{
+    return storage_copy (((broker_t *)arg)->storage, path, index, err);
+}
+
+static int on_take_state (const char *path, uint64_t index, void *arg, dfs_error_t *err)
+{
+    return storage_install (((broker_t *)arg)->storage, path, index, err);
+}
+
+static int on_address (const char *name, char *host, size_t cap, uint16_t *port,
+                       void *arg, dfs_error_t *err)
+{
+    return peerlist_address (((broker_t *)arg)->peers, name, host, cap, port, err);
+}
+
 /* --- modules --- */
 
 /* The data directory must be this broker's, and no other process may use it. */
@@ -184,6 +205,8 @@ static int take_directory (broker_t *self, dfs_error_t *err)
     if (rc < 0)
         return rc;
     snprintf (path, sizeof path, "%s/lock", dir);
+    memcpy (&self->disk, mark.disk_id, sizeof self->disk);
+    self->disk = le64toh (self->disk) & INT64_MAX;
     self->lock_fd = io_lock (path, err);
     return self->lock_fd < 0 ? self->lock_fd : DFS_OK;
 }
@@ -269,8 +292,16 @@ static void stop_links (void *ctx)
 static int start_journal (void *ctx, dfs_error_t *err)
 {
     broker_t *self = ctx;
+    journal_broker_t brokers[JOURNAL_MEMBERS];
+
+    self->peers = peerlist_new (self->cluster->path, err);
+    if (!self->peers)
+        return err->code;
+    size_t n = peerlist_get (self->peers, brokers);
     journal_config_t config = {.dir = self->node->data[0],
                                .applied = storage_applied (self->storage),
+                               .id = self->disk ? self->disk : 1,
+                               .name = self->node->name,
                                .memory_durability = self->cluster->memory_durability,
                                .events = {.committed = on_committed,
                                           .dropped = on_dropped,
@@ -281,13 +312,31 @@ static int start_journal (void *ctx, dfs_error_t *err)
                                           .failed = give_up,
                                           .arg = self}};
 
+    if (n > 1)
+        config.peers = (journal_peers_t){
+            .zmq = self->zmq,
+            .secret = &self->id,
+            .zap = self->zap,
+            .bind = self->node->bind,
+            .port = self->node->port ? (uint16_t)(self->node->port + 4) : 0,
+            .brokers = brokers,
+            .n = n,
+            .address = on_address,
+            .copy_state = on_copy_state,
+            .take_state = on_take_state,
+            .arg = self};
     self->journal = journal_open (&config, err);
+    if (!self->journal)
+        peerlist_destroy (&self->peers);
     return self->journal ? DFS_OK : err->code;
 }
 
 static void stop_journal (void *ctx)
 {
-    journal_close (&((broker_t *)ctx)->journal);
+    broker_t *self = ctx;
+
+    journal_close (&self->journal);
+    peerlist_destroy (&self->peers);
 }
 
 static int start_serving (void *ctx, dfs_error_t *err)
@@ -321,6 +370,8 @@ static const char *ready_text (void *ctx)
     links_ports (self->links, p);
     if (self->node->port)
         snprintf (peers, sizeof peers, " %u", self->node->port + 4u);
+    else if (journal_port (self->journal))
+        snprintf (peers, sizeof peers, " %u", journal_port (self->journal));
     snprintf (self->ready, sizeof self->ready, "pid %d\nports %u %u %u %u%s\n",
               (int)getpid (), p[0], p[1], p[2], p[3], peers);
     return self->ready;
@@ -339,6 +390,13 @@ static void reload (void *ctx)
     if (self->level < 0)
         log_set_level (cluster->log_level);
     links_reload (self->links, cluster);
+    if (peerlist_reload (self->peers, &err) < 0)
+        log_error ("reload_failed", "err=\"%s\"", err.text);
+    else if (journal_port (self->journal)) {
+        journal_broker_t brokers[JOURNAL_MEMBERS];
+        size_t n = peerlist_get (self->peers, brokers);
+        journal_brokers (self->journal, brokers, n);
+    }
 }
 
 /* --- main --- */

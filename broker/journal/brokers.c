@@ -98,7 +98,8 @@ bool brokers_may_speak (journal_t *self, const char *name, uint64_t id)
 
 bool brokers_empty (journal_t *self)
 {
-    return raft_driver_last (self->driver) == 0 && raft_driver_point (self->driver) == 0;
+    return raft_driver_last (self->driver) == 0 &&
+           raft_driver_point (self->driver) == 0;
 }
 
 /* Others hold this broker for a voter, and it has nothing: what it acknowledged and
@@ -130,8 +131,7 @@ void brokers_hello (journal_t *self, const note_t *note, uint64_t now)
     uint64_t id = get_le64 (note->bytes + 8), last = get_le64 (note->bytes + 16);
     if (id != known->id && id != self->id) {
         log_info ("broker_heard", "node=%s id=%016llx empty=%d", known->name,
-                  (unsigned long long)id,
-                  (int)(flags & HELLO_EMPTY));
+                  (unsigned long long)id, (int)(flags & HELLO_EMPTY));
         known->id = id;
     }
     known->empty = flags & HELLO_EMPTY;
@@ -202,8 +202,8 @@ void brokers_tick (journal_t *self, uint64_t now)
     self->founding = !all;
 }
 
-/* The first of the list begins, when all have just said that they have nothing. One that
- * has lost its data hears that the others have not lost theirs. */
+/* The first of the list begins, when all have just said that they have nothing. One
+ * that has lost its data hears that the others have not lost theirs. */
 bool brokers_found (journal_t *self, uint64_t now, uint8_t **entry, size_t *len)
 {
     uint64_t ids[JOURNAL_MEMBERS];

@@ -343,8 +343,7 @@ static bool busy (const journal_t *self, uint64_t now)
 {
     bool queued = (self->filling->n || self->filling->n_reads) && now >= self->hold;
     return queued || self->notes || self->persisted || self->point_due ||
-           (self->stop && !self->stopping) ||
-           self->failed.code;
+           (self->stop && !self->stopping) || self->failed.code;
 }
 
 /* Waits for work. When it was not woken long after it should have been, this process

@@ -145,7 +145,8 @@ void engine_install_work (journal_t *self, uint64_t now)
             fail_with (self, &err, "save the point of a state");
             return;
         }
-        self->point = (point_t){.at = self->install_point, .state = self->install_state};
+        self->point =
+            (point_t){.at = self->install_point, .state = self->install_state};
         self->install_committed = true;
     }
     int rc = wal_reset (self->wal, self->install_point.index, self->install_point.term,

@@ -54,12 +54,11 @@ static void init (journal_t *self, const journal_config_t *config)
     self->role = JOURNAL_FOLLOWER;
     size_t n = config->peers.n < JOURNAL_MEMBERS ? config->peers.n : JOURNAL_MEMBERS;
     known_t brokers[JOURNAL_MEMBERS] = {0};
-    for (size_t i = 0; i < n; i++)
-{
+    for (size_t i = 0; i < n; i++) {
         snprintf (brokers[i].name, sizeof brokers[i].name, "%s",
                   config->peers.brokers[i].name);
         memcpy (brokers[i].key, config->peers.brokers[i].key, sizeof brokers[i].key);
-}
+    }
     brokers_set (self, brokers, n);
 }
 
@@ -224,12 +223,11 @@ void journal_brokers (journal_t *self, const journal_broker_t *brokers, size_t n
     if (!note->brokers)
         abort ();
     note->n = n < JOURNAL_MEMBERS ? n : JOURNAL_MEMBERS;
-    for (size_t i = 0; i < note->n; i++)
-{
+    for (size_t i = 0; i < note->n; i++) {
         snprintf (note->brokers[i].name, sizeof note->brokers[i].name, "%s",
                   brokers[i].name);
         memcpy (note->brokers[i].key, brokers[i].key, sizeof note->brokers[i].key);
-}
+    }
     engine_tell (self, note);
 }
 

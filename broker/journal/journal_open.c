@@ -45,8 +45,8 @@ static int begin_again (journal_t *self, uint64_t applied, dfs_error_t *err)
     size_t len;
     brokers_address (self->name, self->id, address);
     uint8_t *conf = raft_driver_bootstrap (&self->id, &text, 1, &len);
-    self->point = (point_t){
-        .at = {.index = applied, .term = self->vote.term, .conf_index = 1}};
+    self->point =
+        (point_t){.at = {.index = applied, .term = self->vote.term, .conf_index = 1}};
     self->point.at.conf_len = len;
     memcpy (self->point.at.conf, conf, len);
     free (conf);
@@ -90,8 +90,8 @@ static int join (journal_t *self, const journal_config_t *config, dfs_error_t *e
         return refuse (self, applied, err);
     if (applied > last && config->memory_durability && config->peers.n <= 1)
         return begin_again (self, applied, err);
-    if (at->index && !raft_driver_log_fits (at, first, last,
-                                            wal_term (self->wal, at->index))) {
+    if (at->index &&
+        !raft_driver_log_fits (at, first, last, wal_term (self->wal, at->index))) {
         /* The point of an installation that did not come to emptying the log. */
         int rc = self->point.state ? wal_reset (self->wal, at->index, at->term, err)
                                    : refuse (self, applied, err);

@@ -25,7 +25,7 @@
 /* What was heard of a broker, by name. */
 typedef struct known {
     char name[JOURNAL_NAME];
-    uint64_t id;    /* the last it gave; 0: not heard */
+    uint64_t id; /* the last it gave; 0: not heard */
     uint8_t key[32];
     uint64_t heard; /* ms; 0: never */
     bool empty;     /* has no log, and no set of brokers */
@@ -116,8 +116,8 @@ struct journal {
     uint64_t stuck_at;
     change_t change;
     transfer_t transfer;
-    bool handing_on; /* the lead, at the end */
-    bool founding;   /* not all are known to have the first set of brokers */
+    bool handing_on;     /* the lead, at the end */
+    bool founding;       /* not all are known to have the first set of brokers */
     uint64_t members_at; /* when they were last published */
 
     pthread_mutex_t lock; /* guards the rest */
@@ -131,7 +131,7 @@ struct journal {
     size_t notes_bytes;
     size_t persisted; /* appends not yet told to the core */
     bool point_due;
-    bool waiting;  /* the engine sleeps */
+    bool waiting; /* the engine sleeps */
     bool stop;
     bool stopping; /* the engine knows */
     dfs_error_t failed;
@@ -144,8 +144,8 @@ int journal_open_log (journal_t *self, const journal_config_t *config,
                       dfs_error_t *err);
 
 void *engine_main (void *journal);
-/* engine_orders.c. Starts the core on what is on disk; writes the first entry when it is
- * time, and starts on it; goes on with the installation of a state. */
+/* engine_orders.c. Starts the core on what is on disk; writes the first entry when it
+ * is time, and starts on it; goes on with the installation of a state. */
 bool engine_start (journal_t *self, uint64_t now);
 /* ENTRY NULL: if this broker is to write it. */
 void engine_found (journal_t *self, uint64_t now, const uint8_t *entry, size_t len);

@@ -191,8 +191,8 @@ void lane_ask (lane_t *self, peers_message_t *message)
 bool lane_giving (lane_t *self)
 {
     pthread_mutex_lock (&self->lock);
-    bool giving = self->copying || (self->copy.token &&
-                                    clock_mono () < self->copy.used + GIVING_NS);
+    bool giving = self->copying ||
+                  (self->copy.token && clock_mono () < self->copy.used + GIVING_NS);
     pthread_mutex_unlock (&self->lock);
     return giving;
 }

@@ -29,7 +29,8 @@ typedef struct lane_config {
 lane_t *lane_new (const lane_config_t *config, dfs_error_t *err);
 void lane_destroy (lane_t **self_p);
 
-/* A question for a piece, or (of a peer in the list) anything of that kind; takes it. */
+/* A question for a piece, or (of a peer in the list) anything of that kind; takes it.
+ */
 void lane_ask (lane_t *self, peers_message_t *message);
 /* Gets the state of POINT, or a later one, from broker NAME, whose key is KEY. One at a
  * time. */

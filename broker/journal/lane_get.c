@@ -17,8 +17,8 @@
 
 #include "lane_private.h"
 
-#define AGAIN_MS  1000        /* a question without an answer is asked again */
-#define SILENT_NS (20 * SEC)  /* without any piece: given up */
+#define AGAIN_MS  1000       /* a question without an answer is asked again */
+#define SILENT_NS (20 * SEC) /* without any piece: given up */
 
 /* One state on its way. */
 typedef struct fetch {

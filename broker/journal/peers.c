@@ -48,7 +48,7 @@ struct peers {
     mailbox_t *orders;
     pthread_t thread;
     bool running;
-    bool going;              /* the thread's, as the rest up to `dropped` */
+    bool going; /* the thread's, as the rest up to `dropped` */
     peer_t links[LINKS_MAX];
     size_t n_links;
     uint64_t dropped; /* messages of bad senders */

@@ -106,8 +106,8 @@ int raft_driver_submit (raft_driver_t *self, uint64_t now,
                         dfs_error_t *err);
 void raft_driver_read (raft_driver_t *self, uint64_t now, uint64_t cookie);
 void raft_driver_persisted (raft_driver_t *self, uint64_t now);
-/* The state machine knows everything up to INDEX by other means than the log: entries up
- * to there are not delivered. */
+/* The state machine knows everything up to INDEX by other means than the log: entries
+ * up to there are not delivered. */
 void raft_driver_skip (raft_driver_t *self, uint64_t index);
 /* Only after all appends before it are durable. */
 void raft_driver_installed (raft_driver_t *self, uint64_t now);

@@ -29,7 +29,8 @@ void brokers_ask_transfer (journal_t *self, const note_t *note, uint64_t now)
     uint64_t to = 0;
     dfs_error_t err;
     if (self->role != JOURNAL_LEADER) {
-        brokers_answer (self, note->cookie, DFS_ENOTLEADER, "this broker does not lead");
+        brokers_answer (self, note->cookie, DFS_ENOTLEADER,
+                        "this broker does not lead");
         return;
     }
     for (size_t i = 0; i < n; i++)
@@ -152,7 +153,8 @@ static void promote (journal_t *self, const raft_server_info_t *fresh, uint64_t 
     if (fresh->match == last) {
         self->hold = 0;
         step (self, now, fresh->id, fresh->address, MEMBER_VOTER);
-    } else if (fresh->match + NEAR >= last && now >= self->change.hold_at + HOLD_EVERY) {
+    } else if (fresh->match + NEAR >= last &&
+               now >= self->change.hold_at + HOLD_EVERY) {
         self->change.hold_at = now;
         self->hold = now + HOLD_MS;
     }

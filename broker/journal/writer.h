@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The thread that writes the log. What is ordered while it writes goes into its next
  * group: one write and one sync for all of it. With no room on the disk it waits for
- * some; any other failure is final. Threads: one owner gives orders; `done` and `failed`
- * are called on the writer's thread. */
+ * some; any other failure is final. Threads: one owner gives orders; `done` and
+ * `failed` are called on the writer's thread. */
 #ifndef BROKER_JOURNAL_WRITER_H
 #define BROKER_JOURNAL_WRITER_H
 

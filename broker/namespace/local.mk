@@ -5,6 +5,7 @@ broker_libnamespace_la_SOURCES = \
 	broker/namespace/attr.c \
 	broker/namespace/attributes.c broker/namespace/attributes.h \
 	broker/namespace/catalog.c broker/namespace/catalog.h \
+	broker/namespace/copy.c \
 	broker/namespace/chunk.c broker/namespace/chunk.h \
 	broker/namespace/dentry.c broker/namespace/dentry.h \
 	broker/namespace/dump.c broker/namespace/dump.h \

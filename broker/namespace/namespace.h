@@ -28,6 +28,16 @@ namespace_t *namespace_open (const char *dir, dfs_error_t *err);
 /* Commits and closes. */
 void namespace_close (namespace_t **self_p);
 
+/* Writes what is committed to the file PATH, durably; *INDEX is its applied index. Any
+ * thread, while the namespace is open. */
+int namespace_copy (namespace_t *self, const char *path, uint64_t *index,
+                    dfs_error_t *err);
+/* Applied index of such a file; DFS_EDAMAGED, DFS_EVERSION. */
+int namespace_file_index (const char *path, uint64_t *index, dfs_error_t *err);
+/* Makes the file PATH (taken, on the same file system) the namespace of DIR, which is
+ * not open: after a crash it is the one before or this one. */
+int namespace_put (const char *dir, const char *path, dfs_error_t *err);
+
 /* Index and term of the last entry applied; of the last one durable on disk. */
 uint64_t namespace_applied (const namespace_t *self);
 uint64_t namespace_durable (const namespace_t *self);

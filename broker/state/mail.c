@@ -53,6 +53,7 @@ void mail_free (mail_t *mail)
     case MAIL_PROBE:
     case MAIL_CHORES:
     case MAIL_RELOAD:
+    case MAIL_INSTALL:
     case MAIL_STOP:
         break;
     }

@@ -33,6 +33,7 @@ enum mail_kind {
     MAIL_MEMBERS,   /* journal → reactor: other voters */
     MAIL_PROBE,     /* reactor → prober → reactor */
     MAIL_RELOAD,    /* main → reactor */
+    MAIL_INSTALL,   /* journal → storage */
     MAIL_STOP,      /* to a thread: end */
 };
 
@@ -67,6 +68,16 @@ typedef struct mail_durable {
     mail_t head;
     uint64_t index;
 } mail_durable_t;
+
+/* Another state takes the place of the tables; the sender waits for `done`. */
+typedef struct mail_install {
+    mail_t head;
+    const char *path;
+    uint64_t index;
+    int code;
+    dfs_error_t *err;
+    void *done; /* sem_t */
+} mail_install_t;
 
 /* --- a message that came in, until it was answered --- */
 

@@ -28,7 +28,8 @@ struct storage {
     pthread_t reader_thread;
     bool running;
     bool reading;
-    sem_t opened; /* by the storage thread, or open_error says why not */
+    pthread_mutex_t swap; /* the namespace is not closed while it is copied */
+    sem_t opened;         /* by the storage thread, or open_error says why not */
     dfs_error_t open_error;
     uint64_t applied;         /* at the start */
     bool broken;              /* apply or commit failed: nothing more is done */
@@ -207,6 +208,22 @@ static void do_decided (storage_t *self, mail_decided_t *mail)
     mailbox_push (self->config.out, mail);
 }
 
+static int put_state (storage_t *self, const mail_install_t *mail, dfs_error_t *err);
+
+static void do_install (storage_t *self, mail_install_t *mail)
+{
+    mail->code = put_state (self, mail, mail->err);
+    if (mail->code < 0)
+        self->broken = true; /* the journal gives up */
+    else {
+        mail_durable_t *durable = mail_new (MAIL_DURABLE, sizeof *durable);
+        durable->index = mail->index;
+        mailbox_push (self->config.out, durable);
+        push_directory (self, 0);
+    }
+    sem_post (mail->done);
+}
+
 /* Returns false for the mail that ends the thread. */
 static bool do_mail (storage_t *self, mail_t *mail)
 {
@@ -233,6 +250,9 @@ static bool do_mail (storage_t *self, mail_t *mail)
     case MAIL_DECIDED:
         do_decided (self, (mail_decided_t *)mail);
         break;
+    case MAIL_INSTALL:
+        do_install (self, (mail_install_t *)mail);
+        break;
     case MAIL_DIRECTORY:
         push_directory (self, ((mail_directory_t *)mail)->asked);
         mail_free (mail);
@@ -245,10 +265,9 @@ static bool do_mail (storage_t *self, mail_t *mail)
 
 /* LMDB's write transactions belong to the thread that began them: the tables are opened
  * and closed where they are used. */
-static int open_tables (storage_t *self)
+static int open_namespace (storage_t *self, dfs_error_t *err)
 {
     const storage_config_t *config = &self->config;
-    dfs_error_t *err = &self->open_error;
     uint8_t cluster_id[16];
     uint32_t incarnation;
 
@@ -261,11 +280,19 @@ static int open_tables (storage_t *self)
             return fail (err, DFS_ECLUSTER, "%s: namespace of another cluster",
                          config->dir);
     }
-    self->tables.locations = locations_open (config->dir, err);
-    if (!self->tables.locations)
-        return err->code;
     self->reader = namespace_reader_new (self->tables.ns, err);
-    if (!self->reader)
+    return self->reader ? DFS_OK : err->code;
+}
+
+static int open_tables (storage_t *self)
+{
+    dfs_error_t *err = &self->open_error;
+
+    int rc = open_namespace (self, err);
+    if (rc < 0)
+        return rc;
+    self->tables.locations = locations_open (self->config.dir, err);
+    if (!self->tables.locations)
         return err->code;
     self->applied = namespace_applied (self->tables.ns);
     return DFS_OK;
@@ -285,6 +312,15 @@ static int time_left (uint64_t since, uint64_t interval, uint64_t now, int least
     uint64_t left = now >= since + interval ? 0 : since + interval - now;
     int ms = (int)((left + MS - 1) / MS);
     return least < 0 || ms < least ? ms : least;
+}
+
+static void stop_reader (storage_t *self)
+{
+    if (!self->reading)
+        return;
+    mailbox_push (self->reader_in, mail_new (MAIL_STOP, sizeof (mail_t)));
+    pthread_join (self->reader_thread, NULL);
+    self->reading = false;
 }
 
 static void *storage_main (void *arg)
@@ -312,10 +348,7 @@ static void *storage_main (void *arg)
     commit (self);
     if (self->locations_since)
         commit_locations (self);
-    if (self->reading) {
-        mailbox_push (self->reader_in, mail_new (MAIL_STOP, sizeof (mail_t)));
-        pthread_join (self->reader_thread, NULL);
-    }
+    stop_reader (self);
     close_tables (self);
     return NULL;
 }
@@ -358,6 +391,69 @@ static void *reader_main (void *arg)
     }
 }
 
+static void start_reader (storage_t *self)
+{
+    if (pthread_create (&self->reader_thread, NULL, reader_main, self))
+        abort ();
+    self->reading = true;
+}
+
+/* The reader has no snapshot of the old tables open, and nobody copies them. */
+static int put_state (storage_t *self, const mail_install_t *mail, dfs_error_t *err)
+{
+    stop_reader (self);
+    pthread_mutex_lock (&self->swap);
+    namespace_reader_destroy (&self->reader);
+    namespace_close (&self->tables.ns);
+    self->dirty_since = 0;
+    self->uncommitted = 0;
+    int rc = namespace_put (self->config.dir, mail->path, err);
+    if (rc >= 0)
+        rc = open_namespace (self, err);
+    if (rc >= 0 && namespace_applied (self->tables.ns) != mail->index)
+        rc = fail (err, DFS_EDAMAGED, "%s: the installed namespace is another one",
+                   self->config.dir);
+    pthread_mutex_unlock (&self->swap);
+    if (rc >= 0)
+        start_reader (self);
+    return rc;
+}
+
+int storage_copy (storage_t *self, const char *path, uint64_t *index, dfs_error_t *err)
+{
+    pthread_mutex_lock (&self->swap);
+    int rc = self->tables.ns ? namespace_copy (self->tables.ns, path, index, err)
+                             : fail (err, DFS_EUNAVAIL, "the namespace is not open");
+    pthread_mutex_unlock (&self->swap);
+    return rc;
+}
+
+int storage_install (storage_t *self, const char *path, uint64_t index,
+                     dfs_error_t *err)
+{
+    uint64_t found;
+    sem_t done;
+
+    int rc = namespace_file_index (path, &found, err);
+    if (rc < 0)
+        return rc;
+    if (found != index)
+        return fail (err, DFS_EDAMAGED, "%s: a namespace of another index", path);
+    sem_init (&done, 0, 0);
+    mail_install_t *mail = mail_new (MAIL_INSTALL, sizeof *mail);
+    mail->path = path;
+    mail->index = index;
+    mail->err = err;
+    mail->done = &done;
+    mailbox_push (self->in, mail);
+    while (sem_wait (&done) < 0)
+        ;
+    rc = mail->code;
+    mail_free (&mail->head);
+    sem_destroy (&done);
+    return rc;
+}
+
 storage_t *storage_open (const storage_config_t *config, dfs_error_t *err)
 {
     storage_t *self = calloc (1, sizeof *self);
@@ -368,6 +464,7 @@ storage_t *storage_open (const storage_config_t *config, dfs_error_t *err)
     self->in = mailbox_new ();
     self->reader_in = mailbox_new ();
     sem_init (&self->opened, 0, 0);
+    pthread_mutex_init (&self->swap, NULL);
     if (pthread_create (&self->thread, NULL, storage_main, self))
         abort ();
     self->running = true;
@@ -378,9 +475,7 @@ storage_t *storage_open (const storage_config_t *config, dfs_error_t *err)
         storage_close (&self);
         return NULL;
     }
-    if (pthread_create (&self->reader_thread, NULL, reader_main, self))
-        abort ();
-    self->reading = true;
+    start_reader (self);
     return self;
 }
 
@@ -412,6 +507,7 @@ void storage_close (storage_t **self_p)
     mailbox_destroy (&self->in, free_mail);
     mailbox_destroy (&self->reader_in, free_mail);
     sem_destroy (&self->opened);
+    pthread_mutex_destroy (&self->swap);
     free (self);
     *self_p = NULL;
 }

@@ -29,6 +29,12 @@ storage_t *storage_open (const storage_config_t *config, dfs_error_t *err);
 uint64_t storage_applied (const storage_t *self);
 /* Any thread; takes the mail. */
 void storage_push (storage_t *self, mail_t *mail);
+/* For the journal, on threads that may wait. Copies the namespace as it is on disk, of
+ * *INDEX, to the file PATH; puts the file PATH, of INDEX, in its place (DFS_EDAMAGED
+ * when it is not of INDEX or of another cluster). */
+int storage_copy (storage_t *self, const char *path, uint64_t *index, dfs_error_t *err);
+int storage_install (storage_t *self, const char *path, uint64_t index,
+                     dfs_error_t *err);
 /* Does what was pushed before, commits, ends the threads, closes the tables. */
 void storage_close (storage_t **self_p);
 

@@ -355,15 +355,14 @@ void trio_describe (void)
         journal_stats_t s = {0};
         if (node->journal)
             journal_stats (node->journal, &s);
-        print_error ("%s %s role %d term %llu leader %s index %llu n %llu acked %llu "
-                     "dropped %llu log %llu-%llu committed %llu part %d failed %d %s\n",
-                     node->name, node->journal ? "up" : "down", (int)node->role,
-                     (unsigned long long)node->term, node->leader,
-                     (unsigned long long)node->state.index,
-                     (unsigned long long)node->state.n, (unsigned long long)node->acked,
-                     (unsigned long long)node->n_dropped,
-                     (unsigned long long)s.first_index, (unsigned long long)s.last_index,
-                     (unsigned long long)s.committed, (int)s.part, node->failed,
-                     node->text);
+        print_error (
+            "%s %s role %d term %llu leader %s index %llu n %llu acked %llu "
+            "dropped %llu log %llu-%llu committed %llu part %d failed %d %s\n",
+            node->name, node->journal ? "up" : "down", (int)node->role,
+            (unsigned long long)node->term, node->leader,
+            (unsigned long long)node->state.index, (unsigned long long)node->state.n,
+            (unsigned long long)node->acked, (unsigned long long)node->n_dropped,
+            (unsigned long long)s.first_index, (unsigned long long)s.last_index,
+            (unsigned long long)s.committed, (int)s.part, node->failed, node->text);
     }
 }
