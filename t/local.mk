@@ -42,6 +42,7 @@ SHELL_TESTS += \
 	t/6040-sshd.t \
 	t/6050-grow.t \
 	t/6060-systemd.t \
+	t/6070-racks.t \
 	t/8000-large.t \
 	t/8010-flood.t \
 	t/8020-million.t
