@@ -7,6 +7,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/back.c \
 	broker/links/back_table.c \
 	broker/links/front.c \
+	broker/links/near.c broker/links/near.h \
 	broker/links/front_read.c \
 	broker/links/front_admin.c \
 	broker/links/front_brokers.c \

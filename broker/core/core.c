@@ -15,6 +15,7 @@
 #include "broker/core/policies.h"
 #include "broker/core/route.h"
 #include "broker/core/scan.h"
+#include "broker/core/steal.h"
 #include "broker/core/verify.h"
 
 static uint64_t or_else (uint64_t value, uint64_t otherwise)
@@ -68,6 +69,7 @@ core_t *core_new (const core_config_t *config)
     self->copier = copier_new ();
     self->scan = scan_new ();
     self->route = route_new ();
+    self->steal = steal_new ();
     self->verify = verify_new ();
     return self;
 }
@@ -79,6 +81,7 @@ void core_destroy (core_t **self_p)
     if (!self)
         return;
     verify_destroy (&self->verify);
+    steal_destroy (&self->steal);
     route_destroy (&self->route);
     scan_destroy (&self->scan);
     copier_destroy (&self->copier);
@@ -133,6 +136,7 @@ void core_worker_changed (core_t *core, worker_t *worker, int before)
 static void forget_work (core_t *core)
 {
     verify_destroy (&core->verify);
+    steal_destroy (&core->steal);
     route_destroy (&core->route);
     scan_destroy (&core->scan);
     copier_destroy (&core->copier);
@@ -152,6 +156,7 @@ static void forget_work (core_t *core)
     core->copier = copier_new ();
     core->scan = scan_new ();
     core->route = route_new ();
+    core->steal = steal_new ();
     core->verify = verify_new ();
 }
 
@@ -183,7 +188,8 @@ static void on_policy (core_t *core, const core_policy_t *policy)
 
 static void on_chunks (core_t *core, const event_chunks_t *found)
 {
-    if (!place_found (core, found) && !commits_found (core, found))
+    if (!place_found (core, found) && !commits_found (core, found) &&
+        !steal_found (core, found))
         scan_found (core, found);
 }
 
@@ -208,6 +214,7 @@ static void on_worker_event (core_t *core, const event_t *event)
         break;
     case EVENT_HEARTBEAT:
         members_heartbeat (core, &event->u.heartbeat);
+        steal_beat (core, event->u.heartbeat.worker);
         break;
     case EVENT_PROBE_RESULT:
         members_probe (core, &event->u.probe);
@@ -226,6 +233,10 @@ static void on_worker_event (core_t *core, const event_t *event)
         break;
     case EVENT_ORDER_RESULT:
         on_order (core, &event->u.order);
+        break;
+    case EVENT_YIELDED:
+        members_heard (core, event->u.yielded.worker);
+        steal_yielded (core, &event->u.yielded);
         break;
     case EVENT_SEND_REFUSED:
         members_heard (core, event->u.send_refused.worker);

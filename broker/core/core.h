@@ -103,6 +103,9 @@ typedef struct core_status {
     bool
         knows; /* what every worker that is not dead has: before, nothing is repaired */
     uint64_t directory_version;
+    uint64_t reads; /* pieces ordered from workers */
+    uint64_t reads_hedged;
+    uint64_t reads_stolen;
 } core_status_t;
 
 void core_status (const core_t *self, core_status_t *out);

@@ -119,6 +119,7 @@ enum event_type {
                            the reactor only when the core says so (ACTION_DURABLE) */
     EVENT_PROGRESS,     /* progress: a Credit message passed by */
     EVENT_ORDER_RESULT, /* order: of replicate and verify orders */
+    EVENT_YIELDED,      /* yielded: pieces a worker gives back */
     EVENT_SEND_REFUSED, /* send_refused: pieces a worker would not send */
     /* of clients */
     EVENT_SESSION_OPEN, /* session: new, or resumed */
@@ -256,6 +257,21 @@ typedef struct event_send_refused {
     uint64_t bytes; /* length of the pieces, 0 not known */
 } event_send_refused_t;
 
+typedef struct core_send_piece {
+    uint64_t piece;
+    copykey_t key;
+    uint64_t offset;
+    uint64_t length;
+    bool keep; /* actions: the worker shall not give it back */
+} core_send_piece_t;
+
+typedef struct event_yielded {
+    uint32_t worker;
+    uint64_t session;
+    const core_send_piece_t *pieces; /* at most CORE_FETCH_PIECES */
+    size_t n;
+} event_yielded_t;
+
 typedef struct event_session {
     uint64_t id;
     uint32_t user;
@@ -310,6 +326,7 @@ typedef struct event_piece {
     uint64_t length;
     uint32_t avoid[CORE_AVOID];
     uint32_t n_avoid;
+    bool second; /* somebody else sends it already, but slowly */
 } event_piece_t;
 
 typedef struct event_fetch {
@@ -393,6 +410,7 @@ typedef struct event {
         event_refused_t refused;
         event_progress_t progress;
         event_order_t order;
+        event_yielded_t yielded;
         event_send_refused_t send_refused;
         event_session_t session;
         event_place_t place;
@@ -428,6 +446,7 @@ enum action_type {
     ACTION_VERIFY_ORDER, /* verify_order */
     ACTION_SEND_ORDER,   /* send */
     ACTION_CANCEL_ORDER, /* cancel */
+    ACTION_YIELD_ORDER,  /* yield: give back pieces that wait -> EVENT_YIELDED */
     ACTION_DIRECTORY,    /* directory: whole, to every worker */
     ACTION_PROBE,        /* probe: connect to its ingest, answer EVENT_PROBE_RESULT */
     ACTION_CLOSE,        /* close: this connection was replaced or may not stay */
@@ -525,13 +544,6 @@ typedef struct action_verify_order {
     bool peek;
 } action_verify_order_t;
 
-typedef struct core_send_piece {
-    uint64_t piece;
-    copykey_t key;
-    uint64_t offset;
-    uint64_t length;
-} core_send_piece_t;
-
 typedef struct action_send {
     uint32_t worker;
     uint64_t session;
@@ -546,6 +558,11 @@ typedef struct action_cancel {
     const uint64_t *pieces; /* n = 0: all, the session is gone */
     size_t n;
 } action_cancel_t;
+
+typedef struct action_yield {
+    uint32_t worker;
+    uint64_t bytes;
+} action_yield_t;
 
 typedef struct action_directory {
     uint64_t version;
@@ -615,8 +632,8 @@ typedef struct core_fetching {
 
 typedef struct action_fetching {
     uint64_t session;
-    uint64_t seq;
-    int code; /* of the whole request */
+    uint64_t seq; /* 0: not asked for, others send these pieces now */
+    int code;     /* of the whole request */
     const core_fetching_t *pieces;
     size_t n;
 } action_fetching_t;
@@ -665,6 +682,7 @@ typedef struct action {
         action_verify_order_t verify_order;
         action_send_t send;
         action_cancel_t cancel;
+        action_yield_t yield;
         action_directory_t directory;
         action_probe_t probe;
         action_close_t close;

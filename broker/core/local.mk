@@ -25,6 +25,7 @@ broker_libcore_la_SOURCES = \
 	broker/core/scan.c broker/core/scan.h \
 	broker/core/sessions.c broker/core/sessions.h \
 	broker/core/status.c \
+	broker/core/steal.c broker/core/steal.h \
 	broker/core/table.c broker/core/table.h \
 	broker/core/uploads.c broker/core/uploads.h \
 	broker/core/verify.c broker/core/verify.h

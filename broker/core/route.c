@@ -18,6 +18,8 @@ typedef struct fetch {
 
 struct route {
     table_t *fetches;
+    uint64_t ordered; /* pieces */
+    uint64_t seconds;
 };
 
 static bool match_fetch (const void *entry, const void *key)
@@ -117,9 +119,8 @@ static uint64_t cost (const session_t *session, const worker_t *worker)
     return work;
 }
 
-/* The worker that sends PIECE, or NULL and why not. */
-static worker_t *pick (core_t *core, const session_t *session,
-                       const event_piece_t *piece, const core_chunk_t *chunk, int *code)
+worker_t *route_pick (core_t *core, const session_t *session,
+                      const event_piece_t *piece, const core_chunk_t *chunk, int *code)
 {
     worker_t *best = NULL;
     uint64_t best_cost = 0, ties = 0;
@@ -157,7 +158,7 @@ static worker_t *pick (core_t *core, const session_t *session,
     return NULL;
 }
 
-static void remember_reader (session_t *session, uint32_t worker)
+void route_remember (session_t *session, uint32_t worker)
 {
     void *data = session->readers;
 
@@ -191,7 +192,7 @@ static void send_order (core_t *core, session_t *session, const fetch_t *fetch,
                 .offset = fetch->pieces[i].offset,
                 .length = fetch->pieces[i].length,
             };
-    remember_reader (session, worker);
+    route_remember (session, worker);
 }
 
 /* True when an earlier piece goes to the same worker, whose order has this one too. */
@@ -230,10 +231,12 @@ void route_found (core_t *core, const event_extents_t *found)
         answers[i].code = extent->code;
         if (extent->code != DFS_OK)
             continue;
-        worker =
-            pick (core, session, &fetch->pieces[i], &extent->chunk, &answers[i].code);
+        worker = route_pick (core, session, &fetch->pieces[i], &extent->chunk,
+                             &answers[i].code);
         if (!worker)
             continue;
+        core->route->ordered++;
+        core->route->seconds += fetch->pieces[i].second;
         answers[i].worker = worker->member.id;
         worker->ordered += fetch->pieces[i].length;
     }
@@ -282,6 +285,12 @@ void route_cancel (core_t *core, const event_cancel_t *event)
 void route_session_gone (core_t *core, session_t *session)
 {
     cancel (core, session, NULL, 0);
+}
+
+void route_status (const core_t *core, core_status_t *out)
+{
+    out->reads = core->route->ordered;
+    out->reads_hedged = core->route->seconds;
 }
 
 void route_refused (core_t *core, const event_send_refused_t *event)

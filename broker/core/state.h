@@ -57,6 +57,7 @@ struct core {
     struct copier *copier;
     struct scan *scan;
     struct route *route;
+    struct steal *steal;
     struct verify *verify;
 };
 

@@ -7,7 +7,9 @@
 #include "broker/core/members.h"
 #include "broker/core/place.h"
 #include "broker/core/policies.h"
+#include "broker/core/route.h"
 #include "broker/core/scan.h"
+#include "broker/core/steal.h"
 
 /* A death counts that long at least: what it took is not known at once. */
 #define DEATH_COUNTS (1500 * MS)
@@ -69,6 +71,8 @@ void core_status (const core_t *core, core_status_t *out)
     copier_status (core, out);
     scan_status (core, out);
     out->knows = scan_known (core);
+    route_status (core, out);
+    steal_status (core, out);
     out->health = HEALTH_OK;
     for (size_t i = 0; i < n; i++) {
         usable += all[i]->state == WORKER_UP;

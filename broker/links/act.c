@@ -215,6 +215,7 @@ static void send_send_order (links_t *self, const action_t *action)
         piece->key = wire_key (self, &a->pieces[i].key);
         piece->offset = a->pieces[i].offset;
         piece->length = a->pieces[i].length;
+        piece->has_keep = piece->keep = a->pieces[i].keep;
         order.pieces[order.n_pieces++] = piece;
     }
     const session_t *session = clients_get (self->clients, a->session);
@@ -242,6 +243,20 @@ static void send_cancel_order (links_t *self, const action_t *action)
     order.n_pieces = a->n;
     env.body_case = DFS__ENVELOPE__BODY_CANCEL_ORDER;
     env.cancel_order = &order;
+    send_order (self, conn, &env);
+}
+
+static void send_yield_order (links_t *self, const action_t *action)
+{
+    conn_t *conn = back_worker (self, action->u.yield.worker);
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    Dfs__YieldOrder order = DFS__YIELD_ORDER__INIT;
+
+    if (!conn)
+        return;
+    order.bytes = action->u.yield.bytes;
+    env.body_case = DFS__ENVELOPE__BODY_YIELD_ORDER;
+    env.yield_order = &order;
     send_order (self, conn, &env);
 }
 
@@ -338,6 +353,7 @@ static act_f *const acts[] = {
     [ACTION_VERIFY_ORDER] = send_verify_order,
     [ACTION_SEND_ORDER] = send_send_order,
     [ACTION_CANCEL_ORDER] = send_cancel_order,
+    [ACTION_YIELD_ORDER] = send_yield_order,
     [ACTION_DIRECTORY] = send_directory,
     [ACTION_PROBE] = probe,
     [ACTION_CLOSE] = close_conn,

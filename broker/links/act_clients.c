@@ -115,7 +115,7 @@ void act_fetching (links_t *self, const action_t *action)
         }
         fetching.pieces[fetching.n_pieces++] = piece;
     }
-    env.has_seq = true;
+    env.has_seq = a->seq != 0;
     env.seq = a->seq;
     if (a->code < 0) {
         status.code = a->code;

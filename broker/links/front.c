@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker/links/links_private.h"
+#include "broker/links/near.h"
 #include "broker/links/outbox.h"
 #include "common/log.h"
 
@@ -296,6 +297,32 @@ static void welcome (links_t *self, session_t *session, job_t *job)
     front_reply (self, job);
 }
 
+/* What the workers at the address of the client at FD have in common; false when there
+ * are none. */
+static bool find_place (links_t *self, int fd, char place[CORE_LOCATION_MAX])
+{
+    uint8_t client[16], worker[16];
+    const conn_t *conn;
+    size_t pos = 0;
+    bool found = false;
+
+    if (!near_address (fd, client))
+        return false;
+    while ((conn = idmap_next (self->workers, &pos))) {
+        const Dfs__Member *m = roster_worker_id (self->roster, conn->worker);
+
+        if (!m || !m->location || !near_address (conn->fd, worker) ||
+            memcmp (client, worker, sizeof client) != 0)
+            continue;
+        if (found)
+            near_common (place, m->location);
+        else
+            snprintf (place, CORE_LOCATION_MAX, "%s", m->location);
+        found = true;
+    }
+    return found;
+}
+
 void front_hello (links_t *self, conn_t *conn, job_t *job)
 {
     const Dfs__Hello *hello = job->env->hello;
@@ -326,8 +353,11 @@ void front_hello (links_t *self, conn_t *conn, job_t *job)
         front_refuse (self, job, DFS_EAUTH, "this session cannot be had");
         return;
     }
+    char place[CORE_LOCATION_MAX];
     event_t event = {.type = EVENT_SESSION_OPEN,
                      .u.session = {.id = session->id, .user = session->user}};
+    if (find_place (self, conn->fd, place))
+        event.u.session.location = place;
     memcpy (event.u.session.client_key, session->key, sizeof session->key);
     links_step (self, &event);
     welcome (self, session, job);

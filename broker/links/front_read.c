@@ -131,6 +131,7 @@ static int take_piece (const Dfs__Piece *in, const handle_t *handles, size_t n_h
     out->extent_offset = in->extent_offset;
     out->offset = in->offset;
     out->length = in->length;
+    out->second = in->has_second && in->second;
     for (size_t i = 0; i < in->n_avoid && i < CORE_AVOID; i++)
         out->avoid[out->n_avoid++] = in->avoid[i];
     return DFS_OK;

@@ -224,6 +224,10 @@ static void put_core (const core_status_t *core, Dfs__ClusterStatusReply *out)
     out->repair_bytes_per_second = core->repair_bytes_per_second;
     out->repair_eta_seconds = core->repair_eta_seconds;
     out->sessions = core->sessions;
+    out->has_reads = out->has_reads_hedged = out->has_reads_stolen = true;
+    out->reads = core->reads;
+    out->reads_hedged = core->reads_hedged;
+    out->reads_stolen = core->reads_stolen;
 }
 
 static void put_totals (const namespace_totals_t *t, Dfs__ClusterStatusReply *out)

@@ -69,6 +69,37 @@ void back_changes (links_t *self, conn_t *conn, job_t *job)
     links_step (self, &event);
 }
 
+void back_yielded (links_t *self, conn_t *conn, job_t *job)
+{
+    const Dfs__Yielded *in = job->env->yielded;
+    core_send_piece_t *pieces;
+    dfs_error_t err;
+
+    if (in->n_pieces == 0 || in->n_pieces > CORE_FETCH_PIECES) {
+        malformed (self, job, "yielded: number of pieces");
+        return;
+    }
+    arena_reset (self->scratch);
+    pieces = links_need (self, in->n_pieces * sizeof *pieces);
+    for (size_t i = 0; i < in->n_pieces; i++) {
+        const Dfs__SendPiece *p = in->pieces[i];
+        if (check_copykey (p->key, &pieces[i].key, &err) < 0) {
+            malformed (self, job, err.text);
+            return;
+        }
+        pieces[i].piece = p->piece;
+        pieces[i].offset = p->offset;
+        pieces[i].length = p->length;
+        pieces[i].keep = false;
+    }
+    event_t event = {.type = EVENT_YIELDED,
+                     .u.yielded = {.worker = conn->worker,
+                                   .session = in->session,
+                                   .pieces = pieces,
+                                   .n = in->n_pieces}};
+    links_step (self, &event);
+}
+
 void back_order_result (links_t *self, conn_t *conn, job_t *job)
 {
     const Dfs__OrderResult *in = job->env->order_result;

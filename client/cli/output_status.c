@@ -78,6 +78,10 @@ void out_status (const dfs_status_t *s)
                 s->repair_queued, s->repair_active,
                 units_format_size (a, sizeof a, s->repair_bytes_per_second),
                 units_format_duration (b, sizeof b, s->repair_eta_seconds * SEC));
+    if (s->reads_hedged || s->reads_stolen)
+        printf ("reads: %" PRIu64 " pieces, %" PRIu64 " asked for twice, %" PRIu64
+                " taken over by idle workers\n",
+                s->reads, s->reads_hedged, s->reads_stolen);
     for (size_t i = 0; i < s->n_notes; i++)
         printf ("note: %s\n", s->notes[i]);
 }
@@ -167,6 +171,11 @@ json_t *out_status_json (const dfs_status_t *s)
                          out_number (s->repair_bytes_per_second));
     json_object_set_new (repair, "eta_seconds", out_number (s->repair_eta_seconds));
     json_object_set_new (o, "repair", repair);
+    json_t *reads = json_object ();
+    json_object_set_new (reads, "pieces", out_number (s->reads));
+    json_object_set_new (reads, "hedged", out_number (s->reads_hedged));
+    json_object_set_new (reads, "stolen", out_number (s->reads_stolen));
+    json_object_set_new (o, "reads", reads);
     json_object_set_new (o, "replicas", out_number (s->replicas));
     json_object_set_new (o, "min_replicas", out_number (s->min_replicas));
     json_object_set_new (o, "chunk_size", out_number (s->chunk_size));

@@ -219,6 +219,9 @@ typedef struct dfs_status {
     uint32_t replicas, min_replicas;
     uint64_t chunk_size;
     uint64_t chunks_moving; /* to other workers, because of drains and domains */
+    /* pieces read since the broker leads; of those, asked of a second worker because
+     * the first was slow, and taken over from a busy worker by an idle one */
+    uint64_t reads, reads_hedged, reads_stolen;
 } dfs_status_t;
 int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err);
 void dfs_status_clear (dfs_status_t *status);

@@ -16,6 +16,7 @@
 #define GET_AVOID   8
 #define GET_BUCKETS 4096
 #define GET_SAMPLES 64
+#define GET_SLOW    4
 
 typedef struct get get_t;
 typedef struct get_file get_file_t;
@@ -29,6 +30,7 @@ typedef struct get_frame {
     uint32_t length;
     uint32_t n_crcs;
     uint32_t crcs[FRAME_BLOCKS];
+    bool second; /* of the second worker asked */
 } get_frame_t;
 
 /* One asking for a piece: its number on the wire. */
@@ -77,6 +79,7 @@ struct get_piece {
     get_frame_t *kept; /* checked, for a stream, in order */
     int code;          /* what the job found */
     bool local;        /* … writing, so no other worker helps */
+    bool by_second;    /* … in bytes of the second worker */
     dfs_error_t *why;
     /* the loop's */
     get_frame_t *inbox, **inbox_tail;
@@ -85,6 +88,12 @@ struct get_piece {
     uint64_t failed_at; /* the first time */
     uint64_t seq;       /* of the Fetch */
     uint32_t worker;
+    get_attempt_t *second;  /* the same bytes of another worker, the first being slow */
+    uint32_t second_worker; /* 0: the broker has not said yet */
+    uint64_t second_seq;    /* of its Fetch */
+    bool doubled;           /* once is enough */
+    bool first_silent;      /* since then */
+    bool anybody;           /* of slow workers too */
     uint32_t avoid[GET_AVOID];
     size_t n_avoid;
     unsigned attempts;
@@ -92,6 +101,12 @@ struct get_piece {
     bool soft; /* it failed by time or connection, which may pass */
     bool damaged;
 };
+
+/* A worker that another one was faster than by far: it gets nothing new for a while. */
+typedef struct get_slow {
+    uint32_t worker;
+    uint64_t until;
+} get_slow_t;
 
 enum file_stage { FILE_UNOPENED, FILE_OPENING, FILE_CUTTING, FILE_CUT, FILE_ENDING };
 
@@ -144,7 +159,9 @@ struct get {
     job_t *jobs, **jobs_tail;      /* to submit at the end of this turn */
     uint64_t samples[GET_SAMPLES]; /* how long pieces took */
     size_t n_samples;
-    uint64_t late_ns;
+    uint64_t asked_bytes, doubled_bytes;
+    get_slow_t slow[GET_SLOW]; /* a ring */
+    size_t n_slow;
     uint64_t checked_at;   /* for late pieces */
     uint64_t connected_at; /* last reconnection */
     bool aborting;
@@ -184,13 +201,32 @@ void get_piece_move (get_piece_t *piece, enum piece_state state);
 void get_fetch (get_t *get, uint64_t now);
 get_attempt_t *get_attempt_find (get_t *get, uint64_t id);
 void get_attempts_free (get_piece_t *piece);
+/* Another number for PIECE; those it has stay valid. The new one is the piece's own
+ * from now on if FIRST. */
+get_attempt_t *get_attempt_new (get_piece_t *piece, bool first);
+/* Asks for N pieces under the numbers IDS: of another worker than they come from if
+ * SECOND. Returns the number of the Fetch. */
+uint64_t get_ask (get_t *get, get_piece_t *const *pieces, const uint64_t *ids, size_t n,
+                  bool second);
+/* Tells the worker that it need not send this one. */
+void get_cancel (const get_attempt_t *attempt);
 void get_message (void *arg, const Dfs__Envelope *env);
 void get_stream_ended (void *arg, uint32_t worker);
 void get_reconnected (void *arg, bool new_session);
-void get_late (get_t *get, uint64_t now);
 /* WORKER did not deliver PIECE: somebody else should. SOFT: by time or connection. */
 void get_piece_again (get_piece_t *piece, uint32_t worker, bool soft, int code,
                       const char *text);
+
+/* get_late.c: what is slow, late or never comes */
+void get_late (get_t *get, uint64_t now);
+/* Workers that are slow now; returns how many of them TO (of GET_SLOW) got. */
+size_t get_slow_now (const get_t *get, uint64_t now, uint32_t *to);
+/* The second worker of PIECE will not send it. */
+void get_second_failed (get_piece_t *piece);
+/* The first worker of PIECE will not send it; true when the second goes on alone. */
+bool get_second_takes_over (get_piece_t *piece);
+/* All of PIECE is here: whoever still sends it need not. */
+void get_second_done (get_piece_t *piece);
 
 /* get_frames.c: frames in, checks, writes */
 void get_frame (void *arg, const frame_t *frame, zmq_msg_t *bytes);

@@ -13,10 +13,6 @@
 #define FETCH_ANY    2 /* a Fetch goes out with whatever waits while fewer are out */
 #define FETCH_FLIGHT 8
 #define FETCH_BATCH  32 /* worth a message of its own before that */
-#define LATE_MIN     (2 * SEC)
-#define LATE_FACTOR  8
-#define LATE_CHECK   (100 * MS)
-#define ANSWER_WAIT  (10 * SEC)
 #define WAIT_MIN     (50 * MS)
 #define WAIT_MAX     (1 * SEC)
 #define DAMAGED_WAIT                                                                   \
@@ -25,17 +21,19 @@
 
 /* --- attempts --- */
 
-static get_attempt_t *attempt_new (get_piece_t *piece)
+get_attempt_t *get_attempt_new (get_piece_t *piece, bool first)
 {
     get_t *get = piece->get;
     get_attempt_t *attempt = calloc (1, sizeof *attempt);
-    get_attempt_t **bucket;
+    get_attempt_t **bucket, **at = &piece->attempt;
 
     assert (attempt);
     attempt->id = ++get->next_id;
     attempt->piece = piece;
-    attempt->older = piece->attempt;
-    piece->attempt = attempt;
+    if (!first && piece->attempt)
+        at = &piece->attempt->older;
+    attempt->older = *at;
+    *at = attempt;
     bucket = &get->buckets[attempt->id % GET_BUCKETS];
     attempt->bucket = *bucket;
     *bucket = attempt;
@@ -79,48 +77,80 @@ static uint32_t handle_index (Dfs__Fetch *body, const get_file_t *file)
     return (uint32_t)body->n_handles++;
 }
 
-static bool fetch_batch (get_t *get, uint64_t now)
+/* Workers that PIECE shall not come from. */
+static size_t whom_to_avoid (const get_piece_t *piece, const uint32_t *slow,
+                             size_t n_slow, bool second, uint32_t *to)
+{
+    size_t n = piece->n_avoid;
+
+    memcpy (to, piece->avoid, n * sizeof *to);
+    if (second)
+        to[n++] = piece->worker;
+    for (size_t i = 0; i < n_slow && !piece->anybody; i++)
+        to[n++] = slow[i];
+    return n;
+}
+
+uint64_t get_ask (get_t *get, get_piece_t *const *pieces, const uint64_t *ids, size_t n,
+                  bool second)
 {
     Dfs__Envelope env = DFS__ENVELOPE__INIT;
     Dfs__Fetch body = DFS__FETCH__INIT;
     ProtobufCBinaryData handles[FETCH_PIECES];
     Dfs__Piece wire[FETCH_PIECES], *list[FETCH_PIECES];
-    get_piece_t *pieces[FETCH_PIECES], *piece;
-    size_t n = 0;
+    uint32_t avoid[FETCH_PIECES][GET_AVOID + GET_SLOW + 1], slow[GET_SLOW];
+    size_t n_slow = get_slow_now (get, clock_mono (), slow);
 
+    assert (n <= FETCH_PIECES);
     body.handles = handles;
-    TAILQ_FOREACH (piece, &get->pieces[PIECE_WANT], link)
-    {
-        if (n == FETCH_PIECES)
-            break;
-        if (piece->file->stale || piece->running)
-            continue; /* a new handle, or the end of a check, comes first */
-        dfs__piece__init (&wire[n]);
-        wire[n].piece = attempt_new (piece)->id;
-        wire[n].handle = handle_index (&body, piece->file);
-        wire[n].extent_offset = piece->extent_offset;
-        wire[n].offset = piece->next;
-        wire[n].length = piece->end - piece->next;
-        wire[n].avoid = piece->avoid;
-        wire[n].n_avoid = piece->n_avoid;
-        list[n] = &wire[n];
-        pieces[n++] = piece;
+    for (size_t i = 0; i < n; i++) {
+        const get_piece_t *piece = pieces[i];
+        dfs__piece__init (&wire[i]);
+        wire[i].piece = ids[i];
+        wire[i].handle = handle_index (&body, piece->file);
+        wire[i].extent_offset = piece->extent_offset;
+        wire[i].offset = piece->next;
+        wire[i].length = piece->end - piece->next;
+        wire[i].avoid = avoid[i];
+        wire[i].n_avoid = whom_to_avoid (piece, slow, n_slow, second, avoid[i]);
+        wire[i].has_second = wire[i].second = second;
+        list[i] = &wire[i];
     }
-    if (n == 0)
-        return false;
     body.pieces = list;
     body.n_pieces = n;
     env.body_case = DFS__ENVELOPE__BODY_FETCH;
     env.fetch = &body;
     uint64_t seq = requests_send (get->dfs->requests, &env, 0, fetch_done, get);
     assert (seq != 0);
+    get->fetching++;
+    return seq;
+}
+
+static bool fetch_batch (get_t *get, uint64_t now)
+{
+    get_piece_t *pieces[FETCH_PIECES], *piece;
+    uint64_t ids[FETCH_PIECES];
+    size_t n = 0;
+
+    TAILQ_FOREACH (piece, &get->pieces[PIECE_WANT], link)
+    {
+        if (n == FETCH_PIECES)
+            break;
+        if (piece->file->stale || piece->running)
+            continue; /* a new handle, or the end of a check, comes first */
+        ids[n] = get_attempt_new (piece, true)->id;
+        get->asked_bytes += piece->end - piece->next;
+        pieces[n++] = piece;
+    }
+    if (n == 0)
+        return false;
+    uint64_t seq = get_ask (get, pieces, ids, n, false);
     for (size_t i = 0; i < n; i++) {
         pieces[i]->seq = seq;
         pieces[i]->worker = 0;
         pieces[i]->asked_at = pieces[i]->heard_at = now;
         get_piece_move (pieces[i], PIECE_ASKED);
     }
-    get->fetching++;
     return true;
 }
 
@@ -146,23 +176,24 @@ void get_fetch (get_t *get, uint64_t now)
 
 /* --- answers --- */
 
-static void cancel (get_piece_t *piece)
+void get_cancel (const get_attempt_t *attempt)
 {
+    dfs_t *dfs = attempt->piece->get->dfs;
     Dfs__Envelope env = DFS__ENVELOPE__INIT;
     Dfs__Cancel body = DFS__CANCEL__INIT;
-    uint64_t id = piece->attempt->id;
+    uint64_t id = attempt->id;
     zmq_msg_t msg;
 
     body.pieces = &id;
     body.n_pieces = 1;
     env.version = 1;
     env.has_session = true;
-    env.session = piece->get->dfs->session;
+    env.session = dfs->session;
     env.body_case = DFS__ENVELOPE__BODY_CANCEL;
     env.cancel = &body;
     zmq_msg_init_size (&msg, dfs__envelope__get_packed_size (&env));
     dfs__envelope__pack (&env, zmq_msg_data (&msg));
-    if (conn_send (piece->get->dfs->conn, &msg) < 0)
+    if (conn_send (dfs->conn, &msg) < 0)
         zmq_msg_close (&msg); /* it was only a courtesy */
 }
 
@@ -193,6 +224,7 @@ static void nowhere (get_piece_t *piece, int code, const char *text)
     uint64_t now = clock_mono ();
     bool settling = get->connected_at != 0 && now - get->connected_at < SETTLE;
 
+    piece->anybody = true;
     if (piece->failed_at == 0)
         piece->failed_at = now;
     if (code == DFS_ESTALE) {
@@ -224,7 +256,17 @@ static void fetching (get_t *get, const Dfs__Fetching *body)
         const Dfs__FetchingPiece *from = body->pieces[i];
         get_attempt_t *attempt = get_attempt_find (get, from->piece);
         get_piece_t *piece = attempt ? attempt->piece : NULL;
-        if (!piece || piece->attempt != attempt || piece->state != PIECE_ASKED)
+        if (piece && piece->second == attempt) {
+            piece->second_worker = from->worker;
+            if (from->worker == 0)
+                get_second_failed (piece);
+            continue;
+        }
+        if (!piece || piece->attempt != attempt)
+            continue;
+        if (piece->state == PIECE_COMING && from->worker != 0)
+            piece->worker = from->worker; /* another took it over */
+        if (piece->state != PIECE_ASKED)
             continue;
         get_file_t *file = piece->file;
         if (from->worker != 0) {
@@ -250,6 +292,11 @@ static void fetch_done (void *arg, int code, const Dfs__Envelope *reply,
         return;
     }
     /* files that fail here are ended when their last piece is dropped (get_late) */
+    for (piece = TAILQ_FIRST (&get->pieces[PIECE_COMING]); piece; piece = next) {
+        next = TAILQ_NEXT (piece, link);
+        if (piece->second && piece->second_seq == reply->seq)
+            get_second_failed (piece);
+    }
     for (piece = TAILQ_FIRST (&get->pieces[PIECE_ASKED]); piece; piece = next) {
         next = TAILQ_NEXT (piece, link);
         if (piece->seq == reply->seq)
@@ -276,6 +323,7 @@ void get_piece_again (get_piece_t *piece, uint32_t worker, bool soft, int code,
     piece->damaged = piece->damaged || code == DFS_EDAMAGED;
     for (size_t i = 0; i < piece->n_avoid; i++)
         known = known || piece->avoid[i] == worker;
+    bool goes_on = get_second_takes_over (piece);
     if (!known) {
         if (piece->n_avoid == GET_AVOID) {
             memmove (piece->avoid, piece->avoid + 1,
@@ -283,10 +331,12 @@ void get_piece_again (get_piece_t *piece, uint32_t worker, bool soft, int code,
             piece->n_avoid--;
         }
         piece->avoid[piece->n_avoid++] = worker;
-        get_piece_move (piece, PIECE_WANT);
+        if (!goes_on)
+            get_piece_move (piece, PIECE_WANT);
         return;
     }
-    wait_and_ask (piece); /* not again at once */
+    if (!goes_on)
+        wait_and_ask (piece); /* not again at once */
 }
 
 /* A worker says that it cannot send these. */
@@ -295,6 +345,10 @@ static void send_refused (get_t *get, const Dfs__SendRefused *body)
     for (size_t i = 0; i < body->n_pieces; i++) {
         get_attempt_t *attempt = get_attempt_find (get, body->pieces[i]->piece);
         get_piece_t *piece = attempt ? attempt->piece : NULL;
+        if (piece && piece->second == attempt) {
+            get_second_failed (piece);
+            continue;
+        }
         if (!piece || piece->attempt != attempt ||
             (piece->state != PIECE_COMING && piece->state != PIECE_ASKED))
             continue;
@@ -327,6 +381,8 @@ void get_stream_ended (void *arg, uint32_t worker)
     for (piece = TAILQ_FIRST (&get->pieces[PIECE_COMING]); piece; piece = next) {
         next = TAILQ_NEXT (piece, link);
         /* what waits to be checked may be all of it */
+        if (piece->second && piece->second_worker == worker)
+            get_second_failed (piece);
         if (piece->worker == worker && !piece->running && !piece->inbox)
             get_piece_again (piece, worker, true, DFS_EUNAVAIL, "its stream ended");
         else if (piece->worker == worker)
@@ -345,58 +401,7 @@ void get_reconnected (void *arg, bool new_session)
     /* streams belong to a session */
     for (piece = TAILQ_FIRST (&get->pieces[PIECE_COMING]); piece; piece = next) {
         next = TAILQ_NEXT (piece, link);
+        piece->second = NULL;
         get_piece_move (piece, PIECE_WANT);
-    }
-}
-
-static int compare (const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static uint64_t late_after (const get_t *get)
-{
-    uint64_t sorted[GET_SAMPLES];
-    size_t n = get->n_samples < GET_SAMPLES ? get->n_samples : GET_SAMPLES;
-
-    if (n == 0)
-        return LATE_MIN;
-    memcpy (sorted, get->samples, n * sizeof *sorted);
-    qsort (sorted, n, sizeof *sorted, compare);
-    uint64_t late = sorted[n / 2] * LATE_FACTOR;
-    return late > LATE_MIN ? late : LATE_MIN;
-}
-
-void get_late (get_t *get, uint64_t now)
-{
-    get_piece_t *piece, *next;
-    get_file_t *file;
-
-    if (now - get->checked_at < LATE_CHECK)
-        return;
-    get->checked_at = now;
-    uint64_t late = late_after (get);
-    for (piece = TAILQ_FIRST (&get->pieces[PIECE_COMING]); piece; piece = next) {
-        next = TAILQ_NEXT (piece, link);
-        if (piece->running || piece->inbox || now - piece->heard_at < late)
-            continue;
-        cancel (piece);
-        get_piece_again (piece, piece->worker, true, DFS_ETIMEOUT,
-                         piece->heard_at ? "it is late" : "its stream ended");
-    }
-    for (piece = TAILQ_FIRST (&get->pieces[PIECE_ASKED]); piece; piece = next) {
-        next = TAILQ_NEXT (piece, link);
-        if (conn_up (get->dfs->conn) && now - piece->asked_at > ANSWER_WAIT)
-            get_piece_move (piece, PIECE_WANT);
-    }
-    static const enum file_stage stages[] = {FILE_CUTTING, FILE_CUT};
-    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
-        get_file_t *after;
-        for (file = TAILQ_FIRST (&get->files[stages[i]]); file; file = after) {
-            after = TAILQ_NEXT (file, link);
-            if (file->item->code < 0)
-                get_file_step (file);
-        }
     }
 }

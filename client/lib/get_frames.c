@@ -66,6 +66,7 @@ static int take_bytes (get_piece_t *piece, get_frame_t *frame, digest_t *digest,
 
     if (rc < 0) {
         remember (piece, rc, false, err->text);
+        piece->by_second = frame->second;
         return rc;
     }
     data += piece->next - frame->offset;
@@ -199,6 +200,32 @@ static void sample (get_t *get, uint64_t took)
 
 static void submit_check (get_piece_t *piece);
 
+/* The second worker sent bad bytes, or both together did: then one alone sends all of
+ * it again. False: it was the first. */
+static bool bad_of_two (get_piece_t *piece)
+{
+    bool second = piece->by_second, both = piece->next == piece->begin;
+
+    piece->by_second = false;
+    if (!piece->second || (!second && !both))
+        return false;
+    get_cancel (piece->second);
+    get_second_failed (piece);
+    if (!both) {
+        piece->heard_at = clock_mono ();
+        if (piece->inbox)
+            submit_check (piece);
+        return true;
+    }
+    get_cancel (piece->attempt);
+    piece->get->queued -= piece->inbox_bytes;
+    piece->inbox_bytes = 0;
+    get_frames_free (&piece->inbox);
+    piece->inbox_tail = &piece->inbox;
+    get_piece_move (piece, PIECE_WANT);
+    return true;
+}
+
 static void check_done (job_t *job, void *arg)
 {
     get_piece_t *piece = (get_piece_t *)job;
@@ -217,6 +244,8 @@ static void check_done (job_t *job, void *arg)
     if (piece->code < 0) {
         int code = piece->code;
         piece->code = 0;
+        if (!piece->local && piece->state == PIECE_COMING && bad_of_two (piece))
+            return;
         if (piece->local)
             get_file_failed (file, code, piece->why->text);
         else if (piece->state == PIECE_LOCAL)
@@ -236,6 +265,7 @@ static void check_done (job_t *job, void *arg)
     }
     if (piece->state != PIECE_LOCAL) {
         sample (get, clock_mono () - piece->asked_at);
+        get_second_done (piece);
         get_piece_move (piece, PIECE_LOCAL);
     }
     if (piece->ordered)
@@ -350,6 +380,10 @@ void get_frame (void *arg, const frame_t *frame, zmq_msg_t *bytes)
 
     if (!piece || piece->state == PIECE_LOCAL || copykey_cmp (&piece->key, &frame->key))
         return; /* a duplicate, or of a piece that is given up */
+    if (frame->kind == FRAME_REFUSE && piece->second == attempt) {
+        get_second_failed (piece);
+        return;
+    }
     if (frame->kind == FRAME_REFUSE) {
         if (piece->attempt != attempt || piece->state == PIECE_WANT ||
             piece->state == PIECE_WAIT)
@@ -366,10 +400,13 @@ void get_frame (void *arg, const frame_t *frame, zmq_msg_t *bytes)
         frame->offset % DIGEST_BLOCK != 0 ||
         (frame->length % DIGEST_BLOCK != 0 && end != piece->chunk_length))
         return;
+    if (piece->second != attempt)
+        piece->first_silent = false;
     piece->heard_at = clock_mono ();
     get_frame_t *copy = malloc (sizeof *copy);
     assert (copy);
     copy->next = NULL;
+    copy->second = piece->second == attempt;
     copy->offset = frame->offset;
     copy->length = frame->length;
     copy->n_crcs = frame->n_crcs;

@@ -105,6 +105,9 @@ static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
     status->repair_active = reply->repair_active;
     status->repair_bytes_per_second = reply->repair_bytes_per_second;
     status->repair_eta_seconds = reply->repair_eta_seconds;
+    status->reads = reply->reads;
+    status->reads_hedged = reply->reads_hedged;
+    status->reads_stolen = reply->reads_stolen;
     status->uptime_ns = reply->uptime_ns;
     status->sessions = reply->sessions;
     status->inline_bytes = reply->inline_bytes;

@@ -10,6 +10,7 @@ libdfs_sources = \
 	client/lib/get.c client/lib/get.h \
 	client/lib/get_cut.c \
 	client/lib/get_fetch.c \
+	client/lib/get_late.c \
 	client/lib/get_frames.c \
 	client/lib/get_open.c \
 	client/lib/health.c \

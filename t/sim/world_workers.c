@@ -432,6 +432,7 @@ bool world_worker_action (world_t *self, const action_t *action)
     }
     case ACTION_CHANGES_ACK:
     case ACTION_CANCEL_ORDER:
+    case ACTION_YIELD_ORDER:
     case ACTION_VERIFY_ORDER:
     case ACTION_DIRECTORY:
     case ACTION_ANNOUNCE:

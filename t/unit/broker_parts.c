@@ -11,6 +11,7 @@
 #include <zmq.h>
 
 #include "broker/links/idmap.h"
+#include "broker/links/near.h"
 #include "broker/links/outbox.h"
 #include "broker/links/timekeeper.h"
 #include "broker/state/storage.h"
@@ -53,6 +54,27 @@ static void ids (void **state)
         assert_true (there[item - items]);
     assert_int_equal (seen, count);
     idmap_destroy (&map);
+}
+
+static void common_places (void **state)
+{
+    static const struct {
+        const char *a, *b, *want;
+    } cases[] = {{"dc1/r1/h1", "dc1/r1/h2", "dc1/r1"},
+                 {"dc1/r1", "dc1/r1", "dc1/r1"},
+                 {"dc1/r1", "dc1/r12", "dc1"},
+                 {"dc1/r1", "dc1", "dc1"},
+                 {"dc1", "dc1/r1", "dc1"},
+                 {"dc1", "dc2", ""},
+                 {"local/w1", "local/w2", "local"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char place[64];
+        strcpy (place, cases[i].a);
+        near_common (place, cases[i].b);
+        assert_string_equal (place, cases[i].want);
+    }
 }
 
 static void ping (Dfs__Envelope *env, uint64_t seq)
@@ -358,6 +380,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (ids),
         cmocka_unit_test (clock_that_jumps),
+        cmocka_unit_test (common_places),
         cmocka_unit_test (slow_peer),
         cmocka_unit_test (storage),
     };

@@ -85,6 +85,70 @@ static void test_least_work (void **state)
     cluster_free (&c);
 }
 
+/* What waits at a busy worker goes to an idle one that has it, once. */
+static void test_stealing (void **state)
+{
+    cluster_core_t c;
+    core_status_t status;
+    core_send_piece_t pieces[3];
+    core_chunk_t chunks[3];
+    event_t event = {.type = EVENT_YIELDED, .u.yielded = {1, 1, pieces, 3}};
+    static const core_copy_t on_1 = {1, 1, false}, on_2 = {2, 1, false};
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    memset (pieces, 0, sizeof pieces);
+    memset (chunks, 0, sizeof chunks);
+    for (uint64_t i = 0; i < 3; i++) {
+        pieces[i].piece = 70 + i;
+        pieces[i].length = 4 * MIB;
+        pieces[i].key = chunks[i].key = cluster_key (i);
+        chunks[i].copies[chunks[i].n_copies++] = on_1;
+        if (i > 0) /* the first is nowhere else */
+            chunks[i].copies[chunks[i].n_copies++] = on_2;
+    }
+    /* A little waiting is not worth it. */
+    cluster_beat (&c, 1, CONDITION_OK, 0, 4 * MIB);
+    cluster_beat (&c, 2, CONDITION_OK, 0, 0);
+    assert_int_equal (cluster_count (&c, ACTION_YIELD_ORDER), 0);
+    /* Nor does one as busy take over. */
+    cluster_beat (&c, 1, CONDITION_OK, 0, 40 * MIB);
+    assert_int_equal (cluster_count (&c, ACTION_YIELD_ORDER), 0);
+    cluster_beat (&c, 2, CONDITION_OK, 0, 30 * MIB);
+    assert_int_equal (cluster_count (&c, ACTION_YIELD_ORDER), 0);
+    cluster_beat (&c, 3, CONDITION_OK, 0, 0);
+    assert_int_equal (cluster_want (&c, ACTION_YIELD_ORDER)->u.yield.worker, 1);
+    assert_int_equal (cluster_want (&c, ACTION_YIELD_ORDER)->u.yield.bytes, 20 * MIB);
+    cluster_beat (&c, 3, CONDITION_OK, 0, 0);
+    assert_int_equal (cluster_count (&c, ACTION_YIELD_ORDER), 0); /* once */
+
+    cluster_step (&c, event);
+    event = (event_t){.type = EVENT_CHUNKS_FOUND};
+    event.u.chunks.token = cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token;
+    event.u.chunks.chunks = chunks;
+    event.u.chunks.n = 3;
+    cluster_step (&c, event);
+    assert_int_equal (cluster_count (&c, ACTION_SEND_ORDER), 2);
+    const action_send_t *back = &cluster_action (&c, ACTION_SEND_ORDER, 0)->u.send;
+    const action_send_t *over = &cluster_action (&c, ACTION_SEND_ORDER, 1)->u.send;
+    assert_int_equal (back->worker, 1);
+    assert_int_equal (back->n, 1);
+    assert_int_equal (back->pieces[0].piece, 70);
+    assert_true (back->pieces[0].keep);
+    assert_int_equal (over->worker, 2);
+    assert_int_equal (over->n, 2);
+    assert_true (over->pieces[0].keep && over->pieces[1].keep);
+    const action_fetching_t *told = &cluster_want (&c, ACTION_FETCHING)->u.fetching;
+    assert_int_equal (told->seq, 0);
+    assert_int_equal (told->session, 1);
+    assert_int_equal (told->n, 2);
+    assert_int_equal (told->pieces[0].piece, 71);
+    assert_int_equal (told->pieces[0].worker, 2);
+    core_status (c.core, &status);
+    assert_int_equal (status.reads_stolen, 2);
+    cluster_free (&c);
+}
+
 static void test_near (void **state)
 {
     static const char *const places[] = {"dc1/r1/a", "dc2/r1/b"};
@@ -272,9 +336,10 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_one_order_each), cmocka_unit_test (test_least_work),
-        cmocka_unit_test (test_near),           cmocka_unit_test (test_nobody),
-        cmocka_unit_test (test_not_known_yet),  cmocka_unit_test (test_cancel),
-        cmocka_unit_test (test_verify),         cmocka_unit_test (test_verify_late),
+        cmocka_unit_test (test_stealing),       cmocka_unit_test (test_near),
+        cmocka_unit_test (test_nobody),         cmocka_unit_test (test_not_known_yet),
+        cmocka_unit_test (test_cancel),         cmocka_unit_test (test_verify),
+        cmocka_unit_test (test_verify_late),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);

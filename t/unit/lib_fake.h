@@ -67,7 +67,7 @@ typedef struct fake_knobs {
 
 typedef struct fake_counts {
     atomic_uint places, placed_items, changes, requests, applied, stages, fetches,
-        opens, frames_in, hellos, resumed, credit_violations, cancels;
+        opens, frames_in, hellos, resumed, credit_violations, cancels, seconds;
     atomic_ullong bytes_in;
 } fake_counts_t;
 

@@ -239,6 +239,7 @@ void fake_fetch (fake_t *self, const Dfs__Envelope *asked)
     for (size_t i = 0; i < ask->n_pieces; i++) {
         dfs__fetching_piece__init (list[i] = &pieces[i]);
         pieces[i].piece = ask->pieces[i]->piece;
+        self->counts.seconds += ask->pieces[i]->has_second && ask->pieces[i]->second;
         pieces[i].worker = pick (self, ask->pieces[i]);
         pieces[i].has_code = pieces[i].worker == 0;
         pieces[i].code = DFS_EUNAVAIL;

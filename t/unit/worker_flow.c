@@ -20,6 +20,7 @@
 #define CREDIT       DFS__ENVELOPE__BODY_CREDIT
 #define STREAM_READY DFS__ENVELOPE__BODY_STREAM_READY
 #define SEND_REFUSED DFS__ENVELOPE__BODY_SEND_REFUSED
+#define YIELDED      DFS__ENVELOPE__BODY_YIELDED
 #define ORDER_RESULT DFS__ENVELOPE__BODY_ORDER_RESULT
 #define STORED       DFS__LOCATION_KIND__LOCATION_STORED
 #define CLIENT       0x99u
@@ -558,6 +559,36 @@ static void cancelled_pieces_do_not_come (void **state)
     rig_close (rig, &pull);
 }
 
+static void what_waits_is_given_back (void **state)
+{
+    rig_t *rig = *state;
+    size_t len = 100000;
+    copykey_t key = store_one (rig, len, 195, 1);
+    for (uint64_t piece = 1; piece <= 4; piece++) /* nobody takes them yet */
+        rig_send_order (rig, 0, CLIENT, piece, &key, 0, len);
+    void *pull = NULL;
+    Dfs__YieldOrder yield = DFS__YIELD_ORDER__INIT;
+    yield.bytes = 2 * len + 1;
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    env.body_case = DFS__ENVELOPE__BODY_YIELD_ORDER;
+    env.yield_order = &yield;
+    rig_order (rig, 0, &env);
+    for (uint64_t piece = 4; piece > 2; piece--) {
+        const seen_t *s = rig_wait (rig, YIELDED, 0, &key);
+        assert_int_equal (s->session, CLIENT);
+        assert_int_equal (s->piece, piece);
+    }
+    /* The first stays, whatever is asked for. */
+    yield.bytes = 100 * len;
+    rig_order (rig, 0, &env);
+    assert_int_equal (rig_wait (rig, YIELDED, 0, &key)->piece, 2);
+    pull = open_stream (rig, 0, CLIENT);
+    expect_piece (rig, pull, 1, len, 195, 0, len);
+    rig_send_order (rig, 0, CLIENT, 5, &key, 0, len);
+    expect_piece (rig, pull, 5, len, 195, 0, len);
+    rig_close (rig, &pull);
+}
+
 static void stalled_reader_is_cut_off (void **state)
 {
     rig_t *rig = *state;
@@ -844,6 +875,7 @@ int main (int argc, char **argv)
         SECURE (client_that_left_is_told_where_anew),
         OPEN (client_that_left_is_told_where_anew),
         SECURE (cancelled_pieces_do_not_come),
+        SECURE (what_waits_is_given_back),
         SECURE (stalled_reader_is_cut_off),
         SECURE (verify_order_rehashes),
         SECURE (changes_are_sent_again_after_a_gap),

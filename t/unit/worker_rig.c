@@ -431,6 +431,14 @@ static void see (rig_t *self, Dfs__Envelope *env, int worker)
             s->code = env->send_refused->pieces[i]->code;
         }
         break;
+    case DFS__ENVELOPE__BODY_YIELDED:
+        for (size_t i = 0; i < env->yielded->n_pieces; i++) {
+            s = add_seen (self, env, worker);
+            s->session = env->yielded->session;
+            s->piece = env->yielded->pieces[i]->piece;
+            take_key (env->yielded->pieces[i]->key, &s->key);
+        }
+        break;
     case DFS__ENVELOPE__BODY_ORDER_RESULT:
         for (size_t i = 0; i < env->order_result->n_verified; i++) {
             s = add_seen (self, env, worker);

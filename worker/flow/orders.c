@@ -180,6 +180,7 @@ static void on_send (const link_send_t *order, void *arg)
                                             .key = order->pieces[i].key,
                                             .offset = order->pieces[i].offset,
                                             .length = order->pieces[i].length,
+                                            .keep = order->pieces[i].keep,
                                             .trace = order->trace};
     streams_order (self->config.streams, &plain);
 }
@@ -192,6 +193,15 @@ static void on_cancel (uint64_t session, const uint64_t *pieces, size_t n, void 
     plain->session = session;
     for (size_t i = 0; i < n; i++)
         plain->pieces[i].piece = pieces[i];
+    streams_order (self->config.streams, &plain);
+}
+
+static void on_yield (int link, uint64_t bytes, void *arg)
+{
+    orders_t *self = arg;
+    stream_order_t *plain = stream_order_new (0);
+    plain->yield = bytes;
+    plain->orderer = link;
     streams_order (self->config.streams, &plain);
 }
 
@@ -231,6 +241,7 @@ link_orders_t orders_callbacks (orders_t *self)
 {
     return (link_orders_t){.send = on_send,
                            .cancel = on_cancel,
+                           .yield = on_yield,
                            .replicate = on_replicate,
                            .verify = on_verify,
                            .scrub = on_scrub,

@@ -206,6 +206,40 @@ void session_cancel (session_t *self, uint64_t piece)
     }
 }
 
+uint64_t session_yield (session_t *self, uint64_t bytes, int orderer)
+{
+    uint64_t given = 0;
+    size_t first = self->n, kept = 0;
+    note_t *note = note_new (NOTE_YIELDED, orderer);
+    note->session = self->id;
+    note->yielded = calloc (self->n ? self->n : 1, sizeof *note->yielded);
+    assert (note->yielded);
+    for (; first > 1 && given < bytes; first--) {
+        const stream_piece_t *piece = piece_at (self, first - 1);
+        if (given + piece->length > bytes)
+            break;
+        if (piece->keep)
+            continue;
+        given += piece->length;
+        note->yielded[note->n++] = (note_yielded_t){.piece = piece->piece,
+                                                    .key = piece->key,
+                                                    .offset = piece->offset,
+                                                    .length = piece->length};
+    }
+    if (note->n == 0) {
+        note_destroy (&note);
+        return 0;
+    }
+    /* Those among them that stay close up. */
+    for (size_t i = first; i < self->n; i++)
+        if (piece_at (self, i)->keep)
+            *piece_at (self, first + kept++) = *piece_at (self, i);
+    self->n = first + kept;
+    self->queued -= given;
+    notes_push (self->config->notes, &note);
+    return given;
+}
+
 void session_announce (session_t *self, uint64_t now)
 {
     if (self->connected || (self->announced && now - self->announced < ANNOUNCE_NS))

@@ -24,6 +24,7 @@ typedef struct stream_piece {
     uint64_t offset;
     uint64_t length;
     uint64_t trace;
+    bool keep; /* was somebody else's: not given back */
 } stream_piece_t;
 
 typedef struct session_config {
@@ -57,6 +58,9 @@ void session_close (session_t **self_p, int code);
 int session_queue (session_t *self, const stream_piece_t *piece, int orderer,
                    uint64_t now);
 void session_cancel (session_t *self, uint64_t piece);
+/* Gives back pieces that are not begun, the last first, at most BYTES of them and never
+ * the only one; returns their bytes. ORDERER hears which. */
+uint64_t session_yield (session_t *self, uint64_t bytes, int orderer);
 /* Tells the client where its stream is unless it is there or was told a moment ago. */
 void session_announce (session_t *self, uint64_t now);
 /* Sends at most one frame of FRAME_LIMIT bytes while less than SHARE bytes are out.

@@ -117,8 +117,28 @@ static void handle_cancel (streams_t *self, const stream_order_t *order)
     }
 }
 
+/* The longest queue first. */
+static void handle_yield (streams_t *self, const stream_order_t *order)
+{
+    uint64_t left = order->yield;
+    size_t longest = 0;
+    for (size_t i = 1; i < self->n; i++)
+        if (session_queued (self->sessions[i]) >
+            session_queued (self->sessions[longest]))
+            longest = i;
+    for (size_t k = 0; k < self->n && left > 0; k++) {
+        session_t *session = self->sessions[(longest + k) % self->n];
+        left -= session_yield (session, left, order->orderer);
+    }
+    log_debug ("streams_yielded", "bytes=%" PRIu64, order->yield - left);
+}
+
 static void handle_order (streams_t *self, const stream_order_t *order)
 {
+    if (order->yield) {
+        handle_yield (self, order);
+        return;
+    }
     if (order->cancel) {
         handle_cancel (self, order);
         return;

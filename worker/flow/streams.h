@@ -21,8 +21,9 @@ typedef struct streams_config {
 
 /* An order to send pieces of chunks to one session, or to stop that. */
 typedef struct stream_order {
-    bool cancel; /* only these pieces; the whole session when there are none */
-    int orderer; /* number of the link it came from */
+    bool cancel;    /* only these pieces; the whole session when there are none */
+    uint64_t yield; /* no session's: give back so many bytes that wait */
+    int orderer;    /* number of the link it came from */
     uint64_t session;
     bool has_key;
     uint8_t client_key[32];

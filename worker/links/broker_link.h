@@ -26,6 +26,7 @@ typedef struct link_piece {
     copykey_t key;
     uint64_t offset;
     uint64_t length;
+    bool keep; /* not to be given back */
 } link_piece_t;
 
 /* A broker's order, as plain values. */
@@ -56,8 +57,8 @@ typedef struct link_verify {
     size_t n;
 } link_verify_t;
 
-/* What WORKER (0: not told) says of a chunk that was sent to it for UPLOAD (0: not told,
- * or an order): so much is consumed, or (CODE < 0) it is not taken. */
+/* What WORKER (0: not told) says of a chunk that was sent to it for UPLOAD (0: not
+ * told, or an order): so much is consumed, or (CODE < 0) it is not taken. */
 typedef struct link_answer {
     uint32_t worker;
     uint64_t upload;
@@ -72,6 +73,8 @@ typedef struct link_orders {
     void (*send) (const link_send_t *order, void *arg);
     /* Pieces NULL, N 0: the session is gone. */
     void (*cancel) (uint64_t session, const uint64_t *pieces, size_t n, void *arg);
+    /* Others are idle: give back pieces that wait, so many bytes at most. */
+    void (*yield) (int link, uint64_t bytes, void *arg);
     void (*replicate) (const link_replicate_t *order, void *arg);
     void (*verify) (const link_verify_t *order, void *arg);
     void (*scrub) (void *arg); /* begin a pass */

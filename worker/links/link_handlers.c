@@ -193,6 +193,7 @@ static int on_send (broker_link_t *self, peer_t *peer, const Dfs__Envelope *env,
         pieces[i].piece = p->piece;
         pieces[i].offset = p->offset;
         pieces[i].length = p->length;
+        pieces[i].keep = p->has_keep && p->keep;
         rc = check_copykey (p->key, &pieces[i].key, err);
     }
     if (rc < 0)
@@ -217,6 +218,15 @@ static int on_cancel (broker_link_t *self, peer_t *peer, const Dfs__Envelope *en
         return fail (err, DFS_EPROTO, "cancel of %zu pieces", order->n_pieces);
     self->config.orders.cancel (order->session, order->pieces, order->n_pieces,
                                 self->config.orders.arg);
+    return DFS_OK;
+}
+
+static int on_yield (broker_link_t *self, peer_t *peer, const Dfs__Envelope *env,
+                     dfs_error_t *err)
+{
+    (void)err;
+    self->config.orders.yield (peer->index, env->yield_order->bytes,
+                               self->config.orders.arg);
     return DFS_OK;
 }
 
@@ -317,6 +327,7 @@ static const struct {
     {DFS__ENVELOPE__BODY_CHANGES_ACK, on_changes_ack, 0},
     {DFS__ENVELOPE__BODY_SEND_ORDER, on_send, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_CANCEL_ORDER, on_cancel, NEEDS_EPOCH},
+    {DFS__ENVELOPE__BODY_YIELD_ORDER, on_yield, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_REPLICATE, on_replicate, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_VERIFY_ORDER, on_verify, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_SCRUB_ORDER, on_scrub, NEEDS_EPOCH},

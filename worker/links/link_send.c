@@ -286,6 +286,35 @@ static void send_send_refused (broker_link_t *self, const note_t *note)
     }
 }
 
+static void send_yielded (broker_link_t *self, const note_t *note)
+{
+    Dfs__SendPiece pieces[128];
+    Dfs__SendPiece *pointers[128];
+    Dfs__CopyKey keys[128];
+    for (size_t done = 0; done < note->n;) {
+        size_t n = 0;
+        for (; n < 128 && done < note->n; n++, done++) {
+            const note_yielded_t *y = &note->yielded[done];
+            dfs__send_piece__init (&pieces[n]);
+            dfs__copy_key__init (&keys[n]);
+            check_put_copykey (&y->key, &keys[n]);
+            pieces[n].piece = y->piece;
+            pieces[n].key = &keys[n];
+            pieces[n].offset = y->offset;
+            pieces[n].length = y->length;
+            pointers[n] = &pieces[n];
+        }
+        Dfs__Yielded body = DFS__YIELDED__INIT;
+        body.session = note->session;
+        body.n_pieces = n;
+        body.pieces = pointers;
+        Dfs__Envelope env = DFS__ENVELOPE__INIT;
+        env.body_case = DFS__ENVELOPE__BODY_YIELDED;
+        env.yielded = &body;
+        send_to (self, note, &env);
+    }
+}
+
 static void send_order_result (broker_link_t *self, const note_t *note)
 {
     Dfs__VerifyResult results[64];
@@ -330,6 +359,9 @@ void send_note (broker_link_t *self, const note_t *note)
         break;
     case NOTE_SEND_REFUSED:
         send_send_refused (self, note);
+        break;
+    case NOTE_YIELDED:
+        send_yielded (self, note);
         break;
     case NOTE_ORDER_RESULT:
         send_order_result (self, note);

@@ -55,6 +55,7 @@ void note_destroy (note_t **note_p)
     if (!note)
         return;
     free (note->pieces);
+    free (note->yielded);
     free (note->verified);
     free (note->changes);
     free (note);

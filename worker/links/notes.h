@@ -18,6 +18,7 @@ enum note_kind {
     NOTE_CREDIT,       /* bytes of a chunk that were consumed */
     NOTE_STREAM_READY, /* where a client finds its stream */
     NOTE_SEND_REFUSED, /* pieces that no stream can refuse */
+    NOTE_YIELDED,      /* pieces that were given back */
     NOTE_ORDER_RESULT,
     NOTE_STORED_AGAIN, /* a copy that was there is offered as stored */
     NOTE_CHANGED,      /* durable changes of a disk */
@@ -34,6 +35,13 @@ typedef struct note_piece {
     uint64_t piece;
     int code;
 } note_piece_t;
+
+typedef struct note_yielded {
+    uint64_t piece;
+    copykey_t key;
+    uint64_t offset;
+    uint64_t length;
+} note_yielded_t;
 
 typedef struct note_verified {
     copykey_t key;
@@ -58,6 +66,7 @@ typedef struct note {
     store_change_t change; /* STORED_AGAIN */
     size_t n;              /* of what follows */
     note_piece_t *pieces;
+    note_yielded_t *yielded;
     note_verified_t *verified;
     store_change_t *changes;
     char text[160];
