@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -85,6 +86,25 @@ void *buf_wait (buf_pool_t *self)
     while (!(buf = take (self))) {
         self->waiting++;
         pthread_cond_wait (&self->back, &self->lock);
+        self->waiting--;
+    }
+    pthread_mutex_unlock (&self->lock);
+    return buf;
+}
+
+void *buf_wait_for (buf_pool_t *self, uint64_t ns)
+{
+    struct timespec end;
+    clock_gettime (CLOCK_MONOTONIC, &end);
+    ns += (uint64_t)end.tv_nsec;
+    end.tv_sec += (time_t)(ns / 1000000000);
+    end.tv_nsec = (long)(ns % 1000000000);
+    pthread_mutex_lock (&self->lock);
+    void *buf;
+    int rc = 0;
+    while (!(buf = take (self)) && rc == 0) {
+        self->waiting++;
+        rc = pthread_cond_clockwait (&self->back, &self->lock, CLOCK_MONOTONIC, &end);
         self->waiting--;
     }
     pthread_mutex_unlock (&self->lock);

@@ -18,6 +18,8 @@ void buf_pool_destroy (buf_pool_t **self_p);
 void *buf_get (buf_pool_t *self);
 /* As buf_get, waits until one is free. */
 void *buf_wait (buf_pool_t *self);
+/* As buf_wait, at most NS; then NULL. */
+void *buf_wait_for (buf_pool_t *self, uint64_t ns);
 void buf_put (buf_pool_t *self, void *buf);
 /* The free callback for zmq_msg_init_data: HINT is the pool. */
 void buf_free_callback (void *data, void *hint);

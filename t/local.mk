@@ -28,6 +28,7 @@ SHELL_TESTS += \
 	t/3140-kills.t \
 	t/3150-quiet-scrub.t \
 	t/3160-offline.t \
+	t/3170-slow.t \
 	t/3300-repair.t \
 	t/3310-drain.t \
 	t/3320-policy.t \

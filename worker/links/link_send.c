@@ -115,7 +115,7 @@ static bool describe_trouble (const broker_link_t *self, char *text, size_t size
 {
     for (size_t i = 0; i < self->n_disks; i++) {
         const store_disk_t *d = &self->disks[i];
-        if (d->usable && d->condition == CONDITION_OK)
+        if (d->usable && d->condition == CONDITION_OK && !d->trouble[0])
             continue;
         snprintf (text, size, "%s: %s", d->dir,
                   d->trouble[0] ? d->trouble

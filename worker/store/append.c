@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/io.h"
+#include "common/units.h"
 #include "worker/store/store_private.h"
 
 enum append_state { APPEND_OPEN, APPEND_SEALED, APPEND_ABORTED };
@@ -53,7 +54,8 @@ static int check_present (store_t *self, const store_new_t *what, uint64_t cooki
 
 static double fullness (disk_t *disk)
 {
-    pthread_mutex_lock (&disk->lock);
+    if (disk_answers (disk, NULL) < 0 || !disk_try (disk))
+        return 1e9;
     uint64_t capacity = disk_capacity (disk);
     double full = capacity ? (double)disk->used / (double)capacity : 1;
     if (disk_writable (disk, NULL) < 0)
@@ -99,14 +101,25 @@ static record_t record_of (const store_new_t *what)
     return rec;
 }
 
+/* The lock of a disk that answers. */
+static int give_to (disk_t *disk, dfs_error_t *err)
+{
+    int rc = disk_answers (disk, err);
+    if (rc == DFS_OK && !disk_try (disk))
+        rc = fail (err, DFS_ETIMEOUT, "disk %s does not answer", disk->dir);
+    return rc;
+}
+
 /* Space on one disk; the code says why not. */
 static int reserve (disk_t *disk, store_append_t *append, dfs_error_t *err)
 {
     bool packed = append->rec.stored_len <= PACK_MAX;
     uint64_t len = packed ? append->rec.stored_len + RECORD_HEAD_MIN + 4
                           : extent_length (append->rec.stored_len);
-    pthread_mutex_lock (&disk->lock);
-    int rc = disk_room (disk, len, false, err);
+    int rc = give_to (disk, err);
+    if (rc < 0)
+        return rc;
+    rc = disk_room (disk, len, false, err);
     if (rc == DFS_OK && !packed) {
         rc = volume_reserve (disk, &append->rec, &append->volume, &append->offset, err);
         append->promised = rc == DFS_OK ? len - EXTENT_DATA : 0;
@@ -219,14 +232,16 @@ static void finish (store_append_t *append)
     free (append);
 }
 
-static void write_piece (disk_t *disk, piece_t *piece)
+static void write_piece (disk_t *disk, piece_t *piece, int who)
 {
     store_append_t *append = piece->append;
     size_t padded = (size_t)volume_align (piece->len);
     memset ((uint8_t *)piece->buf + piece->len, 0, padded - piece->len);
     dfs_error_t err = {0};
+    disk_busy (disk, who);
     int rc =
         io_pwrite (append->volume->direct, piece->buf, padded, piece->offset, &err);
+    disk_idle (disk, who);
     buf_put (disk->staging, piece->buf);
     free (piece);
     pthread_mutex_lock (&disk->lock);
@@ -244,6 +259,7 @@ static void *writer_main (void *arg)
 {
     disk_t *disk = arg;
     pthread_mutex_lock (&disk->lock);
+    int who = ++disk->n_writing; /* DISK_COMMITS is 0 */
     for (;;) {
         while (!disk->pieces && !disk->writers_stop)
             pthread_cond_wait (&disk->spill, &disk->lock);
@@ -254,7 +270,7 @@ static void *writer_main (void *arg)
         if (!disk->pieces)
             disk->pieces_end = &disk->pieces;
         pthread_mutex_unlock (&disk->lock);
-        write_piece (disk, piece);
+        write_piece (disk, piece, who);
         pthread_mutex_lock (&disk->lock);
     }
     pthread_mutex_unlock (&disk->lock);
@@ -271,19 +287,22 @@ void writers_stop (disk_t *disk)
         pthread_join (disk->writers[i], NULL);
 }
 
-static void stage (store_append_t *append, uint64_t offset, const uint8_t *data,
-                   size_t len)
+static int stage (store_append_t *append, uint64_t offset, const uint8_t *data,
+                  size_t len, dfs_error_t *err)
 {
     disk_t *disk = append->disk;
     size_t cap = buf_size (disk->staging);
     while (len) {
+        void *buf = NULL;
+        while (!(buf = buf_wait_for (disk->staging, SEC))) {
+            int rc = disk_answers (disk, err);
+            if (rc < 0)
+                return rc;
+        }
         piece_t *piece = malloc (sizeof *piece);
         assert (piece);
         size_t n = len < cap ? len : cap;
-        *piece = (piece_t){.append = append,
-                           .buf = buf_wait (disk->staging),
-                           .len = n,
-                           .offset = offset};
+        *piece = (piece_t){.append = append, .buf = buf, .len = n, .offset = offset};
         memcpy (piece->buf, data, n);
         pthread_mutex_lock (&disk->lock);
         append->pending++;
@@ -299,6 +318,7 @@ static void stage (store_append_t *append, uint64_t offset, const uint8_t *data,
         offset += n;
         len -= n;
     }
+    return DFS_OK;
 }
 
 int store_write (store_append_t *append, uint64_t offset, const void *data, size_t len,
@@ -319,7 +339,9 @@ int store_write (store_append_t *append, uint64_t offset, const void *data, size
     if (append->bytes) {
         memcpy (append->bytes + offset, data, len);
     } else if (append->volume->direct >= 0) {
-        stage (append, at, data, len);
+        rc = stage (append, at, data, len, err);
+        if (rc < 0)
+            return rc; /* it cannot be sealed: bytes of it are missing */
     } else {
         dfs_error_t mine = {0};
         rc = volume_write_data (disk, append->volume, at, data, len, &mine);
@@ -380,7 +402,9 @@ static int put_packed (store_t *self, const store_new_t *what, const void *data,
     int rc = DFS_EUNAVAIL;
     for (size_t i = 0; rc < 0 && i < self->n; i++) {
         disk_t *disk = order[i];
-        pthread_mutex_lock (&disk->lock);
+        rc = give_to (disk, err);
+        if (rc < 0)
+            continue;
         rc = disk_room (disk, len, false, err);
         if (rc == DFS_OK)
             rc = commit_wait_room (disk, len, err);

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/units.h"
 #include "worker/store/disk.h"
 
 #define PENDING_MAX  32768 /* index entries in memory before writers wait */
@@ -35,9 +36,15 @@ int commit_wait_room (disk_t *self, size_t len, dfs_error_t *err)
             !keeper && self->keeper_runs && index_pending (self->index) > PENDING_MAX;
         if (!behind && batch_takes (&self->fill, len))
             return DFS_OK;
+        rc = disk_answers (self, err);
+        if (rc < 0)
+            return rc;
         if (behind)
             pthread_cond_signal (&self->tend);
-        pthread_cond_wait (&self->room, &self->lock);
+        uint64_t at = clock_mono () + SEC;
+        struct timespec ts = {.tv_sec = (time_t)(at / SEC),
+                              .tv_nsec = (long)(at % SEC)};
+        pthread_cond_clockwait (&self->room, &self->lock, CLOCK_MONOTONIC, &ts);
     }
 }
 
@@ -306,10 +313,12 @@ static void run_batch (disk_t *self)
         return;
     }
     written_t w;
+    disk_busy (self, DISK_COMMITS);
     rc = write_batch (self, &w, &err);
     if (rc == DFS_ENOSPC) {
         rc = write_less (self, &w, &err);
         if (rc == DFS_ENOSPC) {
+            disk_idle (self, DISK_COMMITS);
             requeue (self);
             return;
         }
@@ -319,6 +328,7 @@ static void run_batch (disk_t *self)
         rc = sync_extents (self, w.volume, &err);
     if (rc == DFS_OK)
         rc = volume_sync (self, w.volume, &err);
+    disk_idle (self, DISK_COMMITS);
     if (rc < 0) {
         if (held) {
             pthread_mutex_lock (&self->lock);

@@ -23,6 +23,8 @@
 #define FULL_BELOW    (4 * MIB) /* a disk that cannot take so much is full */
 #define RESERVE_MAX   (256 * MIB)
 #define RESERVE_SHARE 32 /* of the capacity, when no reserve is set */
+#define STAGING_SIZE  (1024 * 1024)
+#define STAGING_COUNT 8
 
 /* --- condition --- */
 
@@ -253,14 +255,13 @@ static int open_all (disk_t *self, dfs_error_t *err)
     return rc;
 }
 
-disk_t *disk_open (const store_config_t *config, uint32_t number, buf_pool_t *staging,
-                   cache_t *cache)
+disk_t *disk_open (const store_config_t *config, uint32_t number, cache_t *cache)
 {
     disk_t *self = calloc (1, sizeof *self);
     assert (self);
     self->config = config;
     self->number = number;
-    self->staging = staging;
+    self->staging = buf_pool_new (STAGING_SIZE, STAGING_COUNT);
     self->cache = cache;
     snprintf (self->dir, sizeof self->dir, "%s", config->dirs[number]);
     self->volume_size = config->volume_size ? config->volume_size : VOLUME_SIZE;
@@ -277,6 +278,7 @@ disk_t *disk_open (const store_config_t *config, uint32_t number, buf_pool_t *st
     pthread_mutex_init (&self->checkpoint, NULL);
     pthread_mutex_init (&self->tending, NULL);
     pthread_mutex_init (&self->scrubbing, NULL);
+    pthread_mutex_init (&self->saying, NULL);
     pthread_cond_init (&self->work, NULL);
     pthread_cond_init (&self->spill, NULL);
     self->pieces_end = &self->pieces;
@@ -335,6 +337,7 @@ void disk_close (disk_t **self_p)
         snprintf (bad, sizeof bad, "%s/index-bad", self->dir);
         io_replace (bad, "", 0, 0600, NULL);
     }
+    chunks_close_late (self);
     volume_close_all (self);
     index_close (&self->index);
     table_destroy (&self->leaving);
@@ -342,10 +345,12 @@ void disk_close (disk_t **self_p)
     batch_free (&self->fill);
     batch_free (&self->commit);
     io_close (self->lock_fd);
+    buf_pool_destroy (&self->staging);
     pthread_mutex_destroy (&self->lock);
     pthread_mutex_destroy (&self->checkpoint);
     pthread_mutex_destroy (&self->tending);
     pthread_mutex_destroy (&self->scrubbing);
+    pthread_mutex_destroy (&self->saying);
     pthread_cond_destroy (&self->work);
     pthread_cond_destroy (&self->spill);
     pthread_cond_destroy (&self->room);

@@ -36,6 +36,9 @@ typedef struct volume {
 } volume_t;
 
 #define DISK_WRITERS 2
+/* Threads whose writes are timed: that of the commits, the writers. */
+#define DISK_COMMITS 0
+#define DISK_WAITS   (1 + DISK_WRITERS)
 
 typedef struct disk {
     /* constant after open */
@@ -50,6 +53,13 @@ typedef struct disk {
     buf_pool_t *staging; /* aligned buffers for O_DIRECT */
     cache_t *cache;
     int lock_fd;
+
+    /* patience: no lock */
+    atomic_uint_fast64_t busy[DISK_WAITS]; /* clock_mono when a write began; 0: none */
+    atomic_uint_fast64_t stalled;          /* … since when nobody gets LOCK; 0: not */
+    _Atomic (store_chunk_t *) unclosed;    /* chunks that could not be closed then */
+    pthread_mutex_t saying;
+    store_disk_t said; /* what was last told of it; under `saying` */
 
     pthread_mutex_t lock;
     pthread_cond_t work; /* the commit thread has something to do */
@@ -95,6 +105,7 @@ typedef struct disk {
     struct piece **pieces_end;
     pthread_t writers[DISK_WRITERS];
     size_t n_writers; /* started */
+    int n_writing;    /* … and running */
     bool writers_stop;
 
     pthread_t keeper_thread;
@@ -115,8 +126,7 @@ typedef struct disk {
 /* --- disk.c --- */
 
 /* Returns owned; never NULL: a disk that cannot be used says why. */
-disk_t *disk_open (const store_config_t *config, uint32_t number, buf_pool_t *staging,
-                   cache_t *cache);
+disk_t *disk_open (const store_config_t *config, uint32_t number, cache_t *cache);
 void disk_close (disk_t **self_p);
 /* A write or fsync failed with CODE: nothing is written from now on, reads go on. An
  * fsync is never tried again: the kernel may have dropped what it could not write.
@@ -131,6 +141,20 @@ int disk_writable (const disk_t *self, dfs_error_t *err);
 int disk_find (disk_t *self, const copykey_t *key, entry_t *entry, dfs_error_t *err);
 /* New incarnation, durable: the store cannot say what it lost. NOT locked. */
 int disk_renew (disk_t *self, dfs_error_t *err);
+
+/* --- patience.c: a disk that does not answer is not waited for --- */
+
+/* Takes the lock, unless the disk hangs in a write under it: then false, soon. */
+bool disk_try (disk_t *self);
+/* A write of thread WHO (DISK_COMMITS, 1 …) begins, has ended. */
+void disk_busy (disk_t *self, int who);
+void disk_idle (disk_t *self, int who);
+/* For how long it has owed an answer, ns. */
+uint64_t disk_owes (const disk_t *self);
+/* DFS_ETIMEOUT when that is too long to give it anything more. */
+int disk_answers (const disk_t *self, dfs_error_t *err);
+/* Puts what a hung disk looks like into what is told of it. */
+void disk_tell_slow (const disk_t *self, store_disk_t *out);
 
 /* --- fold.c --- */
 
@@ -211,6 +235,8 @@ store_chunk_t *disk_open_chunk (disk_t *self, const copykey_t *key, int *code,
 /* As store_read, always from the disk. */
 int chunk_read (store_chunk_t *chunk, uint64_t offset, void *buf, size_t len,
                 uint32_t *crcs, bool check, dfs_error_t *err);
+/* Closes what could not be closed while the disk hung. Locked. */
+void chunks_close_late (disk_t *disk);
 const uint32_t *chunk_crcs (const store_chunk_t *chunk); /* of a large one */
 /* As store_verify, on this disk. */
 int disk_verify (disk_t *self, const copykey_t *key, uint64_t *bytes, dfs_error_t *err);

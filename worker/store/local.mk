@@ -16,6 +16,7 @@ worker_store_libstore_la_SOURCES = \
 	worker/store/index.c worker/store/index.h worker/store/index_private.h \
 	worker/store/keeper.c \
 	worker/store/le.h \
+	worker/store/patience.c \
 	worker/store/reader.c \
 	worker/store/reclaim.c \
 	worker/store/record.c worker/store/record.h \

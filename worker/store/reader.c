@@ -22,6 +22,7 @@ struct store_chunk {
     uint32_t *crcs;      /* of a large chunk */
     uint32_t crc0;       /* of a packed one */
     store_chunk_t *next; /* in volume->open */
+    store_chunk_t *late; /* in disk->unclosed */
 };
 
 void store_fill_info (const disk_t *disk, const copykey_t *key, const entry_t *entry,
@@ -107,7 +108,12 @@ store_chunk_t *disk_open_chunk (disk_t *disk, const copykey_t *key, int *code,
     store_chunk_t *chunk = calloc (1, sizeof *chunk);
     assert (chunk);
     chunk->disk = disk;
-    pthread_mutex_lock (&disk->lock);
+    if (!disk_try (disk)) {
+        free (chunk);
+        *code = fail (err, DFS_ETIMEOUT, "disk %s does not answer", disk->dir);
+        return NULL;
+    }
+    chunks_close_late (disk);
     int rc = disk_find (disk, key, &chunk->entry, err);
     if (rc == 1) {
         store_fill_info (disk, key, &chunk->entry, &chunk->info);
@@ -155,23 +161,52 @@ store_chunk_t *store_open_chunk (store_t *self, const copykey_t *key, dfs_error_
     return NULL;
 }
 
+static void free_chunk (store_chunk_t *chunk)
+{
+    free (chunk->crcs);
+    free (chunk);
+}
+
+/* Locked. */
+static void close_chunk (store_chunk_t *chunk)
+{
+    store_chunk_t **p = &chunk->volume->open;
+    while (*p != chunk)
+        p = &(*p)->next;
+    *p = chunk->next;
+    volume_done (chunk->disk, chunk->volume);
+    free_chunk (chunk);
+}
+
+void chunks_close_late (disk_t *disk)
+{
+    if (!atomic_load (&disk->unclosed))
+        return;
+    store_chunk_t *chunk = atomic_exchange (&disk->unclosed, NULL);
+    while (chunk) {
+        store_chunk_t *next = chunk->late;
+        close_chunk (chunk);
+        chunk = next;
+    }
+}
+
 void store_close_chunk (store_chunk_t **chunk_p)
 {
     store_chunk_t *chunk = *chunk_p;
+    *chunk_p = NULL;
     if (!chunk)
         return;
-    if (chunk->volume) {
-        pthread_mutex_lock (&chunk->disk->lock);
-        store_chunk_t **p = &chunk->volume->open;
-        while (*p != chunk)
-            p = &(*p)->next;
-        *p = chunk->next;
-        volume_done (chunk->disk, chunk->volume);
-        pthread_mutex_unlock (&chunk->disk->lock);
+    disk_t *disk = chunk->disk;
+    if (!chunk->volume) {
+        free_chunk (chunk);
+    } else if (disk_try (disk)) {
+        close_chunk (chunk);
+        pthread_mutex_unlock (&disk->lock);
+    } else { /* by who gets the lock next */
+        chunk->late = atomic_load (&disk->unclosed);
+        while (!atomic_compare_exchange_weak (&disk->unclosed, &chunk->late, chunk))
+            continue;
     }
-    free (chunk->crcs);
-    free (chunk);
-    *chunk_p = NULL;
 }
 
 const uint32_t *chunk_crcs (const store_chunk_t *chunk)

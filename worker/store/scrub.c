@@ -132,7 +132,8 @@ void store_scrub_state (store_t *self, store_scrub_t *out)
     *out = (store_scrub_t){0};
     for (size_t i = 0; i < self->n; i++) {
         disk_t *disk = self->disks[i];
-        pthread_mutex_lock (&disk->lock);
+        if (!disk_try (disk))
+            continue;
         out->chunks += disk->scrub.chunks;
         out->bytes += disk->scrub.bytes;
         out->damaged += disk->scrub.damaged;

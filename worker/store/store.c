@@ -7,10 +7,8 @@
 #include "msgs/node.h"
 #include "worker/store/store_private.h"
 
-#define DISKS_MAX     64
-#define STAGING_SIZE  (1024 * 1024)
-#define STAGING_COUNT 8
-#define PAGE          256
+#define DISKS_MAX 64
+#define PAGE      256
 
 store_t *store_open (const store_config_t *config, dfs_error_t *err)
 {
@@ -22,15 +20,13 @@ store_t *store_open (const store_config_t *config, dfs_error_t *err)
     store_t *self = calloc (1, sizeof *self);
     assert (self);
     self->config = *config;
-    self->staging = buf_pool_new (STAGING_SIZE, STAGING_COUNT);
     self->cache = cache_new (config->cache_size);
     self->n = config->n_dirs;
     self->disks = calloc (self->n, sizeof (disk_t *));
     assert (self->disks);
     size_t usable = 0;
     for (size_t i = 0; i < self->n; i++) {
-        self->disks[i] =
-            disk_open (&self->config, (uint32_t)i, self->staging, self->cache);
+        self->disks[i] = disk_open (&self->config, (uint32_t)i, self->cache);
         usable += self->disks[i]->usable;
     }
     if (usable == 0) {
@@ -48,7 +44,6 @@ void store_close (store_t **self_p)
     for (size_t i = 0; i < self->n; i++)
         disk_close (&self->disks[i]);
     free (self->disks);
-    buf_pool_destroy (&self->staging);
     cache_destroy (&self->cache);
     free (self);
     *self_p = NULL;
@@ -63,9 +58,12 @@ int store_locate (store_t *self, const copykey_t *key, disk_t **disk, entry_t *e
         if (!(*disk)->usable)
             continue;
         dfs_error_t mine = {0};
-        pthread_mutex_lock (&(*disk)->lock);
-        int rc = disk_find (*disk, key, entry, &mine);
-        pthread_mutex_unlock (&(*disk)->lock);
+        bool held = disk_try (*disk);
+        int rc =
+            held ? disk_find (*disk, key, entry, &mine)
+                 : fail (&mine, DFS_ETIMEOUT, "disk %s does not answer", (*disk)->dir);
+        if (held)
+            pthread_mutex_unlock (&(*disk)->lock);
         if (rc == 1)
             return 1;
         if (rc < 0 && rc != DFS_EDAMAGED && worst == 0)
@@ -180,10 +178,10 @@ int store_inventory (store_t *self, uint32_t number, const copykey_t *after,
     return got < 0 ? got : (int)n;
 }
 
+/* Locked. */
 static void describe (disk_t *disk, store_disk_t *out)
 {
     *out = (store_disk_t){.usable = disk->usable, .condition = disk->condition};
-    pthread_mutex_lock (&disk->lock);
     memcpy (out->dir, disk->dir, sizeof out->dir);
     memcpy (out->trouble, disk->trouble, sizeof out->trouble);
     memcpy (out->id, disk->id, sizeof out->id);
@@ -198,7 +196,6 @@ static void describe (disk_t *disk, store_disk_t *out)
         if (disk->condition == CONDITION_OK && disk_full (disk))
             out->condition = CONDITION_FULL;
     }
-    pthread_mutex_unlock (&disk->lock);
 }
 
 bool store_give_up (store_t *self)
@@ -209,9 +206,10 @@ bool store_give_up (store_t *self)
         disk_t *disk = self->disks[i];
         if (!disk->usable)
             continue;
-        pthread_mutex_lock (&disk->lock);
-        bool fails = disk->condition == CONDITION_FAILING;
-        pthread_mutex_unlock (&disk->lock);
+        bool held = disk_try (disk); /* one that hangs may recover */
+        bool fails = held && disk->condition == CONDITION_FAILING;
+        if (held)
+            pthread_mutex_unlock (&disk->lock);
         if (fails)
             failed = disk;
         else
@@ -227,7 +225,17 @@ bool store_give_up (store_t *self)
 size_t store_disks (store_t *self, store_disk_t *out, size_t max)
 {
     size_t n = self->n < max ? self->n : max;
-    for (size_t i = 0; i < n; i++)
-        describe (self->disks[i], &out[i]);
+    for (size_t i = 0; i < n; i++) {
+        disk_t *disk = self->disks[i];
+        pthread_mutex_lock (&disk->saying);
+        if (disk_try (disk)) {
+            chunks_close_late (disk);
+            describe (disk, &disk->said);
+            pthread_mutex_unlock (&disk->lock);
+        }
+        out[i] = disk->said;
+        pthread_mutex_unlock (&disk->saying);
+        disk_tell_slow (disk, &out[i]);
+    }
     return n;
 }

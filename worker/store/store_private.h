@@ -9,7 +9,6 @@ struct store {
     store_config_t config;
     disk_t **disks;
     size_t n;
-    buf_pool_t *staging;
     cache_t *cache;
 };
 
