@@ -59,3 +59,7 @@ endif
 check_PROGRAMS += t/bench/store_bench
 t_bench_store_bench_SOURCES = t/bench/store_bench.c $(store_test_common)
 t_bench_store_bench_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+# Ways to write to a disk, io_uring among them; only this needs liburing.
+EXTRA_PROGRAMS += t/bench/disk_bench
+t_bench_disk_bench_SOURCES = t/bench/disk_bench.c
+t_bench_disk_bench_LDADD = common/libcommon.la -luring
