@@ -118,9 +118,12 @@ static void note_workers (links_t *self, const core_status_t *core,
         else if (strcmp (w->state, "draining") == 0)
             snprintf (text, sizeof text, "%s is drained: %" PRIu64 " chunks to move",
                       w->name, core->moves);
-        else if (strcmp (w->state, "dead") == 0 && core->health == HEALTH_OK)
-            snprintf (text, sizeof text, "%s is dead; all it held has copies elsewhere",
-                      w->name);
+        else if (strcmp (w->state, "dead") == 0)
+            snprintf (text, sizeof text, "%s is dead; %s", w->name,
+                      core->lost > 0               ? "some chunks have no live copy"
+                      : core->under_replicated > 0 ? "what it held is being copied"
+                      : core->health == HEALTH_OK  ? "all it held has copies elsewhere"
+                                                   : "what it held is looked through");
         else
             continue;
         note (self, out, text);
