@@ -35,6 +35,10 @@ SHELL_TESTS += \
 	t/3330-monitor.t \
 	t/3340-domains.t \
 	t/4000-strangers.t \
+	t/4010-brokers.t \
+	t/4020-chaos.t \
+	t/4030-replace.t \
+	t/4040-partition.t \
 	t/4200-faults.t \
 	t/5000-json.t \
 	t/6000-hosts.t \
@@ -55,6 +59,9 @@ check_PROGRAMS += t/lib/flood t/lib/faultproxy
 t_lib_faultproxy_SOURCES = t/lib/faultproxy.c
 t_lib_flood_SOURCES = t/lib/flood.c
 t_lib_flood_LDADD = msgs/libmsgs.la
+check_PROGRAMS += t/lib/ledger
+t_lib_ledger_SOURCES = t/lib/ledger.c
+t_lib_ledger_LDADD = client/libdfs-internal.la msgs/libmsgs.la
 
 # The same tests with their full counts: hundreds of kills, thousands of seeds.
 .PHONY: check-long

@@ -169,10 +169,10 @@ static void on_role (core_t *core, const event_role_t *role)
     core->leader = role->leader;
     core->incarnation = role->incarnation;
     core->term = role->term;
-    if (role->leader)
-        scan_begin (core);
     if (other)
         members_role (core);
+    if (role->leader)
+        scan_begin (core);
 }
 
 static void on_policy (core_t *core, const core_policy_t *policy)

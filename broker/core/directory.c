@@ -91,8 +91,15 @@ static void send_announcement (core_t *core)
     action->u.announce.n_lost = n;
 }
 
+/* One that leads now does not take another's word, nor its own of a time when it may
+ * have been cut off: who is dead gets the time of a start to say that it is not. */
 void members_role (core_t *core)
 {
+    const members_t *self = core->members;
+
+    for (size_t i = 0; core->leader && i < self->n_all; i++)
+        if (self->all[i]->state == WORKER_DEAD)
+            members_set_state (core, self->all[i], WORKER_JOINING);
     core->members->announce = true;
     core->members->directory_changed |= core->leader;
 }

@@ -194,7 +194,8 @@ void back_hello (links_t *self, conn_t *conn, job_t *job)
             rc = fail (&err, DFS_EAUTH, "no connection for this hello");
     }
     if (rc < 0) {
-        links_drop (self, "back", &job->from, err.text);
+        if (rc != DFS_EUNAVAIL) /* it comes again when the members are known */
+            links_drop (self, "back", &job->from, err.text);
         refuse (self, job, rc, err.text);
         return;
     }

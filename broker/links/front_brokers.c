@@ -83,6 +83,19 @@ static bool is_known (const links_t *self, const journal_stats_t *journal,
     return strcmp (self->config.broker->name, name) == 0;
 }
 
+/* The vote of a broker that has lost its data, and runs under this name anew. */
+static bool is_replaced (const journal_stats_t *journal, const journal_member_t *m)
+{
+    for (size_t i = 0; i < journal->n_members; i++) {
+        const journal_member_t *other = &journal->members[i];
+
+        if (m->part == JOURNAL_VOTER && other->part != JOURNAL_VOTER &&
+            strcmp (other->name, m->name) == 0)
+            return true;
+    }
+    return false;
+}
+
 void brokers_put (links_t *self, const mail_totals_t *totals, uint64_t memory,
                   Dfs__ClusterStatusReply *out)
 {
@@ -93,8 +106,9 @@ void brokers_put (links_t *self, const mail_totals_t *totals, uint64_t memory,
     out->brokers = links_need (self, (JOURNAL_MEMBERS + cluster->n_brokers) *
                                          sizeof *out->brokers);
     for (size_t i = 0; i < journal.n_members; i++)
-        out->brokers[out->n_brokers++] =
-            one_member (self, &journal, &journal.members[i], totals, memory);
+        if (!is_replaced (&journal, &journal.members[i]))
+            out->brokers[out->n_brokers++] =
+                one_member (self, &journal, &journal.members[i], totals, memory);
     for (size_t i = 0; i < cluster->n_brokers; i++)
         if (!is_known (self, &journal, cluster->brokers[i].name))
             out->brokers[out->n_brokers++] =
@@ -110,7 +124,7 @@ static void note (links_t *self, Dfs__ClusterStatusReply *out, size_t max,
 
 bool brokers_note (links_t *self, Dfs__ClusterStatusReply *out, size_t max)
 {
-    size_t voters = 0, up = 0;
+    size_t voters = self->voters, up = 0;
     bool well = true;
     char text[256];
 
@@ -118,7 +132,6 @@ bool brokers_note (links_t *self, Dfs__ClusterStatusReply *out, size_t max)
         const Dfs__BrokerStatus *b = out->brokers[i];
         bool down = strcmp (b->role, "down") == 0;
 
-        voters += b->voter;
         up += b->voter && !down;
         if (down)
             snprintf (text, sizeof text, "broker %s is down", b->name);

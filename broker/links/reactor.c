@@ -155,11 +155,6 @@ static void role (links_t *self, const mail_role_t *mail)
     self->role = mail->role;
     self->term = mail->term;
     memcpy (self->leader, mail->leader, sizeof self->leader);
-    log_info ("role", "role=%s term=%llu leader=%s",
-              mail->role == JOURNAL_LEADER      ? "leader"
-              : mail->role == JOURNAL_CANDIDATE ? "candidate"
-                                                : "follower",
-              (unsigned long long)mail->term, self->leader);
     count_voters (self);
     if (!other)
         return;

@@ -187,6 +187,14 @@ static bool ask (const nodes_t *nodes, const view_t *views, dfs_status_t *status
     dfs_t *dfs = dfs_open (&options, err);
     bool answered = dfs && dfs_status (dfs, status, err) == 0;
     dfs_close (&dfs);
+    /* When none leads, any broker tells what it knows. */
+    if (!answered && nodes->cluster->n_brokers > 1) {
+        dfs_error_t why = {0};
+        options.stale = true;
+        dfs = dfs_open (&options, &why);
+        answered = dfs && dfs_status (dfs, status, &why) == 0;
+        dfs_close (&dfs);
+    }
     return answered;
 }
 

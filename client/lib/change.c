@@ -68,6 +68,7 @@ void changes_add (changes_t *self, change_t *change)
 {
     change->id = ++self->next_id;
     change->message = 0;
+    change->sent = false;
     change->bucket = self->buckets[change->id % BUCKETS];
     self->buckets[change->id % BUCKETS] = change;
     TAILQ_INSERT_TAIL (&self->live, change, live);
@@ -118,6 +119,16 @@ void changes_drop (changes_t *self, change_t *change)
     TAILQ_REMOVE (&self->live, change, live);
     self->n_live--;
     change->id = 0;
+}
+
+bool changes_unsure (const changes_t *self)
+{
+    const change_t *change;
+
+    TAILQ_FOREACH (change, &self->live, live)
+    if (change->sent)
+        return true;
+    return false;
 }
 
 size_t changes_open (const changes_t *self)
@@ -215,6 +226,7 @@ static void send_message (changes_t *self, message_t *message, uint64_t now)
     for (size_t i = 0; i < n; i++) {
         TAILQ_REMOVE (&self->wait, took[i], wait);
         took[i]->message = env.seq;
+        took[i]->sent = true;
     }
     self->n_wait -= n;
 }

@@ -27,6 +27,7 @@ typedef struct change {
                   const dfs_error_t *err);
     uint64_t id;      /* 0: not added */
     uint64_t message; /* seq it went with; 0: waits */
+    bool sent;        /* once at least: it may be done */
     TAILQ_ENTRY (change) live, wait;
     struct change *bucket;
 } change_t;
@@ -44,5 +45,7 @@ bool changes_answer (changes_t *self, const Dfs__Envelope *env, uint64_t now);
 /* Connected again: what was not answered is sent again. */
 void changes_resend (changes_t *self);
 size_t changes_open (const changes_t *self);
+/* Something was sent and not answered: it may be done, or will be. */
+bool changes_unsure (const changes_t *self);
 
 #endif

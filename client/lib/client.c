@@ -48,12 +48,17 @@ void client_progress (dfs_t *dfs)
 
 int client_stalled (dfs_t *dfs, dfs_error_t *err)
 {
+    dfs_error_t why;
+
     if (clock_mono () - dfs->progress_at < dfs->timeout_ns)
         return 0;
     if (!conn_up (dfs->conn))
-        return conn_failure (dfs->conn, err);
-    return fail (err, DFS_ETIMEOUT, "no progress for %llu s",
-                 (unsigned long long)(dfs->timeout_ns / SEC));
+        conn_failure (dfs->conn, &why);
+    else
+        fail (&why, DFS_ETIMEOUT, "no progress for %llu s",
+              (unsigned long long)(dfs->timeout_ns / SEC));
+    return fail (err, why.code, "%.400s%s", why.text,
+                 changes_unsure (dfs->changes) ? "; what was asked may yet be done" : "");
 }
 
 void client_log (dfs_t *dfs, int level, const char *fmt, ...)

@@ -137,7 +137,12 @@ static void retry (conn_t *self, uint64_t now)
     snprintf (port, sizeof port, ":%u ", self->at.port);
     /* What happened, behind the address that the text begins with. */
     const char *why = strstr (self->why.text, port);
-    leader_failed (self->leader, why ? why + strlen (port) : self->why.text);
+    if (why)
+        why += strlen (port);
+    else if (strncmp (self->why.text, "broker ", 7) == 0 &&
+             (why = strstr (self->why.text, ": ")))
+        why += 2;
+    leader_failed (self->leader, why ? why : self->why.text);
     plan (self, now);
 }
 

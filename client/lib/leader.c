@@ -67,7 +67,7 @@ void leader_failed (leader_t *self, const char *why)
 {
     if (self->cluster->n_brokers == 0)
         return;
-    snprintf (self->why[self->current], WHY_MAX, "%s", why);
+    snprintf (self->why[self->current], WHY_MAX, "%.*s", (int)strcspn (why, "("), why);
     self->current = (self->current + 1) % self->cluster->n_brokers;
 }
 

@@ -130,3 +130,39 @@ random_file () {
     openssl enc -aes-128-ctr -nosalt -pass "pass:$3" -pbkdf2 -iter 1 -in /dev/zero 2>/dev/null |
         head -c "$2" >"$1"
 }
+
+# --- several brokers ---
+
+# broker_field NODE FIELD: of a broker, as status says ("true" and "false" as words).
+broker_field () {
+    dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
+        perl -MJSON::PP -e '
+            local $/; my $s = JSON::PP->new->utf8->decode(<STDIN>);
+            for (@{$s->{brokers}}) {
+                my $v = $_->{$ARGV[1]};
+                print((ref $v ? ($v ? "true" : "false") : defined $v ? $v : ""), "\n")
+                    if $_->{name} eq $ARGV[0];
+            }' "$1" "$2" <brokers.json
+}
+broker_is () {
+    test "$(broker_field "$1" role)" = "$2"
+}
+# leader: its name; fails when none leads.
+leader () {
+    dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
+        perl -MJSON::PP -e '
+            local $/; my $s = JSON::PP->new->utf8->decode(<STDIN>);
+            my @l = grep { $_->{role} eq "leader" } @{$s->{brokers}};
+            print "$l[0]{name}\n"; exit(@l != 1);' <brokers.json
+}
+# followers: names of those that do not lead, a line each.
+followers () {
+    dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
+        perl -MJSON::PP -e '
+            local $/; my $s = JSON::PP->new->utf8->decode(<STDIN>);
+            print "$_->{name}\n" for grep { $_->{role} ne "leader" } @{$s->{brokers}};' <brokers.json
+}
+health_is () {
+    dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
+        test "$(json health brokers.json)" = "$1"
+}
