@@ -16,6 +16,8 @@
 #include "msgs/frame.h"
 #include "msgs/sock.h"
 
+#define PATIENCE (120 * SEC) /* beyond SECONDS, for slow machines */
+
 #define CHUNK (64 * MIB)
 
 typedef struct peer {
@@ -247,6 +249,25 @@ static void setup (flood_t *f, char **argv)
     digest_blocks (f->block, sizeof f->block, f->crcs);
 }
 
+typedef struct counts {
+    size_t streams, uploads;
+    uint64_t sent;
+} counts_t;
+
+static counts_t count (const peer_t *peers, size_t n)
+{
+    counts_t counts = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        counts.streams += peers[i].reader && peers[i].placed;
+        counts.uploads += !peers[i].reader && peers[i].placed;
+        counts.sent += peers[i].sent;
+    }
+    return counts;
+}
+
+/* At least SECONDS, and until the worker has been flooded: every reader has its stream,
+ * half the uploads their grants and 3 MiB of each are on their way. */
 int main (int argc, char **argv)
 {
     if (argc != 7)
@@ -269,8 +290,16 @@ int main (int argc, char **argv)
         say_hello (f, p);
         items[i] = (zmq_pollitem_t){.socket = p->control, .events = ZMQ_POLLIN};
     }
-    uint64_t until = clock_mono () + strtoull (argv[6], NULL, 10) * SEC;
-    while (clock_mono () < until) {
+    uint64_t begin = clock_mono (), seconds = strtoull (argv[6], NULL, 10) * SEC;
+    counts_t counts = {0};
+    for (;;) {
+        uint64_t took = clock_mono () - begin;
+        counts = count (peers, n);
+        bool flooded = counts.streams == readers &&
+                       counts.uploads >= (n - readers) / 2 &&
+                       counts.sent >= (n - readers) * 3 * MIB;
+        if (took >= PATIENCE + seconds || (took >= seconds && flooded))
+            break;
         zmq_poll (items, (int)n, 5);
         for (size_t i = 0; i < n; i++) {
             envelope_from_t from;
@@ -283,19 +312,14 @@ int main (int argc, char **argv)
                 push (f, &peers[i]);
         }
     }
-    size_t streams = 0, uploads = 0;
-    uint64_t sent = 0;
     for (size_t i = 0; i < n; i++) {
-        streams += peers[i].reader && peers[i].placed;
-        uploads += !peers[i].reader && peers[i].placed;
-        sent += peers[i].sent;
         int zero = 0;
         zmq_setsockopt (peers[i].control, ZMQ_LINGER, &zero, sizeof zero);
         sock_close (&peers[i].control);
         sock_close (&peers[i].data);
     }
-    printf ("streams %zu\nuploads %zu\nmib %llu\n", streams, uploads,
-            (unsigned long long)(sent / MIB));
+    printf ("streams %zu\nuploads %zu\nmib %llu\n", counts.streams, counts.uploads,
+            (unsigned long long)(counts.sent / MIB));
     arena_destroy (&f->arena);
     cluster_destroy (&f->cluster);
     zmq_ctx_term (f->ctx);
