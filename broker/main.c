@@ -389,6 +389,7 @@ static void reload (void *ctx)
     }
     if (self->level < 0)
         log_set_level (cluster->log_level);
+    log_set_slow (cluster->slow_ns);
     links_reload (self->links, cluster);
     if (peerlist_reload (self->peers, &err) < 0)
         log_error ("reload_failed", "err=\"%s\"", err.text);
@@ -447,6 +448,7 @@ static int run (broker_t *self, const options_t *options, int signal_fd)
     self->level = options->level;
     log_setup (self->node->name,
                self->level < 0 ? self->cluster->log_level : (unsigned)self->level);
+    log_set_slow (self->cluster->slow_ns);
     self->zmq = context_open ();
     self->fatal_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
     snprintf (ready_path, sizeof ready_path, "%s/%s.ready", self->cluster->run_dir,

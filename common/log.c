@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@ static struct {
     log_sink_f *sink;
     void *arg;
 } log_state = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = LOG_WARN};
+
+static atomic_uint_least64_t log_slow_ns;
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
@@ -35,6 +38,17 @@ void log_set_level (enum log_level level)
 enum log_level log_get_level (void)
 {
     return (enum log_level)log_state.level;
+}
+
+void log_set_slow (uint64_t ns)
+{
+    atomic_store (&log_slow_ns, ns);
+}
+
+bool log_is_slow (uint64_t ns)
+{
+    uint64_t slow = atomic_load_explicit (&log_slow_ns, memory_order_relaxed);
+    return slow > 0 && ns >= slow;
 }
 
 void log_set_sink (log_sink_f *sink, void *arg)

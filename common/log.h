@@ -5,6 +5,9 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 /* NODE (borrowed, copied) is printed as node=… in each line; FILE NULL means stderr.
@@ -13,6 +16,9 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_setup (const char *node, enum log_level level);
 void log_set_level (enum log_level level);
 enum log_level log_get_level (void);
+/* What takes longer is logged as slow; 0: nothing is. Any thread. */
+void log_set_slow (uint64_t ns);
+bool log_is_slow (uint64_t ns);
 
 /* Where lines go instead of stderr; SINK NULL restores stderr. */
 typedef void (log_sink_f) (enum log_level level, const char *line, void *arg);

@@ -76,6 +76,7 @@ static const schema_key_t cache_keys[] = {
 static const schema_key_t log_keys[] = {
     {"level", SCHEMA_CHOICE, offsetof (cluster_t, log_level), "info", 0, 0,
      "error|warn|info|debug"},
+    {"slow", SCHEMA_DURATION, offsetof (cluster_t, slow_ns), "1s", 0, 0, NULL},
 };
 
 static const schema_key_t broker_keys[] = {

@@ -50,6 +50,7 @@ typedef struct cluster {
     uint64_t scrub_rate;       /* bytes/s per worker */
     uint64_t cache_size;       /* worker's hot chunks, bytes */
     unsigned log_level;        /* enum log_level */
+    uint64_t slow_ns;          /* operations that take longer are logged; 0: none */
     bool memory_durability;    /* durability = memory */
     cluster_node_t *brokers;
     size_t n_brokers;

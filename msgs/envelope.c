@@ -122,3 +122,10 @@ void envelope_answer (Dfs__Envelope *env, const Dfs__Envelope *asked)
     env->has_trace = asked->has_trace;
     env->trace = asked->trace;
 }
+
+const char *envelope_kind (const Dfs__Envelope *env)
+{
+    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field (
+        env->base.descriptor, (unsigned)env->body_case);
+    return field ? field->name : "?";
+}

@@ -46,4 +46,7 @@ int envelope_recv (void *sock, bool kind_router, bool topic, arena_t *arena,
 /* Sets up ENV as the answer to ASKED (seq, session, trace). */
 void envelope_answer (Dfs__Envelope *env, const Dfs__Envelope *asked);
 
+/* Name of ENV's body in the protocol; static. */
+const char *envelope_kind (const Dfs__Envelope *env);
+
 #endif

@@ -28,6 +28,7 @@ enum frame_flags {
     FRAME_LAST = 1,   /* ends the chunk (upload) or the piece (stream) */
     FRAME_CREDIT = 2, /* sender waits for Credit messages */
     FRAME_SMALL = 4,  /* whole chunk in this frame */
+    FRAME_TRACED = 8, /* the sender wants to hear where the time goes */
 };
 
 /* Offsets are multiples of DIGEST_BLOCK, and so are lengths except at the chunk's end.

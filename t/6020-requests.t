@@ -34,6 +34,31 @@ test_expect_success 'an operation that fails leaves its way as well' '
     dfs-cluster -q start "$PWD/c" w2
 '
 
+test_expect_success '--trace says what each step took, on which node' '
+    dfs-client --trace put --chunk-size 1MiB some /traced 2>trace && cat trace &&
+    for step in "client *read and hash" "b1 *place" "client *send" "w[12] *receive" "w[12] *store" \
+        "w[12] *forward" "b1 *change" "client *wait for durable"; do
+        grep -q "^  $step  *[1-9]" trace || { echo "no $step"; return 1; }
+    done &&
+    dfs-client get --trace /traced back 2>trace && cmp some back &&
+    for step in "b1 *open" "b1 *fetch" "w[12] *wait" "w[12] *send" "client *receive and check"; do
+        grep -q "^  $step  *[1-9]" trace || { echo "no $step"; return 1; }
+    done
+'
+
+test_expect_success 'in JSON as well, with the number that the logs have' '
+    dfs-client --trace put --json some /traced 2>trace >/dev/null && tail -n 1 trace >last &&
+    req=$(json request last) && test -n "$(json hops.0.node last)" && test -n "$(json hops.0.ms last)" &&
+    dfs-cluster logs "$PWD/c" --request $req >lines && grep -q kind=change lines
+'
+
+test_expect_success 'what is slow is logged without being asked for' '
+    test_must_fail grep "^log" c/cluster.cfg && printf "log\n    slow = 1ms\n" >>c/cluster.cfg &&
+    dfs-cluster -q restart "$PWD/c" && random_file large 24000000 3 &&
+    dfs-client put -v --chunk-size 8MiB large /large 2>log && req=$(request_of log) &&
+    dfs-cluster logs "$PWD/c" --request $req >lines && grep -q " slow node=w.* kind=store.* ms=" lines
+'
+
 test_expect_success 'it stops cleanly' 'cluster_down c'
 
 test_done

@@ -183,6 +183,7 @@ static int with_config (const cluster_t *cluster, const options_t *options,
     }
     log_setup (node->name,
                options->level < 0 ? cluster->log_level : (unsigned)options->level);
+    log_set_slow (cluster->slow_ns);
     int rc;
     if (run_offline (cluster, node, options, &rc, &err))
         return rc < 0 ? failure (&err) : 0;

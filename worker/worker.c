@@ -313,6 +313,7 @@ void worker_reload (void *ctx)
     }
     if (self->level < 0)
         log_set_level (fresh->log_level);
+    log_set_slow (fresh->slow_ns);
     store_tune (self->store, fresh->scrub_rate, fresh->cache_size);
     log_info ("reloaded", "cache=%" PRIu64 " scrub=%" PRIu64, fresh->cache_size,
               fresh->scrub_rate);

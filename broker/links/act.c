@@ -221,6 +221,7 @@ static void send_send_order (links_t *self, const action_t *action)
     const session_t *session = clients_get (self->clients, a->session);
     env.trace = session ? session->trace : 0;
     env.has_trace = env.trace != 0;
+    env.has_traced = env.traced = session && session->traced;
     env.body_case = DFS__ENVELOPE__BODY_SEND_ORDER;
     env.send_order = &order;
     send_order (self, conn, &env);

@@ -7,6 +7,7 @@ static const link_row_t back_rows[] = {
     {DFS__ENVELOPE__BODY_PING, back_ping, DFS__ROLE__ROLE_NONE},
     {DFS__ENVELOPE__BODY_CHANGES, back_changes, DFS__ROLE__ROLE_WORKER},
     {DFS__ENVELOPE__BODY_STREAM_READY, back_stream_ready, DFS__ROLE__ROLE_WORKER},
+    {DFS__ENVELOPE__BODY_TRACED_STEPS, back_traced, DFS__ROLE__ROLE_WORKER},
     {DFS__ENVELOPE__BODY_YIELDED, back_yielded, DFS__ROLE__ROLE_WORKER},
     {DFS__ENVELOPE__BODY_SEND_REFUSED, back_send_refused, DFS__ROLE__ROLE_WORKER},
     {DFS__ENVELOPE__BODY_CREDIT, back_credit, DFS__ROLE__ROLE_WORKER},

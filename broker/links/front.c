@@ -7,7 +7,9 @@
 #include "broker/links/links_private.h"
 #include "broker/links/near.h"
 #include "broker/links/outbox.h"
+#include "common/clock.h"
 #include "common/log.h"
+#include "common/units.h"
 
 /* What the file is not, or already is, is an answer; the rest is a refusal. */
 #define REFUSAL_STATUS 5
@@ -78,9 +80,54 @@ static void note_answer (const job_t *job)
                    log_quote (text, sizeof text, status->text ? status->text : ""));
 }
 
+/* A question of SESSION came: its answer tells how long it took, if that is wanted. */
+static void note_question (links_t *self, session_t *session, const Dfs__Envelope *env)
+{
+    size_t i = session->n_asked++ % SESSION_ASKED;
+
+    session->traced = env->has_traced && env->traced;
+    session->asked[i].seq = env->seq;
+    session->asked[i].came = self->now;
+    session->asked[i].trace = session->trace;
+    session->asked[i].kind = envelope_kind (env);
+}
+
+/* ANSWER goes to SESSION: tells (if wanted) how long it took, logs it when that was
+ * long. */
+static void note_spent (links_t *self, session_t *session, Dfs__Envelope *answer)
+{
+    if (!answer->has_seq || answer->seq == 0)
+        return;
+    for (size_t i = 0; i < SESSION_ASKED; i++) {
+        if (session->asked[i].seq != answer->seq)
+            continue;
+        uint64_t now = clock_mono ();
+        uint64_t spent =
+            now > session->asked[i].came ? now - session->asked[i].came : 0;
+
+        session->asked[i].seq = 0;
+        if (log_is_slow (spent))
+            log_warn ("slow", "req=%016" PRIx64 " kind=%s ms=%" PRIu64,
+                      session->asked[i].trace, session->asked[i].kind,
+                      (uint64_t)(spent / MS));
+        if (session->traced) {
+            answer->has_spent_us = true;
+            answer->spent_us = spent / 1000;
+            answer->node = self->config.broker->name;
+            answer->kind = (char *)(uintptr_t)session->asked[i].kind;
+        }
+        return;
+    }
+}
+
 void front_reply (links_t *self, job_t *job)
 {
+    session_t *session =
+        job->session ? clients_get (self->clients, job->session) : NULL;
+
     note_answer (job);
+    if (session)
+        note_spent (self, session, &job->answer);
     int rc = send_answer (self, job);
 
     if (rc == DFS_ETOOBIG) {
@@ -103,17 +150,10 @@ void front_send (links_t *self, session_t *session, Dfs__Envelope *env)
         return;
     env->has_session = true;
     env->session = session->id;
+    note_spent (self, session, env);
     int rc = outbox_send (&self->front, session->conn, env);
     if (rc < 0)
         lost (self, NULL, rc);
-}
-
-/* Name of the message in the protocol. */
-static const char *front_kind (const Dfs__Envelope *env)
-{
-    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field (
-        env->base.descriptor, (unsigned)env->body_case);
-    return field ? field->name : "?";
 }
 
 void front_not_leader (links_t *self, job_t *job)
@@ -213,9 +253,10 @@ static void dispatch (links_t *self, job_t *job)
         job->session = conn->session->id;
         job->user = conn->session->user;
         conn->session->trace = job->env->has_trace ? job->env->trace : 0;
+        note_question (self, conn->session, job->env);
         if (conn->session->trace)
             log_debug ("request", "req=%016" PRIx64 " kind=%s session=%016" PRIx64,
-                       conn->session->trace, front_kind (job->env), job->session);
+                       conn->session->trace, envelope_kind (job->env), job->session);
     }
     row->handler (self, conn, job);
 }

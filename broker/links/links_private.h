@@ -159,7 +159,8 @@ link_handler_f front_hello, front_ping, front_stat, front_open, front_by_handle,
     front_list, front_fetch, front_cancel, front_change, front_place, front_status,
     front_admin, front_scrub;
 link_handler_f back_hello, back_ping, back_changes, back_stream_ready,
-    back_send_refused, back_yielded, back_credit, back_refused, back_order_result;
+    back_send_refused, back_yielded, back_traced, back_credit, back_refused,
+    back_order_result;
 
 typedef struct link_row {
     Dfs__Envelope__BodyCase body;

@@ -10,6 +10,7 @@
 
 #define PIECES_MAX   4096
 #define VERIFIED_MAX 4096
+#define STEPS_MAX    16
 #define TEXT_MAX     500
 
 static void malformed (links_t *self, const job_t *job, const char *why)
@@ -186,6 +187,33 @@ void back_send_refused (links_t *self, conn_t *conn, job_t *job)
     in->worker = conn->worker;
     env.body_case = DFS__ENVELOPE__BODY_SEND_REFUSED;
     env.send_refused = in;
+    front_send (self, session, &env);
+}
+
+void back_traced (links_t *self, conn_t *conn, job_t *job)
+{
+    Dfs__Traced *in = job->env->traced_steps;
+    session_t *session = clients_get (self->clients, in->session);
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+
+    if (in->n_steps > STEPS_MAX) {
+        malformed (self, job, "traced: number of steps");
+        return;
+    }
+    /* A later hop knows the number of the operation, not the client. */
+    for (size_t pos = 0; !session && job->env->has_trace;) {
+        session_t *any = idmap_next (self->clients->by_id, &pos);
+        if (!any)
+            break;
+        if (any->traced && any->trace == job->env->trace)
+            session = any;
+    }
+    if (!session || !session->traced)
+        return;
+    in->session = session->id;
+    in->node = conn->name;
+    env.body_case = DFS__ENVELOPE__BODY_TRACED_STEPS;
+    env.traced_steps = in;
     front_send (self, session, &env);
 }
 

@@ -15,6 +15,7 @@
 
 #define SESSION_GRACE_NS 15000000000ULL /* a client may come back that long */
 #define SESSION_CHANGED  64
+#define SESSION_ASKED    16
 #define SESSIONS_MAX     65536
 #define CONNS_MAX        65536 /* of one ROUTER that said hello */
 
@@ -59,6 +60,15 @@ typedef struct link {
 struct session {
     uint64_t id;
     uint64_t trace; /* of its running operation, 0: none told */
+    bool traced;    /* it wants to know where the time goes */
+    /* its latest questions, a ring */
+    struct {
+        uint64_t seq; /* 0: answered */
+        uint64_t came;
+        uint64_t trace;
+        const char *kind; /* static */
+    } asked[SESSION_ASKED];
+    size_t n_asked;
     uint32_t user;
     bool stale; /* reads that may be old do */
     bool has_key;

@@ -5,7 +5,8 @@ client_cli_libcli_la_SOURCES = \
 	client/cli/output_status.c \
 	client/cli/progress.c client/cli/progress.h \
 	client/cli/table.c client/cli/table.h \
-	client/cli/tool.c client/cli/tool.h
+	client/cli/tool.c client/cli/tool.h \
+	client/cli/trace_print.c client/cli/trace_print.h
 
 # dfs-client's verbs.
 noinst_LTLIBRARIES += client/cli/libverbs.la

@@ -12,10 +12,11 @@
 #include "msgs/path.h"
 #include "progress.h"
 #include "tool.h"
+#include "trace_print.h"
 
 #define OPTIONS_MAX 40
 
-enum { KEY_CONFIG = 1000, KEY_USER, KEY_TIMEOUT, KEY_JSON, KEY_VERSION };
+enum { KEY_CONFIG = 1000, KEY_USER, KEY_TIMEOUT, KEY_TRACE, KEY_JSON, KEY_VERSION };
 
 tool_common_t tool_common;
 static const tool_info_t *info;
@@ -27,6 +28,7 @@ static const tool_option_t client_options[] = {
     {KEY_USER, "user", "NAME",
      "user whose key is used (default: $DFS_USER, else admin)"},
     {KEY_TIMEOUT, "timeout", "SECONDS", "give up after so long without any progress"},
+    {KEY_TRACE, "trace", NULL, "say on stderr where the time went, hop by hop"},
     {0, NULL, NULL, NULL},
 };
 
@@ -147,6 +149,9 @@ static bool common_option (int key)
     case KEY_TIMEOUT:
         tool_common.timeout_ms =
             (uint32_t)tool_number ("--timeout", optarg, 1000000) * 1000;
+        return true;
+    case KEY_TRACE:
+        tool_common.trace = true;
         return true;
     case KEY_JSON:
         tool_common.json = true;
@@ -353,6 +358,7 @@ dfs_t *tool_try (uint32_t timeout_ms, bool stale, dfs_error_t *err)
         .user = tool_common.user,
         .timeout_ms = timeout_ms,
         .log = tool_common.verbose ? library_log : NULL,
+        .trace = tool_common.trace ? trace_print : NULL,
         .stale = stale,
     };
     return dfs_open (&options, err);

@@ -43,6 +43,7 @@ typedef struct tool_common {
     const char *config, *user;
     uint32_t timeout_ms;
     bool json, quiet, verbose;
+    bool trace; /* say where the time went */
     bool stale; /* --stale, where a verb takes it */
 } tool_common_t;
 extern tool_common_t tool_common;

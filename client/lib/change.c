@@ -66,6 +66,7 @@ void changes_destroy (changes_t **self_p)
 
 void changes_add (changes_t *self, change_t *change)
 {
+    change->since = clock_mono ();
     change->id = ++self->next_id;
     change->message = 0;
     change->sent = false;
@@ -212,6 +213,7 @@ static void send_message (changes_t *self, message_t *message, uint64_t now)
     env.seq = requests_seq (self->requests);
     env.trace = requests_trace (self->requests);
     env.has_trace = env.trace != 0;
+    env.has_traced = env.traced = requests_hops (self->requests) != NULL;
     zmq_msg_t msg;
     zmq_msg_init_size (&msg, dfs__envelope__get_packed_size (&env));
     dfs__envelope__pack (&env, zmq_msg_data (&msg));
@@ -266,6 +268,7 @@ uint64_t changes_flush (changes_t *self, uint64_t now)
 static void finish (changes_t *self, change_t *change, int code,
                     const Dfs__OpResult *result, const dfs_error_t *err)
 {
+    trace_since (requests_hops (self->requests), "change", change->since, 0);
     changes_drop (self, change);
     change->done (change, code, result, err);
 }

@@ -25,6 +25,7 @@ typedef struct change {
      * freed or added again. */
     void (*done) (struct change *change, int code, const Dfs__OpResult *result,
                   const dfs_error_t *err);
+    uint64_t since;   /* when it was added */
     uint64_t id;      /* 0: not added */
     uint64_t message; /* seq it went with; 0: waits */
     bool sent;        /* once at least: it may be done */

@@ -31,6 +31,8 @@ int client_enter (dfs_t *dfs, dfs_error_t *err)
     dfs->progress_at = clock_mono ();
     /* One number for all that this call causes, on every host. */
     requests_set_trace (dfs->requests, rng_secret_u64 ());
+    if (dfs->trace)
+        trace_begin (dfs->trace);
     client_log (dfs, LOG_DEBUG, "operation req=%016" PRIx64,
                 requests_trace (dfs->requests));
     return 0;
@@ -39,6 +41,14 @@ int client_enter (dfs_t *dfs, dfs_error_t *err)
 void client_leave (dfs_t *dfs)
 {
     dfs->busy = false;
+    if (dfs->trace) {
+        size_t n;
+        uint64_t ns;
+        const dfs_hop_t *hops = trace_hops (dfs->trace, &n, &ns);
+        if (n > 0)
+            dfs->trace_done (requests_trace (dfs->requests), ns, hops, n,
+                             dfs->trace_arg);
+    }
 }
 
 void client_progress (dfs_t *dfs)
@@ -110,6 +120,23 @@ static void went_down (dfs_t *dfs)
     client_log (dfs, LOG_INFO, "disconnected why=\"%s\"", why.text);
 }
 
+/* What a worker says about a chunk of this operation. */
+static void take_steps (dfs_t *dfs, const Dfs__Traced *body)
+{
+    static const char *const names[] = {"?",       "receive", "store",
+                                        "forward", "wait",    "send"};
+
+    if (body->session != dfs->session)
+        return;
+    for (size_t i = 0; i < body->n_steps; i++) {
+        const Dfs__TracedStep *s = body->steps[i];
+        size_t step = (size_t)s->step;
+        trace_add (dfs->trace, body->node ? body->node : "worker",
+                   names[step < sizeof names / sizeof *names ? step : 0], s->us * 1000,
+                   s->has_bytes ? s->bytes : 0);
+    }
+}
+
 static void dispatch (dfs_t *dfs, const Dfs__Envelope *env, uint64_t now)
 {
     dfs_error_t err = {0};
@@ -120,6 +147,13 @@ static void dispatch (dfs_t *dfs, const Dfs__Envelope *env, uint64_t now)
             client_log (dfs, LOG_WARN, "stream_refused err=\"%s\"", err.text);
         return;
     }
+    if (env->body_case == DFS__ENVELOPE__BODY_TRACED_STEPS) {
+        take_steps (dfs, env->traced_steps);
+        return;
+    }
+    if (dfs->trace && env->has_spent_us)
+        trace_add (dfs->trace, env->node ? env->node : "broker",
+                   env->kind ? env->kind : "answer", env->spent_us * 1000, 0);
     if (changes_answer (dfs->changes, env, now)) {
         client_progress (dfs);
         return;

@@ -17,6 +17,7 @@
 #include "client/lib/streams.h"
 #include "client/lib/uplink.h"
 #include "common/arena.h"
+#include "client/lib/trace.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "msgs/cluster.h"
@@ -44,7 +45,10 @@ struct dfs {
     bool stale;
     void (*log) (int level, const char *line, void *arg);
     void *log_arg;
-    void *ctx; /* ZeroMQ */
+    dfs_trace_f *trace_done;
+    void *trace_arg;
+    trace_t *trace; /* NULL: not wanted */
+    void *ctx;      /* ZeroMQ */
     sock_identity_t id;
     conn_t *conn;
     requests_t *requests;

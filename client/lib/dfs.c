@@ -55,6 +55,7 @@ static int start (dfs_t *self, dfs_error_t *err)
     self->conn =
         conn_new (self->ctx, self->cluster, &self->id, self->user, self->stale);
     self->requests = requests_new (self->conn);
+    requests_set_hops (self->requests, self->trace);
     self->changes = changes_new (self->conn, self->requests);
     self->streams = streams_new (self->ctx, &self->id);
     self->uplinks = uplinks_new (self->ctx, &self->id);
@@ -89,6 +90,10 @@ dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err)
     self->pid = getpid ();
     self->log = options->log;
     self->log_arg = options->log_arg;
+    self->trace_done = options->trace;
+    self->trace_arg = options->trace_arg;
+    if (options->trace)
+        self->trace = trace_new ();
     self->stale = options->stale;
     self->timeout_ns = options->timeout_ms ? options->timeout_ms * MS : OPEN_DEFAULT;
     if (load (self, options, err) < 0 || start (self, err) < 0 ||
@@ -111,6 +116,7 @@ void dfs_close (dfs_t **dfs_p)
     if (self->pid != getpid ())
         return; /* a fork's copy: threads and sockets are the parent's */
     pool_destroy (&self->pool);
+    trace_destroy (&self->trace);
     requests_destroy (&self->requests);
     changes_destroy (&self->changes);
     streams_destroy (&self->streams);

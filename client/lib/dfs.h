@@ -21,6 +21,17 @@ extern "C" {
 
 typedef struct dfs dfs_t;
 
+/* One step of an operation on one node, all its occurrences together. Steps overlap:
+ * their sum is not the time that the operation took. */
+typedef struct dfs_hop {
+    char node[64]; /* "client", or the broker's or worker's name */
+    char step[32];
+    uint64_t times, ns, longest_ns, bytes;
+} dfs_hop_t;
+/* OPERATION is the number under which all nodes log it. */
+typedef void (dfs_trace_f) (uint64_t operation, uint64_t ns, const dfs_hop_t *hops,
+                            size_t n, void *arg);
+
 typedef struct dfs_options {
     const char
         *config;      /* path of cluster.cfg; NULL: $DFS_CONFIG and the usual places */
@@ -31,6 +42,10 @@ typedef struct dfs_options {
     /* Reads do that may be old: any broker answers, also one without a majority. What
      * changes something is refused (DFS_EUNAVAIL). */
     bool stale;
+    /* Called at the end of each call that asked a broker something; NULL: nothing is
+     * measured. */
+    dfs_trace_f *trace;
+    void *trace_arg;
 } dfs_options_t;
 
 /* Connects (at most timeout_ms; 0: 15 s). OPTIONS may be NULL. Returns owned, NULL on

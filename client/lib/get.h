@@ -85,6 +85,7 @@ struct get_piece {
     get_frame_t *inbox, **inbox_tail;
     uint64_t inbox_bytes, work_bytes;
     uint64_t asked_at, heard_at, due;
+    uint64_t since;     /* in its state */
     uint64_t failed_at; /* the first time */
     uint64_t seq;       /* of the Fetch */
     uint32_t worker;
@@ -98,7 +99,7 @@ struct get_piece {
     size_t n_avoid;
     unsigned attempts;
     unsigned spoilt; /* times that it came damaged from a worker that sent it whole */
-    bool soft; /* it failed by time or connection, which may pass */
+    bool soft;       /* it failed by time or connection, which may pass */
     bool damaged;
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/lib/get.h"
+#include "common/clock.h"
 #include "common/units.h"
 
 #define FLIGHT_MAX   (32 * MIB) /* bytes of pieces in flight */
@@ -13,8 +14,26 @@
 #define EXTENTS_LEFT 256 /* ask for the next page when fewer are left */
 #define INLINE_LEN   FRAME_MAX
 
+/* PIECE leaves its state. */
+static void note_time (get_piece_t *piece)
+{
+    static const char *const steps[PIECE_STATES] = {[PIECE_WANT] = "wait to fetch",
+                                                    [PIECE_ASKED] = "fetch piece",
+                                                    [PIECE_COMING] =
+                                                        "receive and check",
+                                                    [PIECE_WAIT] = "wait and retry",
+                                                    [PIECE_LOCAL] = "write"};
+    trace_t *trace = piece->get->dfs->trace;
+
+    if (!trace)
+        return;
+    trace_since (trace, steps[piece->state], piece->since, piece->hi - piece->lo);
+    piece->since = clock_mono ();
+}
+
 void get_piece_move (get_piece_t *piece, enum piece_state state)
 {
+    note_time (piece);
     TAILQ_REMOVE (&piece->get->pieces[piece->state], piece, link);
     piece->state = state;
     TAILQ_INSERT_TAIL (&piece->get->pieces[state], piece, link);
@@ -25,6 +44,7 @@ void get_piece_free (get_piece_t *piece)
     get_t *get = piece->get;
 
     assert (!piece->running);
+    note_time (piece);
     TAILQ_REMOVE (&get->pieces[piece->state], piece, link);
     if (piece->ordered)
         TAILQ_REMOVE (&get->order, piece, order);
@@ -67,6 +87,7 @@ static get_piece_t *new_piece (get_file_t *file, const extent_t *extent,
     piece->file = file;
     piece->kind = extent->kind;
     piece->state = PIECE_WANT;
+    piece->since = get->dfs->trace ? clock_mono () : 0;
     piece->inbox_tail = &piece->inbox;
     piece->key.domain = extent->domain;
     memcpy (piece->key.digest, extent->digest, 32);

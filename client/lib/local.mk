@@ -27,6 +27,7 @@ libdfs_sources = \
 	client/lib/request.c client/lib/request.h \
 	client/lib/slice.c client/lib/slice.h \
 	client/lib/split.c client/lib/split.h \
+	client/lib/trace.c client/lib/trace.h \
 	client/lib/streams.c client/lib/streams.h \
 	client/lib/uplink.c client/lib/uplink.h \
 	client/lib/verify_write.c client/lib/verify_write.h

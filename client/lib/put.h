@@ -45,6 +45,7 @@ struct put_chunk {
     put_page_t *page;
     uint32_t slot; /* in the page */
     enum chunk_state state;
+    uint64_t since;            /* in it */
     struct chunk_queue *queue; /* it is in, by LINK */
     TAILQ_ENTRY (put_chunk) link;
     put_chunk_t *bucket;    /* chunks in flight, by key */
@@ -54,7 +55,7 @@ struct put_chunk {
     uint64_t length;
     copykey_t key;
     uint8_t sha[32]; /* of what a job has just read */
-    uint32_t *crcs; /* one per DIGEST_BLOCK */
+    uint32_t *crcs;  /* one per DIGEST_BLOCK */
     slice_t **slices;
     size_t n_slices;
     bool held;         /* there are bytes in slices */

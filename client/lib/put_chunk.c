@@ -17,6 +17,8 @@ put_chunk_t *put_chunk_new (put_t *put, put_file_t *file)
     assert (chunk);
     chunk->put = put;
     chunk->file = file;
+    if (put->dfs->trace)
+        chunk->since = clock_mono ();
     put->n_chunks++;
     file->chunks++;
     return chunk;
@@ -56,8 +58,26 @@ static void unbucket (put_chunk_t *chunk)
     chunk->bucket = NULL;
 }
 
+/* CHUNK leaves its state. */
+static void note_time (put_chunk_t *chunk)
+{
+    static const char *const steps[CHUNK_STATES] = {
+        [CHUNK_HASH] = "read and hash",   [CHUNK_FOLLOW] = "wait for twin",
+        [CHUNK_PLACE] = "wait to place",  [CHUNK_PLACING] = "place chunk",
+        [CHUNK_WAIT] = "wait and retry",  [CHUNK_MEMORY] = "wait for memory",
+        [CHUNK_REREAD] = "read again",    [CHUNK_SEND] = "send",
+        [CHUNK_SENT] = "wait for durable"};
+    trace_t *trace = chunk->put->dfs->trace;
+
+    if (!trace)
+        return;
+    trace_since (trace, steps[chunk->state], chunk->since, chunk->length);
+    chunk->since = clock_mono ();
+}
+
 void put_chunk_free (put_chunk_t *chunk)
 {
+    note_time (chunk);
     if (chunk->queue)
         TAILQ_REMOVE (chunk->queue, chunk, link);
     unbucket (chunk);
@@ -71,6 +91,8 @@ void put_chunk_free (put_chunk_t *chunk)
 
 void put_chunk_move (put_chunk_t *chunk, enum chunk_state state)
 {
+    if (chunk->state != state)
+        note_time (chunk);
     if (chunk->queue)
         TAILQ_REMOVE (chunk->queue, chunk, link);
     chunk->queue = state == CHUNK_SEND ? put_lane (chunk->put, chunk->targets[0])

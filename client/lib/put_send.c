@@ -70,6 +70,8 @@ static int send_frame (put_chunk_t *chunk, dfs_error_t *err)
         frame.flags |= FRAME_CREDIT;
     if (chunk->n_slices == 1)
         frame.flags |= FRAME_SMALL;
+    if (put->dfs->trace)
+        frame.flags |= FRAME_TRACED;
     frame.n_crcs = (slice->len + DIGEST_BLOCK - 1) / DIGEST_BLOCK;
     memcpy (frame.crcs, chunk->crcs + chunk->sent / DIGEST_BLOCK, 4 * frame.n_crcs);
     if (chunk->sent == 0) {

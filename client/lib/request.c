@@ -20,6 +20,8 @@ typedef struct request {
     uint64_t retry_ns;
     uint64_t due; /* send (again) at */
     uint64_t busy;
+    uint64_t asked_at;
+    const char *kind; /* static */
     request_done_f *done;
     void *arg;
     zmq_msg_t msg; /* packed; sent as copies that share its bytes */
@@ -29,6 +31,7 @@ struct requests {
     conn_t *conn;
     uint64_t seq;
     uint64_t trace;
+    trace_t *hops;
     request_t *head; /* oldest first */
     request_t **tail;
     size_t n;
@@ -98,6 +101,16 @@ size_t requests_open (const requests_t *self)
 void requests_set_trace (requests_t *self, uint64_t trace)
 {
     self->trace = trace;
+}
+
+void requests_set_hops (requests_t *self, trace_t *hops)
+{
+    self->hops = hops;
+}
+
+trace_t *requests_hops (const requests_t *self)
+{
+    return self->hops;
 }
 
 uint64_t requests_trace (const requests_t *self)
@@ -170,6 +183,9 @@ uint64_t requests_send (requests_t *self, Dfs__Envelope *env, uint64_t retry_ns,
     env->seq = request->seq = requests_seq (self);
     env->has_trace = self->trace != 0;
     env->trace = self->trace;
+    env->has_traced = env->traced = self->hops != NULL;
+    request->kind = envelope_kind (env);
+    request->asked_at = clock_mono ();
     if (pack (&request->msg, env) < 0) {
         free (request);
         return 0;
@@ -204,6 +220,7 @@ bool requests_answer (requests_t *self, const Dfs__Envelope *env, uint64_t now)
         return true;
     }
     request_t *request = unlink_at (self, at);
+    trace_since (self->hops, request->kind, request->asked_at, 0);
     if (code < 0)
         fail (&err, code, "%.400s",
               env->status->text ? env->status->text : dfs_error_text (code));

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "client/lib/conn.h"
+#include "client/lib/trace.h"
 
 typedef struct requests requests_t;
 
@@ -25,6 +26,10 @@ void requests_destroy (requests_t **self_p);
 
 /* Marks what is sent from now on as part of one operation, 0 none (Envelope.trace). */
 void requests_set_trace (requests_t *self, uint64_t trace);
+/* Where to note how long answers took, and ask brokers and workers for their part;
+ * NULL: nowhere. Borrowed. */
+void requests_set_hops (requests_t *self, trace_t *hops);
+trace_t *requests_hops (const requests_t *self);
 uint64_t requests_trace (const requests_t *self);
 /* Next sequence number, for messages that are sent elsewhere (changes). */
 uint64_t requests_seq (requests_t *self);

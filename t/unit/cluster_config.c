@@ -353,6 +353,7 @@ static void shipped_file_shows_the_defaults (void **state)
     assert_int_equal (c->scrub_rate, d->scrub_rate);
     assert_int_equal (c->cache_size, d->cache_size);
     assert_int_equal (c->log_level, d->log_level);
+    assert_int_equal (c->slow_ns, d->slow_ns);
     cluster_destroy (&c);
     cluster_destroy (&d);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/digest.h"
 #include "common/log.h"
 #include "common/units.h"
@@ -182,6 +183,9 @@ static settle_t *make_settle (assemble_t *self, const frame_t *frame,
     settle->session = frame->session;
     settle->upload = grant->upload;
     settle->trace = frame->trace;
+    settle->traced = frame->flags & FRAME_TRACED;
+    settle->came_at = clock_mono ();
+    settle->length = frame->stored_len;
     settle->key = frame->key;
     if (frame->trace && log_get_level () >= LOG_DEBUG) {
         char chunk[COPYKEY_TEXT];
@@ -199,6 +203,7 @@ static settle_t *make_settle (assemble_t *self, const frame_t *frame,
     item->upload = grant->upload;
     item->order = grant->order;
     item->trace = frame->trace;
+    item->traced = frame->flags & FRAME_TRACED;
     item->key = frame->key;
     item->stored_len = frame->stored_len;
     item->grant_len = frame->grant_len;
@@ -249,6 +254,7 @@ static int small (assemble_t *self, const frame_t *frame, const grant_t *grant,
         forward_item_keep (item, body, frame);
     }
     store_new_t what = describe (frame, grant);
+    settle->whole_at = clock_mono ();
     rc = store_put (self->config.store, &what, data, frame->crcs,
                     settle_cookie (settle), err);
     if (rc == DFS_EEXIST)
@@ -311,6 +317,7 @@ static int finish (assemble_t *self, arrival_t *arrival, dfs_error_t *err)
         item = arrival->settle->item;
         arrival->settle->item = NULL;
     }
+    arrival->settle->whole_at = clock_mono ();
     arrival->settle = NULL; /* `done` has it from here on */
     store_seal (&arrival->append);
     settler_forward (self->config.settler, &item);

@@ -298,6 +298,7 @@ static void push (forward_t *self, const request_t *request)
 
 void forward_queue (forward_t *self, forward_item_t **item_p)
 {
+    (*item_p)->queued_at = clock_mono ();
     push (self, &(request_t){.item = *item_p});
     *item_p = NULL;
 }

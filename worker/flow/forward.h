@@ -42,6 +42,8 @@ typedef struct forward_item {
     uint64_t upload;
     uint64_t order; /* 0: hop of an upload */
     uint64_t trace;
+    bool traced;        /* the client wants to hear where the time goes */
+    uint64_t queued_at; /* set by forward_queue */
     copykey_t key;
     uint32_t grant_len;
     uint8_t grant[FRAME_GRANT_MAX];

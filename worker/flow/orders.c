@@ -173,6 +173,7 @@ static void on_send (const link_send_t *order, void *arg)
     plain->orderer = order->link;
     plain->session = order->session;
     plain->has_key = order->client_key != NULL;
+    uint64_t now = clock_mono ();
     if (order->client_key)
         memcpy (plain->client_key, order->client_key, sizeof plain->client_key);
     for (size_t i = 0; i < order->n; i++)
@@ -181,7 +182,9 @@ static void on_send (const link_send_t *order, void *arg)
                                             .offset = order->pieces[i].offset,
                                             .length = order->pieces[i].length,
                                             .keep = order->pieces[i].keep,
-                                            .trace = order->trace};
+                                            .trace = order->trace,
+                                            .traced = order->traced,
+                                            .queued_at = now};
     streams_order (self->config.streams, &plain);
 }
 

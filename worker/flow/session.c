@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "msgs/control.pb-c.h"
@@ -46,6 +47,7 @@ struct session {
     uint64_t queued; /* bytes asked for by the queue */
 
     bool started; /* of the piece at the head */
+    uint64_t started_at;
     uint64_t position;
     uint64_t end;
     store_chunk_t *chunk; /* last one read; kept for a next piece of it */
@@ -335,6 +337,27 @@ static int start_piece (session_t *self, dfs_error_t *err)
     return DFS_OK;
 }
 
+/* PIECE went out whole. */
+static void tell_time (session_t *self, const stream_piece_t *piece)
+{
+    uint64_t now = clock_mono (), wait = self->started_at - piece->queued_at;
+    if (piece->traced) {
+        note_step_t steps[] = {
+            {DFS__TRACE_STEP__STEP_WAIT, wait, 0},
+            {DFS__TRACE_STEP__STEP_SEND, now - self->started_at, piece->length}};
+        notes_traced (self->config->notes, self->orderer, self->id, piece->trace, steps,
+                      2);
+    }
+    if (piece->queued_at && log_is_slow (now - piece->queued_at)) {
+        char text[COPYKEY_TEXT];
+        log_warn ("slow",
+                  "req=%016" PRIx64 " kind=read chunk=%s ms=%" PRIu64
+                  " wait_ms=%" PRIu64,
+                  piece->trace, copykey_text (&piece->key, text),
+                  (uint64_t)((now - piece->queued_at) / MS), (uint64_t)(wait / MS));
+    }
+}
+
 enum session_result session_send (session_t *self, size_t frame_limit, size_t share,
                                   uint64_t now, size_t *bytes)
 {
@@ -344,8 +367,11 @@ enum session_result session_send (session_t *self, size_t frame_limit, size_t sh
     if (!writable (self))
         return SESSION_FULL;
     dfs_error_t err = {0};
-    if (!self->started && start_piece (self, &err) < 0)
-        return send_refusal (self, err.code, now);
+    if (!self->started) {
+        if (start_piece (self, &err) < 0)
+            return send_refusal (self, err.code, now);
+        self->started_at = clock_mono ();
+    }
     uint64_t left = self->end - self->position;
     size_t want = left < frame_limit ? (size_t)left : frame_limit;
     size_t held = share_held (self->share);
@@ -395,6 +421,7 @@ enum session_result session_send (session_t *self, size_t frame_limit, size_t sh
         self->progress = now;
     self->position += want;
     if (self->position == self->end) {
+        tell_time (self, piece);
         land (self);
         if (self->n_flying < SESSION_PIECES)
             *flying_at (self, self->n_flying++) =

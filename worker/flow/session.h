@@ -24,6 +24,8 @@ typedef struct stream_piece {
     uint64_t offset;
     uint64_t length;
     uint64_t trace;
+    bool traced; /* the client wants to hear where the time goes */
+    uint64_t queued_at;
     bool keep; /* was somebody else's: not given back */
 } stream_piece_t;
 

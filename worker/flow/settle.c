@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/units.h"
+#include "msgs/control.pb-c.h"
 #include "worker/flow/settle.h"
 
 struct settler {
@@ -97,6 +102,29 @@ static void stored_again (settle_t *self)
     notes_push (self->owner->notes, &note);
 }
 
+/* The chunk is durable. */
+static void tell_time (const settle_t *self)
+{
+    uint64_t now = clock_mono ();
+    uint64_t whole = self->whole_at ? self->whole_at : now;
+    if (self->traced) {
+        note_step_t steps[] = {
+            {DFS__TRACE_STEP__STEP_RECEIVE, whole - self->came_at, self->length},
+            {DFS__TRACE_STEP__STEP_STORE, now - whole, self->length}};
+        notes_traced (self->owner->notes, NOTE_TO_LEADER, self->session, self->trace,
+                      steps, 2);
+    }
+    if (log_is_slow (now - self->came_at)) {
+        char text[COPYKEY_TEXT];
+        log_warn ("slow",
+                  "req=%016" PRIx64 " kind=store chunk=%s ms=%" PRIu64
+                  " receive_ms=%" PRIu64,
+                  self->trace, copykey_text (&self->key, text),
+                  (uint64_t)((now - self->came_at) / MS),
+                  (uint64_t)((whole - self->came_at) / MS));
+    }
+}
+
 void settle_had (settle_t **self_p)
 {
     settle_t *self = *self_p;
@@ -112,6 +140,8 @@ void settle_done (uint64_t cookie, int code, void *arg)
     notes_t *notes = self->owner->notes;
     if (code == DFS_EEXIST)
         stored_again (self);
+    if (code == DFS_OK || code == DFS_EEXIST)
+        tell_time (self);
     if (code == DFS_OK || code == DFS_EEXIST)
         settler_forward (self->owner, &self->item);
     else {

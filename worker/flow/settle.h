@@ -18,6 +18,10 @@ typedef struct settle {
     uint64_t upload;
     uint64_t trace;
     copykey_t key;
+    bool traced;       /* the sender wants to hear where the time goes */
+    uint64_t came_at;  /* its first frame … */
+    uint64_t whole_at; /* … and its last; 0: not yet */
+    uint64_t length;
 } settle_t;
 
 settler_t *settler_new (notes_t *notes);

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
+#include "msgs/control.pb-c.h"
 #include "worker/flow/target.h"
 
 #define PATIENCE_NS   (3 * SEC)  /* not connected */
@@ -270,6 +272,23 @@ static void fly (target_t *self, uint64_t now)
     list_add (&self->flying, item);
 }
 
+/* ITEM went out whole. */
+static void tell_time (target_t *self, const forward_item_t *item)
+{
+    uint64_t spent = clock_mono () - item->queued_at;
+    if (item->traced)
+        notes_traced (
+            self->config->notes, NOTE_TO_LEADER, item->session, item->trace,
+            &(note_step_t){DFS__TRACE_STEP__STEP_FORWARD, spent, item->stored_len}, 1);
+    if (log_is_slow (spent)) {
+        char text[COPYKEY_TEXT];
+        log_warn ("slow",
+                  "req=%016" PRIx64 " kind=forward chunk=%s peer=%s ms=%" PRIu64,
+                  item->trace, copykey_text (&item->key, text), self->member.name,
+                  (uint64_t)(spent / MS));
+    }
+}
+
 enum target_result target_send (target_t *self, size_t share, uint64_t *seq,
                                 uint64_t now, size_t *bytes)
 {
@@ -303,6 +322,8 @@ enum target_result target_send (target_t *self, size_t share, uint64_t *seq,
     if (item->sent + frame.length == item->stored_len)
         frame.flags |= FRAME_LAST;
     frame.flags |= is_small (item) ? FRAME_SMALL : FRAME_CREDIT;
+    if (item->traced)
+        frame.flags |= FRAME_TRACED;
     if (send_parts (self->socket, &frame, &body) < 0) {
         zmq_msg_close (&body);
         return TARGET_FULL;
@@ -315,8 +336,10 @@ enum target_result target_send (target_t *self, size_t share, uint64_t *seq,
         self->unacked += frame.length;
     self->progress = now;
     *bytes = frame.length;
-    if (frame.flags & FRAME_LAST)
+    if (frame.flags & FRAME_LAST) {
+        tell_time (self, item);
         fly (self, now);
+    }
     return TARGET_SENT;
 }
 

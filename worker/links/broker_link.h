@@ -34,6 +34,7 @@ typedef struct link_send {
     int link; /* answer through this one */
     uint64_t session;
     uint64_t trace;
+    bool traced;               /* the client wants to hear where the time goes */
     const uint8_t *client_key; /* 32 bytes, or NULL */
     const link_piece_t *pieces;
     size_t n;

@@ -201,6 +201,7 @@ static int on_send (broker_link_t *self, peer_t *peer, const Dfs__Envelope *env,
     link_send_t plain = {.link = peer->index,
                          .session = order->session,
                          .trace = env->trace,
+                         .traced = env->has_traced && env->traced,
                          .pieces = pieces,
                          .n = order->n_pieces};
     if (order->has_client_key && order->client_key.len)

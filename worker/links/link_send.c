@@ -315,6 +315,27 @@ static void send_yielded (broker_link_t *self, const note_t *note)
     }
 }
 
+static void send_traced (broker_link_t *self, const note_t *note)
+{
+    Dfs__TracedStep steps[NOTE_STEPS], *pointers[NOTE_STEPS];
+    Dfs__Traced body = DFS__TRACED__INIT;
+    for (size_t i = 0; i < note->n; i++) {
+        dfs__traced_step__init (&steps[i]);
+        steps[i].step = (Dfs__TraceStep)note->steps[i].step;
+        steps[i].us = note->steps[i].ns / 1000;
+        steps[i].has_bytes = true;
+        steps[i].bytes = note->steps[i].bytes;
+        pointers[i] = &steps[i];
+    }
+    body.session = note->session;
+    body.n_steps = note->n;
+    body.steps = pointers;
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    env.body_case = DFS__ENVELOPE__BODY_TRACED_STEPS;
+    env.traced_steps = &body;
+    send_to (self, note, &env);
+}
+
 static void send_order_result (broker_link_t *self, const note_t *note)
 {
     Dfs__VerifyResult results[64];
@@ -359,6 +380,9 @@ void send_note (broker_link_t *self, const note_t *note)
         break;
     case NOTE_SEND_REFUSED:
         send_send_refused (self, note);
+        break;
+    case NOTE_TRACED:
+        send_traced (self, note);
         break;
     case NOTE_YIELDED:
         send_yielded (self, note);

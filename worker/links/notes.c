@@ -65,7 +65,8 @@ void note_destroy (note_t **note_p)
 static bool droppable (const note_t *note)
 {
     return note->kind == NOTE_REFUSED || note->kind == NOTE_CREDIT ||
-           note->kind == NOTE_STREAM_READY || note->kind == NOTE_SEND_REFUSED;
+           note->kind == NOTE_STREAM_READY || note->kind == NOTE_TRACED ||
+           note->kind == NOTE_SEND_REFUSED;
 }
 
 void notes_push (notes_t *self, note_t **note_p)
@@ -118,6 +119,18 @@ void notes_credit (notes_t *self, uint64_t session, uint64_t upload,
     note->upload = upload;
     note->key = *key;
     note->consumed = consumed;
+    notes_push (self, &note);
+}
+
+void notes_traced (notes_t *self, int to, uint64_t session, uint64_t trace,
+                   const note_step_t *steps, size_t n)
+{
+    note_t *note = note_new (NOTE_TRACED, to);
+    note->session = session;
+    note->trace = trace;
+    assert (n <= NOTE_STEPS);
+    for (size_t i = 0; i < n; i++)
+        note->steps[note->n++] = steps[i];
     notes_push (self, &note);
 }
 

@@ -19,6 +19,7 @@ enum note_kind {
     NOTE_STREAM_READY, /* where a client finds its stream */
     NOTE_SEND_REFUSED, /* pieces that no stream can refuse */
     NOTE_YIELDED,      /* pieces that were given back */
+    NOTE_TRACED,       /* where the time of an operation went */
     NOTE_ORDER_RESULT,
     NOTE_STORED_AGAIN, /* a copy that was there is offered as stored */
     NOTE_CHANGED,      /* durable changes of a disk */
@@ -42,6 +43,14 @@ typedef struct note_yielded {
     uint64_t offset;
     uint64_t length;
 } note_yielded_t;
+
+typedef struct note_step {
+    int step; /* enum of TraceStep in control.proto */
+    uint64_t ns;
+    uint64_t bytes;
+} note_step_t;
+
+#define NOTE_STEPS 2
 
 typedef struct note_verified {
     copykey_t key;
@@ -69,6 +78,7 @@ typedef struct note {
     note_yielded_t *yielded;
     note_verified_t *verified;
     store_change_t *changes;
+    note_step_t steps[NOTE_STEPS]; /* TRACED: N of them */
     char text[160];
 } note_t;
 
@@ -91,6 +101,9 @@ void notes_refused (notes_t *self, uint64_t session, uint64_t upload, uint64_t t
                     const copykey_t *key, uint32_t worker, int code, const char *text);
 void notes_credit (notes_t *self, uint64_t session, uint64_t upload,
                    const copykey_t *key, uint64_t consumed);
+/* TO: link, or NOTE_TO_LEADER. */
+void notes_traced (notes_t *self, int to, uint64_t session, uint64_t trace,
+                   const note_step_t *steps, size_t n);
 void notes_order (notes_t *self, int to, uint64_t order, uint64_t trace, int code,
                   const char *text);
 
