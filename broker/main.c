@@ -381,7 +381,6 @@ static void reload (void *ctx)
 {
     broker_t *self = ctx;
     dfs_error_t err;
-
     cluster_t *cluster = cluster_load (self->cluster->path, &err);
     if (!cluster) {
         log_error ("reload_failed", "err=\"%s\"", err.text);

@@ -17,6 +17,7 @@
 #define DRAIN        64
 #define POLL_ITEMS   1024
 #define SLICE_BUDGET (64 * MIB)
+#define STEPS_WAIT   (2 * SEC)
 #define TICK         (100 * MS) /* the longest sleep: progress, late pieces */
 
 int client_enter (dfs_t *dfs, dfs_error_t *err)
@@ -283,6 +284,15 @@ int client_step (dfs_t *dfs, uint64_t deadline, dfs_error_t *err)
     if (dfs->pool)
         pool_collect (dfs->pool, dfs->engine_arg);
     return 0;
+}
+
+void client_steps (dfs_t *dfs, const char *step, uint64_t n)
+{
+    uint64_t deadline = clock_mono () + STEPS_WAIT;
+
+    while (dfs->trace && trace_times (dfs->trace, step) < n &&
+           clock_mono () < deadline && client_step (dfs, deadline, NULL) == 0)
+        ;
 }
 
 int client_wait (dfs_t *dfs, const bool *done, dfs_error_t *err)

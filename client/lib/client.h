@@ -72,6 +72,9 @@ void client_leave (dfs_t *dfs);
 /* One turn of the loop, waiting at most until DEADLINE (clock_mono). Fails when the
  * broker refused us for good. */
 int client_step (dfs_t *dfs, uint64_t deadline, dfs_error_t *err);
+/* With a trace: waits a moment for what workers have yet to tell about STEP, of which
+ * there should be N. */
+void client_steps (dfs_t *dfs, const char *step, uint64_t n);
 /* The running operation got on. */
 void client_progress (dfs_t *dfs);
 /* Fails when the running operation has not got on for the time given. */

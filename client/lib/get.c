@@ -264,8 +264,10 @@ int get_run (get_t *get, dfs_error_t *err)
     if (rc < 0) {
         give_up (get, local.code, local.text);
         cancel_all (get);
-    } else
+    } else {
         report (get, true);
+        client_steps (dfs, "send", get->came);
+    }
     requests_forget (dfs->requests, get);
     dfs->engine = NULL;
     dfs->engine_arg = NULL;

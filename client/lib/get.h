@@ -160,6 +160,7 @@ struct get {
     job_t *jobs, **jobs_tail;      /* to submit at the end of this turn */
     uint64_t samples[GET_SAMPLES]; /* how long pieces took */
     size_t n_samples;
+    uint64_t came; /* pieces, from workers */
     uint64_t asked_bytes, doubled_bytes;
     get_slow_t slow[GET_SLOW]; /* a ring */
     size_t n_slow;

@@ -265,6 +265,7 @@ static void check_done (job_t *job, void *arg)
     }
     if (piece->state != PIECE_LOCAL) {
         sample (get, clock_mono () - piece->asked_at);
+        get->came++;
         get_second_done (piece);
         get_piece_move (piece, PIECE_LOCAL);
     }

@@ -439,8 +439,10 @@ int dfs_put (dfs_t *dfs, dfs_put_item_t *items, size_t n,
             rc = turn (put, &local);
         if (rc < 0)
             give_up (put, local.code, local.text);
-        else
+        else {
             report (put, true);
+            client_steps (dfs, "store", put->stored);
+        }
         requests_forget (dfs->requests, put);
         dfs->engine = NULL;
         dfs->engine_arg = NULL;

@@ -158,6 +158,7 @@ struct put {
     job_t *jobs;    /* to submit at the end of this turn */
     job_t **jobs_tail;
     uint64_t frames; /* counter of the sender */
+    uint64_t stored; /* chunks that were sent and became durable */
     atomic_bool cancel;
     bool aborting;
     int code; /* first failure of an item */

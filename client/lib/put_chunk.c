@@ -297,6 +297,7 @@ void put_chunk_done (put_chunk_t *chunk)
     uint32_t copies = chunk->copies;
 
     client_progress (put->dfs);
+    put->stored += chunk->state == CHUNK_SENT;
     chunk->followers = NULL;
     settle (chunk, index, copies);
     while (follower) {

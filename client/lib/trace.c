@@ -69,6 +69,16 @@ void trace_since (trace_t *self, const char *step, uint64_t since, uint64_t byte
         trace_add (self, NULL, step, clock_mono () - since, bytes);
 }
 
+uint64_t trace_times (const trace_t *self, const char *step)
+{
+    uint64_t times = 0;
+
+    for (size_t i = 0; i < self->n; i++)
+        if (strcmp (self->hops[i].step, step) == 0)
+            times += self->hops[i].times;
+    return times;
+}
+
 const dfs_hop_t *trace_hops (const trace_t *self, size_t *n, uint64_t *ns)
 {
     *n = self->n;

@@ -18,6 +18,8 @@ void trace_add (trace_t *self, const char *node, const char *step, uint64_t ns,
                 uint64_t bytes);
 /* ... that began at SINCE (clock_mono); 0: nothing is known about it. */
 void trace_since (trace_t *self, const char *step, uint64_t since, uint64_t bytes);
+/* How often STEP was noted, on all nodes together. */
+uint64_t trace_times (const trace_t *self, const char *step);
 /* Returns borrowed, valid until the next call; *N of them; *NS since the beginning. */
 const dfs_hop_t *trace_hops (const trace_t *self, size_t *n, uint64_t *ns);
 
