@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += broker/libbroker.la
 broker_libbroker_la_SOURCES = \
 	broker/links/act.c \
 	broker/links/act_clients.c \
+	broker/links/act_propose.c \
 	broker/links/announce.c \
 	broker/links/back.c \
 	broker/links/back_table.c \
@@ -31,6 +32,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/session.c broker/links/session.h \
 	broker/links/timekeeper.c broker/links/timekeeper.h \
 	broker/state/lookup_core.c \
+	broker/state/lookup_reclaim.c \
 	broker/state/lookup_job.c \
 	broker/state/mail.c broker/state/mail.h \
 	broker/state/storage.c broker/state/storage.h broker/state/storage_private.h

@@ -141,6 +141,7 @@ static int start_store (void *ctx, dfs_error_t *err)
                              .n_dirs = node->n_data,
                              .node = node->name,
                              .memory_durability = self->cluster->memory_durability,
+                             .grace = self->cluster->reclaim_grace_ns,
                              .scrub_rate = self->cluster->scrub_rate,
                              .cache_size = self->cluster->cache_size,
                              .changed = changed,

@@ -4,7 +4,10 @@
 #include <stdlib.h>
 
 #include "broker/core/copier.h"
+#include "broker/core/drops.h"
+#include "broker/core/grants.h"
 #include "broker/core/scan.h"
+#include "broker/core/trim.h"
 #include "broker/core/uploads.h"
 
 struct chunks {
@@ -72,6 +75,15 @@ void chunks_release (core_t *core, chunk_t *chunk)
 {
     if (!list_empty (&chunk->pins) || chunk->job || chunk->held > 0)
         return;
+    /* A copy that came late may be one too many. */
+    if (core->leader && policies_find (core, POLICY_DEFAULT)) {
+        uint32_t enough = policies_find (core, POLICY_DEFAULT)->replicas;
+
+        if (enough < chunk->replicas)
+            enough = chunk->replicas;
+        if (chunk_staying (core, chunk) > enough)
+            scan_check (core, &chunk->key);
+    }
     table_remove (core->chunks->by_key, copykey_hash (&chunk->key), &chunk->key);
     free_chunk (chunk);
 }
@@ -115,6 +127,7 @@ void chunks_merge (core_t *core, chunk_t *chunk, const core_chunk_t *found)
 {
     chunk->looked_up = true;
     chunk->condemned = found->condemned;
+    chunk->replicas = found->replicas;
     if (found->refs > 0 || found->n_copies > 0)
         learn_length (chunk, found->length);
     for (size_t i = 0; i < found->n_copies; i++) {
@@ -137,8 +150,13 @@ void chunks_change (core_t *core, const worker_t *worker, const core_change_t *c
     chunk_t *chunk = chunks_find (core, &change->key);
     holder_t *holder;
 
+    trim_chunk_changed (core, &change->key);
+    if (change->kind == CHANGE_GONE)
+        drops_gone (core, &change->key, worker->member.id);
     if (!chunk) {
-        if (change->kind == CHANGE_GONE || change->kind == CHANGE_DAMAGED)
+        /* One that nobody waits for any more may be one too many. */
+        if (change->kind == CHANGE_GONE || change->kind == CHANGE_DAMAGED ||
+            (change->kind == CHANGE_STORED && worker->told))
             scan_check (core, &change->key);
         return;
     }
@@ -174,7 +192,8 @@ static const worker_t *good (const core_t *core, const chunk_t *chunk,
     const worker_t *worker = members_find (core, holder->worker);
 
     if (!worker || holder->state != HOLDER_GOOD || holder->epoch != worker->epoch ||
-        (chunk->condemned > 0 && holder->birth < chunk->condemned))
+        holder->birth < chunk->condemned ||
+        holder->birth < drops_limit (core, &chunk->key, holder->worker))
         return NULL;
     return worker;
 }
@@ -189,6 +208,27 @@ uint32_t chunk_live (const core_t *core, const chunk_t *chunk)
         n += worker && worker_live (worker) && worker->told;
     }
     return n;
+}
+
+void chunk_condemn (core_t *core, chunk_t *chunk, uint64_t index)
+{
+    list_t *node;
+
+    chunk->condemned = index;
+    if (index == 0)
+        return;
+    /* What is sent under a grant of before does not count: the client places it again.
+     * What was answered as durable is found at the commit. */
+    chunk->held++;
+    for (node = chunk->pins.next; node != &chunk->pins;) {
+        pin_t *pin = LIST_OF (node, pin_t, in_chunk);
+
+        node = node->next;
+        if (pin->state == PIN_SENT || pin->state == PIN_MENDING)
+            grants_give_up (core, pin, DFS_EAGAIN);
+    }
+    chunk->held--;
+    chunks_release (core, chunk);
 }
 
 uint32_t chunk_untold (const core_t *core, const chunk_t *chunk)

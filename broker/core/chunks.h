@@ -26,7 +26,9 @@ typedef struct holder {
 typedef struct chunk {
     copykey_t key;
     uint64_t length;
-    bool sure; /* a worker that stored it told LENGTH; else a client claims it */
+    uint32_t
+        replicas; /* that the policies ask for which refer to it, as far as known */
+    bool sure;    /* a worker that stored it told LENGTH; else a client claims it */
     holder_t *holders;
     size_t n_holders;
     size_t cap_holders;
@@ -50,6 +52,8 @@ void chunks_release (core_t *core, chunk_t *chunk);
 void chunks_merge (core_t *core, chunk_t *chunk, const core_chunk_t *found);
 /* A worker reported a change; tells uploads and copier. */
 void chunks_change (core_t *core, const worker_t *worker, const core_change_t *change);
+/* CHUNK was condemned by the entry at INDEX; 0: it is not condemned any more. */
+void chunk_condemn (core_t *core, chunk_t *chunk, uint64_t index);
 /* LENGTH is not what CHUNK is known to have. */
 bool chunk_differs (const chunk_t *chunk, uint64_t length);
 

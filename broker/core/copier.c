@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "broker/core/balance.h"
 #include "broker/core/copier_private.h"
 #include "broker/core/place.h"
 #include "broker/core/placement.h"
@@ -83,6 +84,8 @@ void copier_free_job (core_t *core, job_t *job)
     self->moves -= job->move && !job->repair;
     self->bytes_queued -= job->bytes;
     chunk->job = NULL;
+    if (job->target > 0)
+        balance_copied (core, &chunk->key, chunk_on (core, chunk, job->target));
     free (job);
     chunks_release (core, chunk);
 }
@@ -135,6 +138,28 @@ void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why
     }
 }
 
+void copier_move (core_t *core, chunk_t *chunk, uint32_t want, uint32_t target)
+{
+    copier_want (core, chunk, want, COPY_MOVE);
+    chunk->job->target = target;
+}
+
+/* A move that does not come about is given up: it was no necessity. */
+static bool give_up_move (core_t *core, job_t *job)
+{
+    if (job->target == 0)
+        return false;
+    if (job->repair || job->urgent || job->n_orders > 0) {
+        if (job->n_orders == 0) {
+            balance_copied (core, &job->chunk->key, false);
+            job->target = 0;
+        }
+        return false;
+    }
+    copier_free_job (core, job);
+    return true;
+}
+
 static void set_timer (core_t *core, uint64_t when)
 {
     copier_t *self = core->copier;
@@ -158,6 +183,8 @@ void copier_wake_timer (core_t *core)
 void copier_wait_in (core_t *core, job_t *job, enum queue queue)
 {
     job->retry_at = core->now + (queue == QUEUE_FAILED ? FAILED_LATER : STUCK_LATER);
+    if (PLANTED (BUG_STUCK))
+        job->retry_at += 1000000 * SEC;
     copier_enqueue (core, job, queue);
     set_timer (core, job->retry_at);
 }
@@ -247,6 +274,22 @@ static bool bandwidth (core_t *core, uint64_t bytes)
     return true;
 }
 
+/* The one place that is wanted, if it takes anything. */
+static void choose_target (core_t *core, const job_t *job, placement_t *ask)
+{
+    worker_t *worker = members_find (core, job->target);
+
+    ask->n_chosen = 0;
+    ask->starved = false;
+    if (!worker || worker->place_pos == SIZE_MAX ||
+        worker_free (worker) < ask->length || chunk_on (core, job->chunk, job->target))
+        return;
+    ask->starved = !credit_fits (core, worker, LANE_REPAIR, ask->credit) ||
+                   worker->copying_to >= ask->busy_to;
+    if (!ask->starved)
+        ask->chosen[ask->n_chosen++] = worker;
+}
+
 static enum started start_one (core_t *core, job_t *job, size_t n_orders)
 {
     uint32_t taken[CORE_COPIES + GRANT_TARGETS];
@@ -275,7 +318,10 @@ static enum started start_one (core_t *core, job_t *job, size_t n_orders)
     source = pick_source (core, job, limit, &busy);
     if (!source)
         return busy ? BUSY : SETTLED;
-    placement_choose (core, &ask);
+    if (job->target > 0)
+        choose_target (core, job, &ask);
+    else
+        placement_choose (core, &ask);
     if (ask.n_chosen == 0) {
         if (ask.starved)
             return BUSY;
@@ -325,6 +371,10 @@ static enum started look (core_t *core, job_t *job)
     else if (job->move && live == 0)
         set_kind (core, job, true, true);
     have = copier_counted (core, job);
+    if (job->target > 0 && have < job->want &&
+        (job->failures > 0 || !members_find (core, job->target)) &&
+        give_up_move (core, job))
+        return SETTLED;
     if (have >= job->want && job->n_orders == 0) {
         tell_uploads (core, chunk);
         copier_free_job (core, job);

@@ -20,6 +20,9 @@ void copier_destroy (copier_t **self_p);
 
 /* CHUNK shall have WANT copies. */
 void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why);
+/* As copier_want, for a copy on TARGET and nowhere else; balance_copied tells the end.
+ */
+void copier_move (core_t *core, chunk_t *chunk, uint32_t want, uint32_t target);
 /* WORKER reported a change of CHUNK. */
 void copier_chunk_changed (core_t *core, chunk_t *chunk, uint32_t worker);
 /* WORKER refused to take CHUNK. */

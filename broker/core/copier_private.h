@@ -35,7 +35,8 @@ typedef struct job {
     list_t node;
     list_t orders;
     uint32_t n_orders;
-    uint64_t bytes; /* counted as queued */
+    uint32_t target; /* the only one for it, 0: any */
+    uint64_t bytes;  /* counted as queued */
     uint32_t failures;
     uint64_t retry_at;
     uint64_t round;            /* of the copier when it was queued */

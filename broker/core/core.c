@@ -7,15 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/core/balance.h"
 #include "broker/core/changes.h"
 #include "broker/core/commits.h"
 #include "broker/core/copier.h"
+#include "broker/core/drops.h"
 #include "broker/core/grants.h"
 #include "broker/core/place.h"
 #include "broker/core/policies.h"
+#include "broker/core/reclaim.h"
 #include "broker/core/route.h"
 #include "broker/core/scan.h"
 #include "broker/core/steal.h"
+#include "broker/core/trim.h"
+#include "broker/core/unknown.h"
 #include "broker/core/verify.h"
 
 static uint64_t or_else (uint64_t value, uint64_t otherwise)
@@ -32,6 +37,10 @@ static core_config_t with_defaults (const core_config_t *given)
     config.probe_ns = or_else (given->probe_ns, SEC);
     config.upload_timeout_ns = or_else (given->upload_timeout_ns, 3600 * SEC);
     config.repair_hold_ns = or_else (given->repair_hold_ns, 600 * SEC);
+    config.reclaim_grace_ns =
+        or_else (given->reclaim_grace_ns, config.upload_timeout_ns);
+    config.pass_ns = or_else (given->pass_ns, 3600 * SEC);
+    config.trim_delay_ns = or_else (given->trim_delay_ns, 60 * SEC);
     config.grant_wait_ns = or_else (given->grant_wait_ns, 5 * SEC);
     config.verify_wait_ns = or_else (given->verify_wait_ns, 60 * SEC);
     config.ingest_window = or_else (given->ingest_window, 96 * MIB);
@@ -71,6 +80,11 @@ core_t *core_new (const core_config_t *config)
     self->route = route_new ();
     self->steal = steal_new ();
     self->verify = verify_new ();
+    self->drops = drops_new ();
+    self->trim = trim_new ();
+    self->reclaim = reclaim_new ();
+    self->unknown = unknown_new ();
+    self->balance = balance_new ();
     return self;
 }
 
@@ -80,6 +94,11 @@ void core_destroy (core_t **self_p)
 
     if (!self)
         return;
+    balance_destroy (&self->balance);
+    unknown_destroy (&self->unknown);
+    reclaim_destroy (&self->reclaim);
+    trim_destroy (&self->trim);
+    drops_destroy (&self->drops);
     verify_destroy (&self->verify);
     steal_destroy (&self->steal);
     route_destroy (&self->route);
@@ -120,10 +139,12 @@ void core_worker_changed (core_t *core, worker_t *worker, int before)
     if (worker->state != before && !worker_live (worker)) {
         grants_worker_down (core, worker);
         verify_worker_down (core, worker);
+        trim_worker_down (core, worker);
     }
     if (worker_live (worker) && worker->told)
         grants_worker_told (core, worker);
     scan_worker_changed (core, worker, before);
+    drops_worker_changed (core, worker);
     copier_worker_changed (core, worker);
     place_wake (core);
 }
@@ -135,6 +156,11 @@ void core_worker_changed (core_t *core, worker_t *worker, int before)
  * leads; pins are soft; what is under way at workers ends by itself. */
 static void forget_work (core_t *core)
 {
+    balance_destroy (&core->balance);
+    unknown_destroy (&core->unknown);
+    reclaim_destroy (&core->reclaim);
+    trim_destroy (&core->trim);
+    drops_destroy (&core->drops);
     verify_destroy (&core->verify);
     steal_destroy (&core->steal);
     route_destroy (&core->route);
@@ -158,6 +184,11 @@ static void forget_work (core_t *core)
     core->route = route_new ();
     core->steal = steal_new ();
     core->verify = verify_new ();
+    core->drops = drops_new ();
+    core->trim = trim_new ();
+    core->reclaim = reclaim_new ();
+    core->unknown = unknown_new ();
+    core->balance = balance_new ();
 }
 
 static void on_role (core_t *core, const event_role_t *role)
@@ -169,6 +200,13 @@ static void on_role (core_t *core, const event_role_t *role)
     core->leader = role->leader;
     core->incarnation = role->incarnation;
     core->term = role->term;
+    if (role->leader) {
+        if (other)
+            members_term (core);
+        drops_begin (core);
+        reclaim_begin (core);
+        balance_begin (core);
+    }
     if (other)
         members_role (core);
     if (role->leader)
@@ -189,14 +227,16 @@ static void on_policy (core_t *core, const core_policy_t *policy)
 static void on_chunks (core_t *core, const event_chunks_t *found)
 {
     if (!place_found (core, found) && !commits_found (core, found) &&
-        !steal_found (core, found))
+        !steal_found (core, found) && !trim_found (core, found) &&
+        !reclaim_chunks (core, found))
         scan_found (core, found);
 }
 
 static void on_order (core_t *core, const event_order_t *order)
 {
     members_heard (core, order->worker);
-    if (!verify_result (core, order))
+    if (!verify_result (core, order) && !trim_result (core, order) &&
+        !drops_result (core, order))
         copier_result (core, order);
 }
 
@@ -310,7 +350,28 @@ static void on_event (core_t *core, const event_t *event)
         route_found (core, &event->u.extents);
         break;
     case EVENT_SCANNED:
-        scan_scanned (core, &event->u.scanned);
+        if (!reclaim_scanned (core, &event->u.scanned) &&
+            !balance_scanned (core, &event->u.scanned))
+            scan_scanned (core, &event->u.scanned);
+        break;
+    case EVENT_RECLAIM_FOUND:
+        if (!drops_found (core, &event->u.reclaim))
+            reclaim_found (core, &event->u.reclaim);
+        break;
+    case EVENT_BYTES_FOUND:
+        balance_bytes (core, &event->u.bytes);
+        break;
+    case EVENT_EFFECTS:
+        for (size_t i = 0; i < event->u.effects.n; i++)
+            reclaim_effect (core, &event->u.effects.items[i]);
+        break;
+    case EVENT_PROPOSED:
+        if (!drops_proposed (core, &event->u.proposed) &&
+            !trim_proposed (core, &event->u.proposed))
+            reclaim_proposed (core, &event->u.proposed);
+        break;
+    case EVENT_REBALANCE:
+        balance_now (core);
         break;
     case EVENT_REPAIR_RESUME:
         scan_resume (core);
@@ -354,6 +415,21 @@ static void on_timer (core_t *core, uint32_t kind, uint64_t id)
     case TIMER_ANNOUNCE:
         members_announce_timer (core);
         break;
+    case TIMER_DROPS:
+        drops_timer (core);
+        break;
+    case TIMER_TRIM:
+        trim_timer (core);
+        break;
+    case TIMER_RECLAIM:
+        reclaim_timer (core);
+        break;
+    case TIMER_UNKNOWN:
+        unknown_timer (core);
+        break;
+    case TIMER_BALANCE:
+        balance_timer (core);
+        break;
     default:
         assert (false);
     }
@@ -373,6 +449,10 @@ void core_step (core_t *self, const event_t *event, actions_t *actions)
     on_event (self, event);
     while (timer_heap_pop (self->timers, self->now, &kind, &id))
         on_timer (self, kind, id);
+    drops_flush (self);
+    trim_flush (self);
+    reclaim_flush (self);
+    balance_flush (self);
     scan_flush (self);
     copier_pump (self);
     place_retry (self);

@@ -20,6 +20,9 @@ typedef struct core_config {
     uint64_t probe_ns;             /* refused that long: dead; 0: 1 s */
     uint64_t upload_timeout_ns;    /* 0: 1 h */
     uint64_t repair_hold_ns;       /* 0: 10 min */
+    uint64_t reclaim_grace_ns;     /* of condemned chunks; 0: upload_timeout_ns */
+    uint64_t pass_ns;              /* between two looks at all chunks; 0: 1 h */
+    uint64_t trim_delay_ns;        /* before a surplus copy is looked at; 0: 1 min */
     uint64_t repair_bandwidth;     /* bytes/s over the cluster, 0: no bound */
     uint64_t grant_wait_ns;        /* least time a grant has; 0: 5 s */
     uint64_t verify_wait_ns;       /* 0: 60 s */
@@ -100,6 +103,16 @@ typedef struct core_status {
     uint64_t repair_bytes_per_second;
     uint64_t repair_eta_seconds;
     bool repair_held;
+    bool reclaim_waits; /* not everything is known, or this broker leads only now */
+    uint64_t reclaim_condemned; /* chunks, since this broker leads */
+    uint64_t reclaim_dropped;   /* copies */
+    uint64_t trim_queued;
+    uint64_t trimmed; /* copies */
+    bool rebalancing;
+    uint64_t rebalance_moves; /* under way */
+    uint64_t rebalance_moved;
+    uint64_t fill_mean;     /* thousandths of capacity, at the last look */
+    uint64_t fill_farthest; /* from that */
     bool
         knows; /* what every worker that is not dead has: before, nothing is repaired */
     uint64_t directory_version;

@@ -26,7 +26,9 @@
 #define CORE_FETCH_PIECES 256
 #define CORE_COMMIT_KEYS  512
 #define CORE_VERIFY_KEYS  64
-#define CORE_AVOID        16 /* workers an item asks to avoid; more are ignored */
+#define CORE_RECLAIM_ROWS 512 /* of one answer or one proposal */
+#define CORE_DROP_ITEMS   256 /* of one order */
+#define CORE_AVOID        16  /* workers an item asks to avoid; more are ignored */
 
 /* --- shared parts --- */
 
@@ -95,9 +97,49 @@ typedef struct core_chunk {
         length; /* of the copies; as the record says when there are none; 0 unknown */
     uint32_t replicas;  /* strictest policy that refers to it; 0 when there is none */
     uint64_t condemned; /* log index, 0: not */
+    bool recorded;      /* the namespace has a record of it */
     uint32_t n_copies;
     core_copy_t copies[CORE_COPIES];
 } core_chunk_t;
+
+/* A chunk on its way out, or a copy that counts as gone (worker > 0). */
+typedef struct core_reclaim {
+    copykey_t key;
+    uint64_t length;  /* condemning what has no record */
+    uint64_t index;   /* since when */
+    uint64_t time_ns; /* log time then */
+    uint32_t worker;
+    uint64_t limit; /* births before that */
+    bool trim;      /* other copies are enough; else the chunk is condemned */
+    uint32_t n_keep;
+    uint32_t keep[CORE_COPIES]; /* a trim counts on these */
+} core_reclaim_t;
+
+/* What an entry did that placement must know before anything else is decided. The
+ * numbers are those of namespace.h. */
+enum core_effect_kind {
+    CORE_CONDEMNED,
+    CORE_LIFTED,
+    CORE_DROP,
+    CORE_DROPPED,
+    CORE_FORGOTTEN,
+    CORE_HOLD,
+};
+
+typedef struct core_effect {
+    int kind;
+    copykey_t key;
+    uint64_t index;
+    uint32_t worker;
+    uint64_t limit;
+    bool trim;
+} core_effect_t;
+
+enum core_reclaim_list {
+    CORE_LIST_FREE,
+    CORE_LIST_CONDEMNED,
+    CORE_LIST_DROPS,
+};
 
 /* --- events --- */
 
@@ -138,8 +180,14 @@ enum event_type {
     EVENT_CHUNKS_FOUND,      /* chunks */
     EVENT_EXTENTS_FOUND,     /* extents */
     EVENT_SCANNED,           /* scanned */
+    EVENT_RECLAIM_FOUND,     /* reclaim */
+    EVENT_BYTES_FOUND,       /* bytes */
+    /* of the log */
+    EVENT_EFFECTS,  /* effects: of entries that were applied, before all else */
+    EVENT_PROPOSED, /* proposed: what became of ACTION_PROPOSE */
     /* of an operator */
     EVENT_REPAIR_RESUME, /* ends a hold of repair */
+    EVENT_REBALANCE,     /* begin (or go on) now */
     EVENT_LOOK_AGAIN,    /* files changed their policy: every chunk is looked at */
 };
 
@@ -393,6 +441,37 @@ typedef struct event_scanned {
     bool more;
 } event_scanned_t;
 
+typedef struct event_reclaim {
+    uint64_t token;
+    int code;
+    const core_reclaim_t *rows;
+    size_t n;
+    bool more;
+    bool held; /* as it is now */
+    uint64_t hold_index;
+} event_reclaim_t;
+
+typedef struct core_bytes {
+    uint32_t worker;
+    uint64_t bytes; /* of the copies that are known there */
+} core_bytes_t;
+
+typedef struct event_bytes {
+    uint64_t token;
+    const core_bytes_t *rows; /* one for each worker asked for */
+    size_t n;
+} event_bytes_t;
+
+typedef struct event_effects {
+    const core_effect_t *items;
+    size_t n;
+} event_effects_t;
+
+typedef struct event_proposed {
+    uint64_t token;
+    int code;
+} event_proposed_t;
+
 typedef struct event {
     enum event_type type;
     uint64_t now;       /* monotonic */
@@ -425,6 +504,10 @@ typedef struct event {
         event_chunks_t chunks;
         event_extents_t extents;
         event_scanned_t scanned;
+        event_reclaim_t reclaim;
+        event_bytes_t bytes;
+        event_effects_t effects;
+        event_proposed_t proposed;
     } u;
 } event_t;
 
@@ -439,11 +522,14 @@ enum action_type {
     ACTION_LOOKUP_CHUNKS,    /* chunks -> EVENT_CHUNKS_FOUND */
     ACTION_LOOKUP_EXTENTS,   /* extents -> EVENT_EXTENTS_FOUND */
     ACTION_SCAN_WORKER,      /* scan -> EVENT_SCANNED */
+    ACTION_LOOKUP_RECLAIM,   /* reclaim -> EVENT_RECLAIM_FOUND */
+    ACTION_LOOKUP_BYTES,     /* bytes -> EVENT_BYTES_FOUND */
     /* to workers */
     ACTION_WELCOME,      /* welcome: answer the hello on that connection */
     ACTION_CHANGES_ACK,  /* ack */
     ACTION_REPLICATE,    /* replicate */
     ACTION_VERIFY_ORDER, /* verify_order */
+    ACTION_DROP_ORDER,   /* drop_order: answered by EVENT_ORDER_RESULT, key by key */
     ACTION_SEND_ORDER,   /* send */
     ACTION_CANCEL_ORDER, /* cancel */
     ACTION_YIELD_ORDER,  /* yield: give back pieces that wait -> EVENT_YIELDED */
@@ -460,6 +546,7 @@ enum action_type {
     /* to the reactor itself */
     ACTION_COMMIT_OK,      /* commit_ok: propose it */
     ACTION_COMMIT_REFUSED, /* commit_refused: answer it */
+    ACTION_PROPOSE,        /* propose: an entry of the broker's own -> EVENT_PROPOSED */
     ACTION_LOG,            /* log: a line for the log */
 };
 
@@ -543,6 +630,43 @@ typedef struct action_verify_order {
     size_t n;
     bool peek;
 } action_verify_order_t;
+
+typedef struct action_drop_order {
+    uint64_t order;
+    uint32_t worker;
+    const core_reclaim_t *items; /* key and limit; at most CORE_DROP_ITEMS */
+    size_t n;
+} action_drop_order_t;
+
+typedef struct action_reclaim {
+    uint64_t token;
+    int list; /* enum core_reclaim_list */
+    bool from_start;
+    core_reclaim_t after;
+    size_t max;
+} action_reclaim_t;
+
+typedef struct action_bytes {
+    uint64_t token;
+    const uint32_t *workers;
+    size_t n;
+} action_bytes_t;
+
+enum core_proposal {
+    PROPOSE_CONDEMN, /* key, length */
+    PROPOSE_DROP, /* key, worker, limit; all with the same `trim`, a trim with keep */
+    PROPOSE_DROPPED, /* key, worker, limit */
+    PROPOSE_FORGET,  /* key */
+    PROPOSE_HOLD,    /* why */
+};
+
+typedef struct action_propose {
+    uint64_t token;
+    int what;                    /* enum core_proposal */
+    const core_reclaim_t *items; /* at most CORE_RECLAIM_ROWS */
+    size_t n;
+    const char *why;
+} action_propose_t;
 
 typedef struct action_send {
     uint32_t worker;
@@ -676,6 +800,10 @@ typedef struct action {
         action_lookup_chunks_t chunks;
         action_lookup_extents_t extents;
         action_scan_t scan;
+        action_reclaim_t reclaim;
+        action_bytes_t bytes;
+        action_drop_order_t drop_order;
+        action_propose_t propose;
         action_welcome_t welcome;
         action_ack_t ack;
         action_replicate_t replicate;

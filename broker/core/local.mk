@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 noinst_LTLIBRARIES += broker/libcore.la
-broker_libcore_la_SOURCES = \
+core_sources = \
 	broker/core/actions.c broker/core/event.h \
+	broker/core/balance.c broker/core/balance.h \
 	broker/core/changes.c broker/core/changes.h \
 	broker/core/chunks.c broker/core/chunks.h \
 	broker/core/commits.c broker/core/commits.h \
@@ -10,6 +11,7 @@ broker_libcore_la_SOURCES = \
 	broker/core/credit.c broker/core/credit.h \
 	broker/core/directory.c \
 	broker/core/domains.c broker/core/domains.h \
+	broker/core/drops.c broker/core/drops.h \
 	broker/core/grants.c broker/core/grants.h \
 	broker/core/hello.c \
 	broker/core/list.h \
@@ -18,25 +20,37 @@ broker_libcore_la_SOURCES = \
 	broker/core/memory.c broker/core/memory.h \
 	broker/core/orders.c \
 	broker/core/parking.c \
+	broker/core/planted.h \
 	broker/core/place.c broker/core/place.h broker/core/place_private.h \
 	broker/core/placement.c broker/core/placement.h \
 	broker/core/policies.c broker/core/policies.h \
+	broker/core/reclaim.c broker/core/reclaim.h \
 	broker/core/route.c broker/core/route.h \
 	broker/core/scan.c broker/core/scan.h \
 	broker/core/sessions.c broker/core/sessions.h \
 	broker/core/status.c \
 	broker/core/steal.c broker/core/steal.h \
 	broker/core/table.c broker/core/table.h \
+	broker/core/trim.c broker/core/trim.h \
+	broker/core/unknown.c broker/core/unknown.h \
 	broker/core/uploads.c broker/core/uploads.h \
 	broker/core/verify.c broker/core/verify.h
+broker_libcore_la_SOURCES = $(core_sources)
 broker_libcore_la_LIBADD = msgs/libmsgs.la
 
-UNIT_TESTS += t/sim/core_sim
-t_sim_core_sim_SOURCES = \
-	t/sim/core_sim.c \
+sim_world = \
 	t/sim/world.c t/sim/world.h t/sim/world_private.h \
-	t/sim/world_clients.c t/sim/world_storage.c t/sim/world_workers.c
+	t/sim/world_clients.c t/sim/world_reclaim.c t/sim/world_storage.c \
+	t/sim/world_workers.c
+UNIT_TESTS += t/sim/core_sim
+t_sim_core_sim_SOURCES = t/sim/core_sim.c $(sim_world)
 t_sim_core_sim_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+
+# A core of its own, in which bugs can be planted.
+UNIT_TESTS += t/sim/reclaim_sim
+t_sim_reclaim_sim_SOURCES = t/sim/reclaim_sim.c $(sim_world) $(core_sources)
+t_sim_reclaim_sim_CPPFLAGS = $(AM_CPPFLAGS) -DCORE_PLANT
+t_sim_reclaim_sim_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
 
 core_tests = t/unit/core_table t/unit/core_members t/unit/core_place t/unit/core_repair \
 	t/unit/core_route

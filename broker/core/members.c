@@ -95,8 +95,27 @@ void worker_look_told (core_t *core, worker_t *worker)
         if (!store->known || store->listing || store->sent < store->goal)
             return;
     }
-    worker->told = true;
+    worker->told = worker->known = true;
     core_worker_changed (core, worker, worker->state);
+}
+
+void members_term (core_t *core)
+{
+    const members_t *self = core->members;
+
+    for (size_t i = 0; i < self->n_all; i++)
+        self->all[i]->known = worker_live (self->all[i]) && self->all[i]->told;
+}
+
+bool members_all_known (const core_t *core)
+{
+    const members_t *self = core->members;
+
+    for (size_t i = 0; i < self->n_all; i++)
+        if (!self->all[i]->known ||
+            (worker_live (self->all[i]) && !worker_caught_up (self->all[i])))
+            return false;
+    return self->n_all > 0;
 }
 
 bool members_caught_up (const core_t *core)

@@ -45,6 +45,7 @@ typedef struct worker {
     store_state_t stores[CORE_STORES];
     size_t n_stores;
     bool said_hello;
+    bool known;       /* it has told in this term */
     bool told;        /* what it had at its hello has come: its copies are known */
     bool doubt;       /* copies told before its marks may be of a store that is gone */
     uint32_t epoch;   /* counts the times that a store of it went away */
@@ -98,6 +99,10 @@ bool worker_unsure (const worker_t *worker);
 bool worker_stays (const worker_t *worker);
 /* What it had when it said hello is applied: its copies are known. */
 bool worker_caught_up (const worker_t *worker);
+/* Every member has told what it has, in this term: what is not known is not there. */
+bool members_all_known (const core_t *core);
+/* A term begins: who is away has to tell anew. */
+void members_term (core_t *core);
 /* Tells the others when WORKER has just said all that it had at its hello. */
 void worker_look_told (core_t *core, worker_t *worker);
 /* So has every worker that is not dead: what is not known now is not there. */

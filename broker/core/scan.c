@@ -6,6 +6,7 @@
 
 #include "broker/core/copier.h"
 #include "broker/core/policies.h"
+#include "broker/core/trim.h"
 #include "broker/core/uploads.h"
 
 #define PAGE       256  /* chunks of one answer */
@@ -51,6 +52,7 @@ struct scan {
     tally_t tally;         /* of the pass over all chunks that runs */
     uint64_t pass_began;
     uint64_t pass_took;  /* the last one */
+    uint64_t pass_at;    /* the next one, though nothing happened */
     uint64_t recount_at; /* crowded copies may have been added: 0 no */
     tally_t seen;        /* of the last one */
 };
@@ -158,8 +160,10 @@ static void look (core_t *core, const core_chunk_t *found)
             copier_want (core, chunk, promise, COPY_URGENT);
         return;
     }
-    if (n_stay > want && self->scanning_all)
-        self->tally.surplus++;
+    if (n_stay > want) {
+        self->tally.surplus += self->scanning_all;
+        trim_note (core, &found->key, 0);
+    }
     if (present >= want) {
         why = COPY_MOVE;
         if (crowded (core, stay, n_stay, want) && n_stay >= want) {
@@ -231,6 +235,7 @@ static void end_scan (core_t *core, bool whole)
     if (self->scanning_all) {
         self->scanning_all = false;
         self->pass_took = core->now - self->pass_began;
+        self->pass_at = core->now + core->config.pass_ns;
         if (whole)
             self->seen = self->tally;
     } else
@@ -319,7 +324,9 @@ void scan_worker_changed (core_t *core, worker_t *worker, int before)
     if (!worker->member.draining)
         worker->looked_through = false;
     /* Surplus and crowded copies are counted anew. */
-    if (worker_live (worker) && (before == WORKER_DEAD || before == WORKER_JOINING))
+    if (worker_live (worker) &&
+        (before == WORKER_DEAD || before == WORKER_JOINING ||
+         (before == WORKER_DRAINING && worker->state == WORKER_UP)))
         self->all_wanted = true;
     if (worker->state == WORKER_DEAD || worker->state == WORKER_REMOVED ||
         (worker->state == WORKER_DRAINING && !worker->looked_through)) {
@@ -441,6 +448,10 @@ void scan_flush (core_t *core)
         return;
     if (self->held && core->now >= self->held_until)
         scan_resume (core);
+    if (self->pass_at > 0 && core->now >= self->pass_at) {
+        self->pass_at = 0;
+        self->all_wanted = true;
+    }
     if (self->recount_at > 0 && core->now >= self->recount_at && self->known) {
         self->recount_at = 0;
         self->all_wanted = true;

@@ -7,6 +7,7 @@
 #include "broker/core/core.h"
 #include "broker/core/list.h"
 #include "broker/core/memory.h"
+#include "broker/core/planted.h"
 #include "broker/core/table.h"
 #include "common/dfs_error.h"
 #include "common/log.h"
@@ -24,6 +25,11 @@ enum core_timer {
     TIMER_COPIER,  /* jobs that could not start */
     TIMER_VERIFY,  /* verification */
     TIMER_ANNOUNCE,
+    TIMER_DROPS,
+    TIMER_TRIM,
+    TIMER_RECLAIM,
+    TIMER_UNKNOWN,
+    TIMER_BALANCE,
 };
 
 struct core {
@@ -59,6 +65,11 @@ struct core {
     struct route *route;
     struct steal *steal;
     struct verify *verify;
+    struct drops *drops;
+    struct trim *trim;
+    struct reclaim *reclaim;
+    struct unknown *unknown;
+    struct balance *balance;
 };
 
 static inline uint64_t core_id (core_t *core)

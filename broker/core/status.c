@@ -2,14 +2,17 @@
 /* What status shows of the core. */
 #include <string.h>
 
+#include "broker/core/balance.h"
 #include "broker/core/copier.h"
 #include "broker/core/grants.h"
 #include "broker/core/members.h"
 #include "broker/core/place.h"
 #include "broker/core/policies.h"
+#include "broker/core/reclaim.h"
 #include "broker/core/route.h"
 #include "broker/core/scan.h"
 #include "broker/core/steal.h"
+#include "broker/core/trim.h"
 
 /* A death counts that long at least: what it took is not known at once. */
 #define DEATH_COUNTS (1500 * MS)
@@ -70,6 +73,10 @@ void core_status (const core_t *core, core_status_t *out)
     out->directory_version = members_directory (core);
     copier_status (core, out);
     scan_status (core, out);
+    reclaim_status (core, out);
+    balance_status (core, out);
+    out->trim_queued = trim_count (core);
+    out->trimmed = trim_done (core);
     out->knows = scan_known (core);
     route_status (core, out);
     steal_status (core, out);

@@ -5,6 +5,7 @@
 
 #include "broker/core/grants.h"
 #include "broker/core/place.h"
+#include "broker/core/reclaim.h"
 #include "broker/core/scan.h"
 
 typedef struct owner {
@@ -188,6 +189,7 @@ static void unpin_all (core_t *core, upload_t *upload)
         pin_t *pin = LIST_OF (upload->pins.next, pin_t, in_upload);
 
         last = upload->pins.next == upload->pins.prev;
+        reclaim_abandoned (core, &pin->chunk->key, pin->state != PIN_DURABLE);
         uploads_unpin (core, pin); /* the last one frees the upload */
     }
 }
@@ -200,6 +202,17 @@ void uploads_done (core_t *core, uint64_t session, uint64_t id)
         unpin_all (core, upload);
 }
 
+/* A client that is there waits for an answer about a chunk of UPLOAD. */
+static bool awaited (const core_t *core, const upload_t *upload)
+{
+    if (!sessions_find (core, upload->session))
+        return false;
+    for (list_t *node = upload->pins.next; node != &upload->pins; node = node->next)
+        if (LIST_OF (node, pin_t, in_upload)->state != PIN_DURABLE)
+            return true;
+    return false;
+}
+
 void uploads_timer (core_t *core)
 {
     uploads_t *self = core->uploads;
@@ -210,7 +223,10 @@ void uploads_timer (core_t *core)
 
         if (core->now < upload->touched + core->config.upload_timeout_ns)
             break;
-        unpin_all (core, upload);
+        if (awaited (core, upload))
+            touch (core, upload);
+        else
+            unpin_all (core, upload);
     }
     set_timer (core);
 }
@@ -303,7 +319,8 @@ void uploads_committed (core_t *core, const event_committed_t *event)
             continue;
         chunk->held++;
         if (policies_find (core, 0) &&
-            chunk_live (core, chunk) < policies_find (core, 0)->replicas)
+            (chunk_live (core, chunk) < policies_find (core, 0)->replicas ||
+             chunk_staying (core, chunk) > policies_find (core, 0)->replicas))
             scan_check (core, &chunk->key);
         for (node = chunk->pins.next; node != &chunk->pins;) {
             pin_t *pin = LIST_OF (node, pin_t, in_chunk);
@@ -343,8 +360,10 @@ void uploads_session_gone (core_t *core, session_t *session)
 
             node = node->next;
             final = node == &upload->pins;
-            if (pin->state != PIN_DURABLE && pin->state != PIN_MENDING)
+            if (pin->state != PIN_DURABLE && pin->state != PIN_MENDING) {
+                reclaim_abandoned (core, &pin->chunk->key, true);
                 uploads_unpin (core, pin);
+            }
             if (final)
                 break;
         }

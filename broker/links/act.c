@@ -182,6 +182,30 @@ static void send_verify_order (links_t *self, const action_t *action)
     send_order (self, conn, &env);
 }
 
+static void send_drop_order (links_t *self, const action_t *action)
+{
+    const action_drop_order_t *a = &action->u.drop_order;
+    conn_t *conn = back_worker (self, a->worker);
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    Dfs__DropOrder order = DFS__DROP_ORDER__INIT;
+
+    if (!conn)
+        return;
+    order.order = a->order;
+    order.items = links_need (self, a->n * sizeof *order.items);
+    for (size_t i = 0; i < a->n; i++) {
+        Dfs__DropOrderItem *item = links_need (self, sizeof *item);
+
+        dfs__drop_order_item__init (item);
+        item->key = wire_key (self, &a->items[i].key);
+        item->birth_limit = a->items[i].limit;
+        order.items[order.n_items++] = item;
+    }
+    env.body_case = DFS__ENVELOPE__BODY_DROP_ORDER;
+    env.drop_order = &order;
+    send_order (self, conn, &env);
+}
+
 void act_scrub (links_t *self, conn_t *conn)
 {
     Dfs__Envelope env = DFS__ENVELOPE__INIT;
@@ -348,10 +372,13 @@ static act_f *const acts[] = {
     [ACTION_LOOKUP_CHUNKS] = to_storage,
     [ACTION_LOOKUP_EXTENTS] = to_storage,
     [ACTION_SCAN_WORKER] = to_storage,
+    [ACTION_LOOKUP_RECLAIM] = to_storage,
+    [ACTION_LOOKUP_BYTES] = to_storage,
     [ACTION_WELCOME] = send_welcome,
     [ACTION_CHANGES_ACK] = send_ack,
     [ACTION_REPLICATE] = send_replicate,
     [ACTION_VERIFY_ORDER] = send_verify_order,
+    [ACTION_DROP_ORDER] = send_drop_order,
     [ACTION_SEND_ORDER] = send_send_order,
     [ACTION_CANCEL_ORDER] = send_cancel_order,
     [ACTION_YIELD_ORDER] = send_yield_order,
@@ -365,6 +392,7 @@ static act_f *const acts[] = {
     [ACTION_VERIFY_REPLY] = verify_reply,
     [ACTION_COMMIT_OK] = commit_ok,
     [ACTION_COMMIT_REFUSED] = commit_refused,
+    [ACTION_PROPOSE] = act_propose,
     [ACTION_LOG] = write_log,
 };
 

@@ -12,7 +12,8 @@
 #include "common/clock.h"
 #include "common/rng.h"
 
-#define START_MS      30000 /* to replay the journal's tail and write the seed */
+#define START_MS      30000      /* to replay the journal's tail and write the seed */
+#define TRIM_DELAY    (60 * SEC) /* of surplus copies, or the grace if that is less */
 #define SCRATCH_ARENA (64 * 1024 * 1024)
 
 void links_journal_dropped (const uint64_t *cookies, size_t n, int code, void *mailbox)
@@ -123,6 +124,10 @@ links_t *links_new (const links_config_t *config, dfs_error_t *err)
                           .heartbeat_ns = cluster->heartbeat_ns,
                           .heartbeat_timeout_ns = cluster->heartbeat_timeout_ns,
                           .upload_timeout_ns = cluster->upload_timeout_ns,
+                          .reclaim_grace_ns = cluster->reclaim_grace_ns,
+                          .trim_delay_ns = cluster->reclaim_grace_ns < TRIM_DELAY
+                                               ? cluster->reclaim_grace_ns
+                                               : TRIM_DELAY,
                           .repair_hold_ns = cluster->repair_hold_ns,
                           .repair_bandwidth = cluster->repair_bandwidth};
     self->core = core_new (&core);

@@ -196,6 +196,8 @@ void act_run (links_t *self);
 void act_placed (links_t *self, const action_t *action);
 void act_durable (links_t *self, const action_t *action);
 void act_fetching (links_t *self, const action_t *action);
+/* Proposes an entry that the core wants. */
+void act_propose (links_t *self, const action_t *action);
 /* Tells a worker to begin a scrub pass. */
 void act_scrub (links_t *self, conn_t *conn);
 /* Zeroed memory of the scratch arena: messages that are built and sent at once. */

@@ -93,6 +93,14 @@ static void answer_asker (links_t *links, change_t *change, int code, const char
     }
 }
 
+static void tell_proposed (links_t *links, const change_t *change, int code)
+{
+    event_t event = {.type = EVENT_PROPOSED,
+                     .u.proposed = {.token = change->token, .code = code}};
+
+    links_step (links, &event);
+}
+
 /* CHANGE will not be proposed, or was dropped: tells the client and forgets it. */
 static void refuse (links_t *links, change_t *change, int code, const char *text,
                     const copykey_t *missing, size_t n)
@@ -117,6 +125,8 @@ static void refuse (links_t *links, change_t *change, int code, const char *text
     if (change->session) {
         results_add (links, change, &result);
         results_send (links);
+    } else if (change->token) {
+        tell_proposed (links, change, code);
     } else {
         links->pending->own--;
         log_warn ("own_change_refused", "code=%s err=\"%s\"", dfs_error_name (code),
@@ -304,6 +314,15 @@ void pending_own_for (links_t *links, Dfs__Op *op, job_t *asker)
     propose (links, change);
 }
 
+void pending_core (links_t *links, Dfs__Op *op, uint64_t token)
+{
+    change_t *change = new_change (links->pending);
+
+    change->token = token;
+    change->op = op;
+    propose (links, change);
+}
+
 void pending_commit_ok (links_t *links, const action_commit_ok_t *ok)
 {
     change_t *change = idmap_get (links->pending->by_cookie, ok->token);
@@ -426,6 +445,8 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
                 result->text = few_text;
             tell_core (links, change, result);
             results_add (links, change, result);
+        } else if (change->token) {
+            tell_proposed (links, change, result->has_code ? result->code : DFS_OK);
         } else {
             self->own--;
             chores = true;

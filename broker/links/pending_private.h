@@ -22,6 +22,7 @@ typedef struct change {
     size_t n_missing;
     uint64_t upload; /* staged upload that ends with it, 0: none */
     uint32_t copies; /* fewest durable copies of any chunk, as the core knew */
+    uint64_t token;  /* of the core, which wanted it; 0: nobody's */
     bool directory;  /* changes members, users or policies */
     bool policy;     /* gives files another policy */
     job_t *asker;    /* of an admin's request that became an op of the broker's own */

@@ -133,6 +133,12 @@ static void applied (links_t *self, const mail_applied_t *mail)
     self->log_index = mail->index;
     if (mail->time_ns > self->log_time)
         self->log_time = mail->time_ns;
+    if (mail->n_effects) {
+        event_t event = {
+            .type = EVENT_EFFECTS,
+            .u.effects = {.items = mail->effects, .n = mail->n_effects}};
+        links_step (self, &event);
+    }
     pending_applied (self, mail);
     reads_applied (self);
 }

@@ -50,6 +50,7 @@ int lookup_chunk (tables_t *tables, const copykey_t *key, core_chunk_t *out,
     if (rc < 0)
         return rc;
     if (rc == 1) {
+        out->recorded = true;
         out->refs = facts.refs;
         out->length = facts.length;
         out->replicas = facts.replicas;
@@ -59,6 +60,8 @@ int lookup_chunk (tables_t *tables, const copykey_t *key, core_chunk_t *out,
     if (n < 0)
         return n;
     for (int i = 0; i < n; i++) {
+        if (found[i].birth < namespace_drop_limit (tables->ns, key, found[i].worker))
+            continue; /* counts as gone, whatever the worker still has */
         add_copy (out, &found[i]);
         /* What is stored was hashed: it knows better than who committed first. */
         if (found[i].length > 0 && !found[i].damaged)
@@ -331,6 +334,12 @@ void lookup_core (tables_t *tables, mail_core_t *mail)
         break;
     case ACTION_LOOKUP_EXTENTS:
         find_extents (tables, mail);
+        break;
+    case ACTION_LOOKUP_RECLAIM:
+        lookup_reclaim (tables, mail);
+        break;
+    case ACTION_LOOKUP_BYTES:
+        lookup_bytes (tables, mail);
         break;
     case ACTION_SCAN_WORKER:
         if (mail->ask.u.scan.worker == 0)

@@ -288,7 +288,8 @@ static Dfs__LocatedChunk *located (tables_t *tables, arena_t *arena,
         size_t k = 0;
         while (k < c->n_replicas && c->replicas[k]->worker != found[i].worker)
             k++; /* two disks of one worker are one replica */
-        if (found[i].damaged || k < c->n_replicas)
+        if (found[i].damaged || k < c->n_replicas ||
+            found[i].birth < namespace_drop_limit (tables->ns, key, found[i].worker))
             continue;
         Dfs__Replica *r = need (arena, sizeof *r);
         dfs__replica__init (r);

@@ -36,6 +36,7 @@ void mail_free (mail_t *mail)
     case MAIL_APPLIED:
         arena_destroy (&((mail_applied_t *)mail)->arena);
         free (((mail_applied_t *)mail)->rows);
+        free (((mail_applied_t *)mail)->effects);
         break;
     case MAIL_DECIDED:
         arena_destroy (&((mail_decided_t *)mail)->arena);
@@ -117,7 +118,13 @@ mail_core_t *mail_core_new (const action_t *ask)
         a->pieces = keep (arena, a->pieces, a->n * sizeof *a->pieces);
         break;
     }
+    case ACTION_LOOKUP_BYTES: {
+        action_bytes_t *a = &mail->ask.u.bytes;
+        a->workers = keep (arena, a->workers, a->n * sizeof *a->workers);
+        break;
+    }
     case ACTION_SCAN_WORKER:
+    case ACTION_LOOKUP_RECLAIM:
         break;
     default:
         assert (!"action that is not for storage");

@@ -62,6 +62,8 @@ typedef struct mail_applied {
     uint64_t time_ns; /* log time of the last entry */
     size_t n;         /* rows of proposals made here; others are not listed */
     applied_row_t *rows;
+    core_effect_t *effects; /* of all entries, in order */
+    size_t n_effects;
 } mail_applied_t;
 
 typedef struct mail_durable {

@@ -108,6 +108,19 @@ static void push_directory (storage_t *self, uint64_t asked)
     mailbox_push (self->config.out, mail);
 }
 
+static void add_effects (storage_t *self, mail_applied_t *out)
+{
+    const namespace_effect_t *effects;
+    size_t n = namespace_effects (self->tables.ns, &effects);
+
+    if (n == 0)
+        return;
+    out->effects = realloc (out->effects, (out->n_effects + n) * sizeof *out->effects);
+    assert (out->effects);
+    for (size_t i = 0; i < n; i++)
+        out->effects[out->n_effects++] = lookup_effect (&effects[i]);
+}
+
 static void apply (storage_t *self, mail_entries_t *mail)
 {
     mail_applied_t *out;
@@ -131,6 +144,7 @@ static void apply (storage_t *self, mail_entries_t *mail)
             break;
         }
         self->uncommitted++;
+        add_effects (self, out);
         if (e->cookie == 0) {
             foreign = true;
             continue;

@@ -16,6 +16,10 @@ typedef struct tables {
 void lookup_job (tables_t *tables, job_t *job);
 /* Answers what the core asks; the answer may be a failure, never nothing. */
 void lookup_core (tables_t *tables, mail_core_t *mail);
+/* What waits to be reclaimed; bytes of workers. */
+void lookup_reclaim (tables_t *tables, mail_core_t *mail);
+void lookup_bytes (tables_t *tables, mail_core_t *mail);
+core_effect_t lookup_effect (const namespace_effect_t *effect);
 /* First half of a scan of all chunks: the keys, on the reader thread. */
 void lookup_referenced (namespace_reader_t *reader, mail_core_t *mail);
 /* Facts and copies of one chunk; OUT->key is KEY in any case. */

@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "t/sim/world.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/dfs_error.h"
 #include "t/sim/world_private.h"
 
 /* --- time --- */
 
+const char *world_case = "*";
+bool world_hunts;
+
 void world_fail (const world_t *self, const char *what, const char *file, int line)
 {
+    if (world_hunts)
+        _exit (1);
     fprintf (stderr, "# %s:%d: %s (seed %llu, time %.3f s, event %llu)\n", file, line,
              what, (unsigned long long)self->config.seed, (double)self->now / 1e9,
              (unsigned long long)self->stats.events);
+    fprintf (stderr, "# again: SIM_CASE=%s SIM_SEED=%llu SIM_SEEDS=1 %s\n", world_case,
+             (unsigned long long)self->config.seed, program_invocation_name);
     abort ();
 }
 
@@ -81,7 +90,7 @@ static void check_windows (world_t *self)
 {
     core_worker_status_t status[WORLD_WORKERS];
     uint64_t window = self->config.window ? self->config.window : 96 * MIB;
-    size_t n = core_workers (self->core, status, WORLD_WORKERS);
+    size_t n = core_workers (self->leader.core, status, WORLD_WORKERS);
 
     for (size_t i = 0; i < n; i++) {
         if (status[i].granted > self->stats.most_granted)
@@ -90,36 +99,81 @@ static void check_windows (world_t *self)
     }
 }
 
-void world_feed (world_t *self, event_t *event)
+static void feed (world_t *self, sim_core_t *to, event_t *event)
 {
     event->now = self->now;
     event->log_time = 1000 * SEC + self->now;
     event->log_index = self->log_index;
     self->stats.events++;
-    core_step (self->core, event, self->actions);
-    for (size_t i = 0; i < actions_count (self->actions); i++) {
-        const action_t *action = actions_at (self->actions, i);
+    core_step (to->core, event, to->actions);
+    self->asks = to;
+    for (size_t i = 0; i < actions_count (to->actions); i++) {
+        const action_t *action = actions_at (to->actions, i);
 
         mix (self, self->now ^ (uint64_t)action->type << 56);
         if (action->type == ACTION_PLACED)
             for (size_t k = 0; k < action->u.placed.n; k++)
                 mix (self, action->u.placed.items[k].grant.targets[0] +
                                action->u.placed.items[k].credit);
-        if (!world_storage_action (self, action) && !world_worker_action (self, action))
+        if (!world_storage_action (self, action) &&
+            !world_reclaim_action (self, action) &&
+            !world_worker_action (self, action) && to == &self->leader)
             world_client_action (self, action);
     }
-    actions_reset (self->actions);
+    actions_reset (to->actions);
     check_windows (self);
+}
+
+void world_feed (world_t *self, event_t *event)
+{
+    feed (self, &self->leader, event);
+}
+
+void world_answer (world_t *self, uint64_t core, event_t *event)
+{
+    if (self->leader.id == core)
+        feed (self, &self->leader, event);
+    else if (self->old.core && self->old.id == core)
+        feed (self, &self->old, event);
+}
+
+static void begin_core (world_t *self, sim_core_t *to, uint64_t term)
+{
+    core_config_t core = self->config.core;
+
+    core.seed = self->config.seed + term;
+    core.ingest_window = self->config.window;
+    core.now = self->now;
+    to->core = core_new (&core);
+    to->actions = actions_new ();
+    to->id = ++self->cores;
+    to->term = term;
+}
+
+static void end_core (sim_core_t *core)
+{
+    actions_destroy (&core->actions);
+    core_destroy (&core->core);
 }
 
 void world_run (world_t *self, uint64_t until)
 {
     for (;;) {
-        uint64_t wake = core_wake (self->core);
+        uint64_t wake = core_wake (self->leader.core);
+        uint64_t old = self->old.core ? core_wake (self->old.core) : UINT64_MAX;
         uint64_t next = self->n_later > 0 ? self->later[0].when : UINT64_MAX;
 
         if (wake < self->now)
             wake = self->now;
+        if (old < self->now)
+            old = self->now;
+        if (old < wake && old < next && old <= until) {
+            event_t event = {.type = EVENT_TICK};
+
+            self->now = old;
+            feed (self, &self->old, &event);
+            continue;
+        }
         if (wake < next && wake <= until) {
             event_t event = {.type = EVENT_TICK};
 
@@ -159,7 +213,7 @@ rng_t *world_rng (world_t *self)
 
 core_t *world_core (world_t *self)
 {
-    return self->core;
+    return self->leader.core;
 }
 
 const world_stats_t *world_stats (const world_t *self)
@@ -189,12 +243,13 @@ static void tell_member (world_t *self, size_t i, bool draining)
 
 void world_drain (world_t *self, size_t worker, bool drain)
 {
+    self->workers[worker].draining = drain;
     tell_member (self, worker, drain);
 }
 
 bool world_drained (world_t *self, size_t worker)
 {
-    if (core_may_remove (self->core, (uint32_t)worker + 1) != DFS_OK)
+    if (core_may_remove (self->leader.core, (uint32_t)worker + 1) != DFS_OK)
         return false;
     for (size_t i = 0; i < self->n_chunks; i++) {
         size_t n = 0;
@@ -213,21 +268,19 @@ static void add_members (world_t *self)
     event.u.policy =
         (core_policy_t){1, self->config.replicas, self->config.min_replicas};
     world_feed (self, &event);
-    event = (event_t){.type = EVENT_ROLE, .u.role = {true, 1, 1}};
+    event = (event_t){.type = EVENT_ROLE, .u.role = {true, 1, self->leader.term}};
     world_feed (self, &event);
     for (size_t i = 0; i < self->config.workers; i++)
-        tell_member (self, i, false);
+        tell_member (self, i, self->workers[i].draining);
 }
 
 world_t *world_new (const world_config_t *config)
 {
     world_t *self = calloc (1, sizeof *self);
-    core_config_t core = {.seed = config->seed, .ingest_window = config->window};
 
     self->config = *config;
     rng_seed (&self->rng, config->seed * 7919 + 1);
-    self->core = core_new (&core);
-    self->actions = actions_new ();
+    begin_core (self, &self->leader, 1);
     self->log_index = 10;
     self->n_chunks = config->clients * config->chunks;
     self->chunks = calloc (self->n_chunks + 1, sizeof *self->chunks);
@@ -238,6 +291,29 @@ world_t *world_new (const world_config_t *config)
     world_workers_start (self);
     world_clients_start (self);
     return self;
+}
+
+static void end_old (world_t *self, void *arg)
+{
+    (void)arg;
+    if (self->old.core)
+        end_core (&self->old);
+}
+
+void world_new_leader (world_t *self, uint64_t linger)
+{
+    if (self->old.core)
+        end_core (&self->old);
+    self->old = self->leader;
+    self->log_index++;
+    begin_core (self, &self->leader, self->old.term + 1);
+    if (linger == 0)
+        end_core (&self->old);
+    else
+        world_at (self, self->now + linger, end_old, NULL);
+    add_members (self);
+    world_workers_greet (self);
+    world_clients_greet (self);
 }
 
 void world_destroy (world_t **self_p)
@@ -253,8 +329,9 @@ void world_destroy (world_t **self_p)
         free (self->workers[i].changes);
     world_clients_free (self);
     free (self->chunks);
-    actions_destroy (&self->actions);
-    core_destroy (&self->core);
+    if (self->old.core)
+        end_core (&self->old);
+    end_core (&self->leader);
     free (self);
     *self_p = NULL;
 }
@@ -265,9 +342,9 @@ void world_assert_idle (world_t *self)
 {
     core_worker_status_t status[WORLD_WORKERS];
     core_status_t core;
-    size_t n = core_workers (self->core, status, WORLD_WORKERS);
+    size_t n = core_workers (self->leader.core, status, WORLD_WORKERS);
 
-    core_status (self->core, &core);
+    core_status (self->leader.core, &core);
     CHECK (self, core.grants == 0);
     CHECK (self, core.parked == 0);
     CHECK (self, core.repair_active == 0);

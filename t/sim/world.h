@@ -18,6 +18,11 @@
 
 typedef struct world world_t;
 
+/* The test that runs, for the command that replays a seed. */
+extern const char *world_case;
+/* A failure is what is looked for: it ends the process with status 1. */
+extern bool world_hunts;
+
 typedef struct world_config {
     uint64_t seed;
     size_t workers;
@@ -27,13 +32,15 @@ typedef struct world_config {
     uint64_t length; /* of a chunk; 0: random, up to 4 MiB */
     uint32_t replicas;
     uint32_t min_replicas;
-    uint32_t shared;   /* percent of chunks that several clients send */
-    uint32_t lost;     /* per mille of arriving chunks that vanish */
-    uint32_t refused;  /* per mille that are refused */
-    uint64_t capacity; /* of a worker; 0: plenty */
-    uint64_t window;   /* ingest window; 0: the core's default */
-    bool fetch;        /* clients read back what they committed */
-    uint64_t think;    /* longest time until a client starts; 0: 100 ms */
+    uint32_t shared;    /* percent of chunks that several clients send */
+    uint32_t lost;      /* per mille of arriving chunks that vanish */
+    uint32_t refused;   /* per mille that are refused */
+    uint64_t capacity;  /* of a worker; 0: plenty */
+    uint64_t window;    /* ingest window; 0: the core's default */
+    bool fetch;         /* clients read back what they committed */
+    core_config_t core; /* of reclaim and such; seed, now and window are set */
+    uint32_t remove;    /* percent of clients that take their file away again */
+    uint64_t think;     /* longest time until a client starts; 0: 100 ms */
 } world_config_t;
 
 enum world_down {
@@ -67,6 +74,21 @@ void world_drain (world_t *self, size_t worker, bool drain);
 bool world_drained (world_t *self, size_t worker);
 void world_full (world_t *self, size_t worker, bool full);
 void world_vanish (world_t *self, size_t client);
+/* Another core leads from now on; the one before goes on for LINGER without knowing. */
+void world_new_leader (world_t *self, uint64_t linger);
+void world_policy (world_t *self, uint32_t replicas);
+/* One copy on WORKER, of a chunk with others, is damaged: nobody knows. */
+void world_rot (world_t *self, size_t worker);
+void world_rebalance (world_t *self);
+/* An operator lets reclaim go on, if it is held. */
+void world_resume (world_t *self);
+/* Nothing is stored that nothing refers to, and no chunk has more copies than asked
+ * for.
+ */
+bool world_is_lean (world_t *self);
+void world_assert_lean (world_t *self);
+/* How far the fullest or emptiest worker is from the mean, in thousandths. */
+uint64_t world_unevenness (world_t *self);
 
 /* Nothing is held any more: no grant, no parked item, no credit. */
 void world_assert_idle (world_t *self);
@@ -90,6 +112,15 @@ typedef struct world_stats {
     uint64_t refetched;
     uint64_t fetch_lost; /* answers DFS_ELOST */
     uint64_t most_granted;
+    uint64_t trimmed;
+    uint64_t condemned;
+    uint64_t dropped; /* copies put away by workers */
+    uint64_t forgotten;
+    uint64_t removed;
+    uint64_t holds;
+    uint64_t proposals;
+    uint64_t rotten;
+    uint64_t refused_old; /* orders of a term that is over */
     int last_refusal;
 } world_stats_t;
 const world_stats_t *world_stats (const world_t *self);

@@ -205,8 +205,8 @@ static void check_grant (world_t *self, const core_placed_t *item)
     if (item->copies < self->config.replicas)
         self->stats.fewer++;
     for (uint32_t i = 0; i < grant->n_targets; i++) {
-        CHECK (self,
-               core_worker_state (self->core, grant->targets[i], NULL) == WORKER_UP);
+        CHECK (self, core_worker_state (self->asks->core, grant->targets[i], NULL) ==
+                         WORKER_UP);
         for (uint32_t k = 0; k < i; k++)
             CHECK (self, grant->targets[i] != grant->targets[k]);
     }
@@ -224,6 +224,8 @@ static void placed (world_t *self, const action_placed_t *action)
 
         CHECK (self, client->steps[at] == STEP_PLACING);
         self->stats.placed++;
+        if (item->index < client->index)
+            client->index = item->index;
         if (item->code < 0) {
             self->stats.refusals++;
             self->stats.last_refusal = item->code;
@@ -249,7 +251,8 @@ static void check_durable (world_t *self, size_t chunk, uint32_t copies)
     uint32_t n = 0;
 
     for (size_t w = 0; w < self->config.workers; w++)
-        n += self->chunks[chunk].stored[w];
+        n += self->chunks[chunk].stored[w] &&
+             self->chunks[chunk].birth[w] >= self->chunks[chunk].limit[w];
     CHECK (self, copies >= self->config.min_replicas);
     CHECK (self, n >= copies || self->emptied);
 }
@@ -277,6 +280,26 @@ static void durable (world_t *self, const action_durable_t *action)
     later (self, c, MS);
 }
 
+/* The file goes, and its history with it. */
+static void take_away (world_t *self, void *arg)
+{
+    sim_client_t *client = &self->clients[((whose_t *)arg)->client];
+
+    self->log_index++;
+    self->stats.removed++;
+    client->removed = client->done = true;
+    for (size_t i = 0; i < client->n; i++)
+        world_drop (self, client->chunks[i]);
+}
+
+static void remove_later (world_t *self, size_t c)
+{
+    whose_t *arg = calloc (1, sizeof *arg);
+
+    arg->client = c;
+    world_at (self, self->now + rng_below (&self->rng, 5 * SEC), take_away, arg);
+}
+
 static void committed (world_t *self, void *arg)
 {
     size_t c = ((whose_t *)arg)->client;
@@ -284,16 +307,34 @@ static void committed (world_t *self, void *arg)
     copykey_t *keys = calloc (client->n + 1, sizeof *keys);
     event_t event = {.type = EVENT_COMMITTED};
 
-    self->log_index++;
-    for (size_t i = 0; i < client->n; i++) {
-        keys[i] = world_key (client->chunks[i]);
-        self->chunks[client->chunks[i]].refs++;
+    /* Asked for twice, over a change of leader: decided once. */
+    if (client->committed) {
+        free (keys);
+        return;
     }
+    self->log_index++;
+    for (size_t i = 0; i < client->n; i++)
+        keys[i] = world_key (client->chunks[i]);
+    /* Refused at apply: all of it is placed again, so that one index stands for it. */
+    if (client->vanished || !world_may_commit (self, c)) {
+        self->stats.missing++;
+        client->index = UINT64_MAX;
+        client->committing = false;
+        for (size_t i = 0; i < client->n; i++)
+            client->steps[i] = STEP_TODO;
+        free (keys);
+        later (self, c, 10 * MS);
+        return;
+    }
+    for (size_t i = 0; i < client->n; i++)
+        world_take (self, client->chunks[i]);
     event.u.committed = (event_committed_t){client->session, keys, client->n};
     world_feed (self, &event);
     free (keys);
     self->stats.committed++;
     client->committed = true;
+    if (rng_below (&self->rng, 100) < self->config.remove)
+        remove_later (self, c);
     go_on (self, c);
 }
 
@@ -345,6 +386,7 @@ static void start (world_t *self, void *arg)
 
     if (self->clients[c].vanished)
         return;
+    self->clients[c].begun = true;
     event.u.session.id = self->clients[c].session;
     world_feed (self, &event);
     go_on (self, c);
@@ -360,6 +402,7 @@ void world_clients_start (world_t *self)
         whose_t *arg = calloc (1, sizeof *arg);
 
         client->session = c + 1;
+        client->index = UINT64_MAX;
         client->upload = 100 + c;
         client->n = config->chunks;
         client->chunks = calloc (client->n + 1, sizeof *client->chunks);
@@ -386,6 +429,25 @@ void world_clients_free (world_t *self)
         free (self->clients[c].steps);
         free (self->clients[c].avoid);
         free (self->clients[c].fetched);
+    }
+}
+
+/* What was asked of another leader is asked again. */
+void world_clients_greet (world_t *self)
+{
+    for (size_t c = 0; c < self->config.clients; c++) {
+        sim_client_t *client = &self->clients[c];
+        event_t event = {.type = EVENT_SESSION_OPEN};
+
+        if (client->vanished || client->done || !client->begun)
+            continue;
+        event.u.session.id = client->session;
+        world_feed (self, &event);
+        for (size_t i = 0; i < client->n; i++)
+            if (client->steps[i] != STEP_DURABLE)
+                client->steps[i] = STEP_TODO;
+        client->committing = client->committed;
+        later (self, c, MS);
     }
 }
 

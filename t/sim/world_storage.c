@@ -10,6 +10,7 @@
 
 typedef struct ask {
     enum action_type type;
+    uint64_t core; /* that asks */
     uint64_t token;
     uint32_t worker;
     uint64_t incarnation;
@@ -31,9 +32,12 @@ static void fill (world_t *self, size_t id, core_chunk_t *out)
     out->refs = chunk->refs;
     out->length = chunk->length;
     out->replicas = chunk->refs > 0 ? self->config.replicas : 0;
+    out->recorded = chunk->recorded;
+    out->condemned = chunk->condemned;
     for (size_t w = 0; w < self->config.workers; w++)
-        if (chunk->located[w])
-            out->copies[out->n_copies++] = (core_copy_t){(uint32_t)w + 1, 5, false};
+        if (chunk->located[w] && chunk->lbirth[w] >= chunk->limit[w])
+            out->copies[out->n_copies++] =
+                (core_copy_t){(uint32_t)w + 1, chunk->lbirth[w], false};
 }
 
 static void answer_marks (world_t *self, const ask_t *ask)
@@ -45,13 +49,16 @@ static void answer_marks (world_t *self, const ask_t *ask)
     if (worker->mark_incarnation == ask->incarnation)
         mark.seq = worker->mark;
     event.u.marks = (event_marks_t){ask->token, &mark, 1, DFS_OK};
-    world_feed (self, &event);
+    world_answer (self, ask->core, &event);
 }
 
 static void apply_one (world_t *self, uint32_t worker, const core_change_t *change)
 {
-    self->chunks[world_chunk (self, &change->key)].located[worker - 1] =
+    sim_chunk_t *chunk = &self->chunks[world_chunk (self, &change->key)];
+
+    chunk->located[worker - 1] =
         change->kind == CHANGE_STORED || change->kind == CHANGE_RENEWED;
+    chunk->lbirth[worker - 1] = change->birth;
 }
 
 static void forget (world_t *self, uint32_t worker)
@@ -88,7 +95,7 @@ static void answer_apply (world_t *self, const ask_t *ask)
             worker->mark = ask->first_seq;
     }
     applied->mark = worker->mark;
-    world_feed (self, &event);
+    world_answer (self, ask->core, &event);
 }
 
 static void answer_chunks (world_t *self, const ask_t *ask)
@@ -100,7 +107,7 @@ static void answer_chunks (world_t *self, const ask_t *ask)
     for (size_t i = 0; i < ask->n; i++)
         fill (self, world_chunk (self, &keys[i]), &chunks[i]);
     event.u.chunks = (event_chunks_t){ask->token, DFS_OK, chunks, ask->n};
-    world_feed (self, &event);
+    world_answer (self, ask->core, &event);
     free (chunks);
 }
 
@@ -116,7 +123,7 @@ static void answer_extents (world_t *self, const ask_t *ask)
         fill (self, client->chunks[pieces[i].extent_offset], &extents[i].chunk);
     }
     event.u.extents = (event_extents_t){ask->token, DFS_OK, extents, ask->n};
-    world_feed (self, &event);
+    world_answer (self, ask->core, &event);
     free (extents);
 }
 
@@ -133,7 +140,7 @@ static void answer_scan (world_t *self, const ask_t *ask)
             fill (self, i, &chunks[n++]);
     event.u.scanned =
         (event_scanned_t){ask->token, DFS_OK, chunks, n, i < self->n_chunks};
-    world_feed (self, &event);
+    world_answer (self, ask->core, &event);
     free (chunks);
 }
 
@@ -209,6 +216,7 @@ bool world_storage_action (world_t *self, const action_t *action)
     default:
         return false;
     }
+    ask.core = self->asks->id;
     mine = malloc (sizeof *mine + size);
     if (size > 0)
         memcpy (mine + 1, ask.data, size);

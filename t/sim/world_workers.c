@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Fake workers: hello, heartbeats, numbered changes, ingest and forwarding. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ enum said {
     SAID_BEAT,
     SAID_REFUSED,
     SAID_RESULT,
+    SAID_VERIFIED,
     SAID_CLOSED
 };
 
@@ -47,9 +49,14 @@ static void arrive (world_t *self, void *arg)
 
     if (msg->what == SAID_CHANGES)
         msg->event.u.changes.items = msg->items;
+    if (msg->what == SAID_VERIFIED)
+        msg->event.u.order.verified = (const void *)msg->items;
     if (msg->what == SAID_HELLO)
         msg->event.u.hello.stores = &msg->store;
     world_feed (self, &msg->event);
+    /* Heartbeats reach who led before as well. */
+    if (msg->what == SAID_BEAT && self->old.core)
+        world_answer (self, self->old.id, &msg->event);
 }
 
 /* Messages of a connection keep their order; heartbeats go another way. */
@@ -142,8 +149,9 @@ static void say_inventory (world_t *self, size_t w)
 
         for (; i < self->n_chunks && changes->n < 20; i++)
             if (self->chunks[i].stored[w])
-                msg->items[changes->n++] = (core_change_t){
-                    CHANGE_STORED, world_key (i), 5, self->chunks[i].length, 0};
+                msg->items[changes->n++] = (core_change_t){CHANGE_STORED, world_key (i),
+                                                           self->chunks[i].birth[w],
+                                                           self->chunks[i].length, 0};
         end = i == self->n_chunks;
         changes->worker = (uint32_t)w + 1;
         changes->conn = worker->conn;
@@ -198,6 +206,13 @@ static void begin (world_t *self, size_t w)
     say_hello (self, w);
     *arg = (beat_arg_t){w, worker->process};
     world_at (self, self->now + rng_below (&self->rng, 500 * MS), beat, arg);
+}
+
+void world_workers_greet (world_t *self)
+{
+    for (size_t w = 0; w < self->config.workers; w++)
+        if (self->workers[w].up)
+            say_hello (self, w);
 }
 
 void world_workers_start (world_t *self)
@@ -258,17 +273,32 @@ static void store (world_t *self, size_t w, const arriving_t *in)
 {
     sim_worker_t *worker = &self->workers[w];
 
+    sim_chunk_t *chunk = &self->chunks[in->chunk];
+    uint64_t birth = in->grant.birth;
+    core_change_t change;
+
+    if (chunk->stored[w] && chunk->birth[w] > birth)
+        birth = chunk->birth[w];
+    change = (core_change_t){chunk->stored[w] ? CHANGE_RENEWED : CHANGE_STORED,
+                             in->grant.key, birth, in->grant.length, in->grant.upload};
+    if (!chunk->stored[w])
+        worker->used += in->grant.length;
+    chunk->stored[w] = true;
+    chunk->rotten[w] = 0;
+    chunk->birth[w] = birth;
+    world_say_change (self, w, &change);
+}
+
+void world_say_change (world_t *self, size_t w, const core_change_t *change)
+{
+    sim_worker_t *worker = &self->workers[w];
+
     if (worker->n_changes == worker->cap_changes) {
         worker->cap_changes = worker->cap_changes ? 2 * worker->cap_changes : 64;
         worker->changes =
             realloc (worker->changes, worker->cap_changes * sizeof *worker->changes);
     }
-    worker->changes[worker->n_changes++] = (core_change_t){
-        self->chunks[in->chunk].stored[w] ? CHANGE_RENEWED : CHANGE_STORED,
-        in->grant.key, in->grant.birth, in->grant.length, in->grant.upload};
-    if (!self->chunks[in->chunk].stored[w])
-        worker->used += in->grant.length;
-    self->chunks[in->chunk].stored[w] = true;
+    worker->changes[worker->n_changes++] = *change;
     say_changes (self, w);
 }
 
@@ -356,11 +386,152 @@ static void probe (world_t *self, const action_probe_t *probe)
     world_at (self, self->now + world_delay (self, wait), probed, event);
 }
 
+/* A worker takes no order of a leader whose term is over. */
+static bool world_old_order (world_t *self, size_t w)
+{
+    if (self->asks->term >= self->workers[w].term)
+        return false;
+    self->stats.refused_old++;
+    return true;
+}
+
+static void verify (world_t *self, const action_verify_order_t *order)
+{
+    size_t w = order->worker - 1;
+    said_msg_t *msg;
+
+    if (world_old_order (self, w) || !self->workers[w].up)
+        return;
+    msg = calloc (1, sizeof *msg + order->n * sizeof (core_verified_t));
+    msg->what = SAID_VERIFIED;
+    msg->event.type = EVENT_ORDER_RESULT;
+    msg->event.u.order.worker = order->worker;
+    msg->event.u.order.order = order->order;
+    msg->event.u.order.n = order->n;
+    for (size_t i = 0; i < order->n; i++) {
+        core_verified_t *out = &((core_verified_t *)(void *)msg->items)[i];
+        size_t chunk = world_chunk (self, &order->keys[i]);
+
+        *out = (core_verified_t){.key = order->keys[i],
+                                 .code = self->chunks[chunk].stored[w] ? DFS_OK
+                                                                       : DFS_ENOENT};
+        if (self->chunks[chunk].stored[w] && self->chunks[chunk].rotten[w] > 0) {
+            core_change_t change = {CHANGE_DAMAGED, order->keys[i],
+                                    self->chunks[chunk].birth[w], 0, 0};
+
+            out->code = DFS_EDAMAGED;
+            self->chunks[chunk].stored[w] = false;
+            self->chunks[chunk].rotten[w] = 0;
+            world_say_change (self, w, &change);
+        }
+    }
+    say (self, w, msg);
+}
+
+typedef struct leaving {
+    size_t worker;
+    size_t chunk;
+    uint64_t process;
+    uint64_t limit;
+} leaving_t;
+
+/* It is durable that the copy went, unless the process ended before. */
+static void put_away (world_t *self, void *arg)
+{
+    const leaving_t *leaving = arg;
+    size_t w = leaving->worker, chunk = leaving->chunk;
+    core_change_t change = {CHANGE_GONE, world_key (chunk),
+                            self->chunks[chunk].birth[w], 0, 0};
+
+    if (!self->workers[w].up || self->workers[w].process != leaving->process ||
+        !self->chunks[chunk].stored[w] ||
+        self->chunks[chunk].birth[w] >= leaving->limit)
+        return;
+    self->chunks[chunk].stored[w] = false;
+    self->chunks[chunk].rotten[w] = 0;
+    self->workers[w].used -= self->chunks[chunk].length;
+    self->stats.dropped++;
+    world_check_gone (self, chunk, w);
+    world_say_change (self, w, &change);
+}
+
+static void leave (world_t *self, size_t w, size_t chunk, uint64_t limit)
+{
+    leaving_t *leaving = calloc (1, sizeof *leaving);
+
+    *leaving = (leaving_t){w, chunk, self->workers[w].process, limit};
+    world_at (self, self->now + world_delay (self, DISK), put_away, leaving);
+}
+
+typedef struct dropping {
+    uint64_t order;
+    size_t worker;
+    uint64_t process;
+    size_t n;
+    core_reclaim_t items[];
+} dropping_t;
+
+static void drop (world_t *self, void *arg)
+{
+    dropping_t *order = arg;
+    size_t w = order->worker;
+    said_msg_t *msg;
+
+    if (!self->workers[w].up || self->workers[w].process != order->process)
+        return;
+    msg = calloc (1, sizeof *msg + order->n * sizeof (core_verified_t));
+    msg->what = SAID_VERIFIED;
+    msg->event.type = EVENT_ORDER_RESULT;
+    msg->event.u.order.worker = (uint32_t)w + 1;
+    msg->event.u.order.order = order->order;
+    msg->event.u.order.n = order->n;
+    for (size_t i = 0; i < order->n; i++) {
+        core_verified_t *out = &((core_verified_t *)(void *)msg->items)[i];
+        size_t chunk = world_chunk (self, &order->items[i].key);
+
+        *out = (core_verified_t){.key = order->items[i].key};
+        if (!self->chunks[chunk].stored[w])
+            out->code = DFS_ENOENT;
+        else if (self->chunks[chunk].birth[w] >= order->items[i].limit)
+            out->code = DFS_ECONFLICT;
+        else
+            leave (self, w, chunk, order->items[i].limit);
+    }
+    say (self, w, msg);
+}
+
+/* It may take its time: a re-sent copy comes before a late drop. */
+static void order_drop (world_t *self, const action_drop_order_t *order)
+{
+    size_t w = order->worker - 1;
+    dropping_t *later;
+
+    for (size_t i = 0; i < order->n; i++) {
+        size_t chunk = world_chunk (self, &order->items[i].key);
+
+        CHECK (self, self->asks->term < self->workers[w].term ||
+                         self->chunks[chunk].limit[w] >= order->items[i].limit);
+    }
+    if (world_old_order (self, w))
+        return;
+    later = calloc (1, sizeof *later + order->n * sizeof order->items[0]);
+    later->order = order->order;
+    later->worker = w;
+    later->process = self->workers[w].process;
+    later->n = order->n;
+    memcpy (later->items, order->items, order->n * sizeof order->items[0]);
+    world_at (self,
+              self->now + world_delay (self, rng_below (&self->rng, 4) ? DISK : SEC),
+              drop, later);
+}
+
 static void replicate (world_t *self, const action_replicate_t *order)
 {
     size_t w = order->worker - 1, chunk = world_chunk (self, &order->grant.key);
     said_msg_t *msg;
 
+    if (world_old_order (self, w))
+        return;
     CHECK (self, order->grant.targets[0] != order->worker);
     CHECK (self,
            order->n_targets == 1 && order->targets[0].id == order->grant.targets[0]);
@@ -385,6 +556,8 @@ static void welcome (world_t *self, const action_welcome_t *welcome)
     if (!worker->up || worker->conn != welcome->conn)
         return;
     worker->welcomed = true;
+    if (self->asks->term > worker->term)
+        worker->term = self->asks->term;
     CHECK (self, welcome->n == 1);
     worker->sent = welcome->marks[0].seq;
     CHECK (self, worker->sent <= worker->n_changes);
@@ -397,7 +570,7 @@ static void welcome (world_t *self, const action_welcome_t *welcome)
 static void send (world_t *self, const action_send_t *send)
 {
     const sim_worker_t *worker = &self->workers[send->worker - 1];
-    int state = core_worker_state (self->core, send->worker, NULL);
+    int state = core_worker_state (self->asks->core, send->worker, NULL);
 
     CHECK (self, state == WORKER_UP || state == WORKER_DRAINING);
     for (size_t i = 0; i < send->n; i++) {
@@ -430,13 +603,23 @@ bool world_worker_action (world_t *self, const action_t *action)
             say_hello (self, action->u.close.worker - 1);
         return true;
     }
+    case ACTION_VERIFY_ORDER:
+        verify (self, &action->u.verify_order);
+        return true;
+    case ACTION_DROP_ORDER:
+        order_drop (self, &action->u.drop_order);
+        return true;
     case ACTION_CHANGES_ACK:
     case ACTION_CANCEL_ORDER:
     case ACTION_YIELD_ORDER:
-    case ACTION_VERIFY_ORDER:
     case ACTION_DIRECTORY:
     case ACTION_ANNOUNCE:
+        return true;
     case ACTION_LOG:
+        if (getenv ("SIM_LOG"))
+            fprintf (stderr, "%9.3f term=%llu %s %s\n", (double)self->now / 1e9,
+                     (unsigned long long)self->asks->term, action->u.log.event,
+                     action->u.log.text);
         return true;
     default:
         return false;

@@ -18,9 +18,18 @@ enum { REPORT_KEYS = 64 };
 struct orders {
     orders_config_t config;
     jobs_t *verifier;
+    jobs_t *dropper;
     jobs_t *looker; /* what needs no hashing does not wait for what does */
     atomic_bool ending;
 };
+
+typedef struct drop {
+    int link;
+    uint64_t order;
+    uint64_t trace;
+    size_t n;
+    link_drop_item_t items[];
+} drop_t;
 
 typedef struct verify {
     int link;
@@ -34,12 +43,12 @@ typedef struct verify {
 /* --- verify --- */
 
 /* Reports RESULTS so far; they come in parts so that a long order shows life. */
-static void report (orders_t *self, const verify_t *order, note_verified_t *results,
-                    size_t n)
+static void report (orders_t *self, int link, uint64_t order, uint64_t trace,
+                    const note_verified_t *results, size_t n)
 {
-    note_t *note = note_new (NOTE_ORDER_RESULT, order->link);
-    note->order = order->order;
-    note->trace = order->trace;
+    note_t *note = note_new (NOTE_ORDER_RESULT, link);
+    note->order = order;
+    note->trace = trace;
     note->verified = calloc (n ? n : 1, sizeof *note->verified);
     assert (note->verified);
     memcpy (note->verified, results, n * sizeof *results);
@@ -87,13 +96,13 @@ static void verify_work (void *job, void *arg)
         n++;
         uint64_t now = clock_mono ();
         if (n == REPORT_KEYS || now - reported > REPORT_NS) {
-            report (self, order, results, n);
+            report (self, order->link, order->order, order->trace, results, n);
             reported = now;
             n = 0;
         }
     }
     if (n || order->n == 0)
-        report (self, order, results, n);
+        report (self, order->link, order->order, order->trace, results, n);
     free (order);
 }
 
@@ -109,6 +118,46 @@ static void on_verify (const link_verify_t *order, void *arg)
     job->n = order->n;
     memcpy (job->keys, order->keys, order->n * sizeof *job->keys);
     jobs_push (order->peek ? self->looker : self->verifier, job);
+}
+
+/* --- drop --- */
+
+/* The copies go into quarantine; a `gone` change tells that it is durable. */
+static void drop_work (void *job, void *arg)
+{
+    orders_t *self = arg;
+    drop_t *order = job;
+    note_verified_t results[REPORT_KEYS];
+    size_t n = 0, gone = 0;
+    for (size_t i = 0; i < order->n && !atomic_load (&self->ending); i++) {
+        dfs_error_t err = {0};
+        results[n] = (note_verified_t){.key = order->items[i].key};
+        results[n].code = store_drop (self->config.store, &order->items[i].key,
+                                      order->items[i].birth_limit, &err);
+        gone += results[n].code == DFS_OK;
+        if (++n == REPORT_KEYS) {
+            report (self, order->link, order->order, order->trace, results, n);
+            n = 0;
+        }
+    }
+    if (n || order->n == 0)
+        report (self, order->link, order->order, order->trace, results, n);
+    log_info ("copies_dropped", "req=%016" PRIx64 " copies=%zu of=%zu", order->trace,
+              gone, order->n);
+    free (order);
+}
+
+static void on_drop (const link_drop_t *order, void *arg)
+{
+    orders_t *self = arg;
+    drop_t *job = malloc (sizeof *job + order->n * sizeof *job->items);
+    assert (job);
+    job->link = order->link;
+    job->order = order->order;
+    job->trace = order->trace;
+    job->n = order->n;
+    memcpy (job->items, order->items, order->n * sizeof *job->items);
+    jobs_push (self->dropper, job);
 }
 
 static void on_scrub (void *arg)
@@ -223,7 +272,8 @@ orders_t *orders_new (const orders_config_t *config, dfs_error_t *err)
     self->config = *config;
     self->verifier = jobs_new (verify_work, free, self, err);
     self->looker = self->verifier ? jobs_new (verify_work, free, self, err) : NULL;
-    if (!self->looker)
+    self->dropper = self->looker ? jobs_new (drop_work, free, self, err) : NULL;
+    if (!self->dropper)
         orders_destroy (&self);
     return self;
 }
@@ -236,6 +286,7 @@ void orders_destroy (orders_t **self_p)
     atomic_store (&self->ending, true);
     jobs_destroy (&self->verifier);
     jobs_destroy (&self->looker);
+    jobs_destroy (&self->dropper);
     free (self);
     *self_p = NULL;
 }
@@ -247,6 +298,7 @@ link_orders_t orders_callbacks (orders_t *self)
                            .yield = on_yield,
                            .replicate = on_replicate,
                            .verify = on_verify,
+                           .drop = on_drop,
                            .scrub = on_scrub,
                            .answer = on_answer,
                            .arg = self};

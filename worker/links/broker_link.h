@@ -68,6 +68,19 @@ typedef struct link_answer {
     int code;
 } link_answer_t;
 
+typedef struct link_drop_item {
+    copykey_t key;
+    uint64_t birth_limit;
+} link_drop_item_t;
+
+typedef struct link_drop {
+    int link;
+    uint64_t order;
+    uint64_t trace;
+    const link_drop_item_t *items;
+    size_t n;
+} link_drop_t;
+
 /* Who carries orders out. Called on the link thread; arguments are borrowed for the
  * call; they may not block. */
 typedef struct link_orders {
@@ -78,6 +91,7 @@ typedef struct link_orders {
     void (*yield) (int link, uint64_t bytes, void *arg);
     void (*replicate) (const link_replicate_t *order, void *arg);
     void (*verify) (const link_verify_t *order, void *arg);
+    void (*drop) (const link_drop_t *order, void *arg);
     void (*scrub) (void *arg); /* begin a pass */
     /* The receiver of a chunk that this worker sends has spoken. */
     void (*answer) (const link_answer_t *answer, void *arg);

@@ -271,6 +271,30 @@ static int on_verify (broker_link_t *self, peer_t *peer, const Dfs__Envelope *en
     return DFS_OK;
 }
 
+static int on_drop (broker_link_t *self, peer_t *peer, const Dfs__Envelope *env,
+                    dfs_error_t *err)
+{
+    const Dfs__DropOrder *order = env->drop_order;
+    if (order->n_items > KEYS_MAX)
+        return fail (err, DFS_EPROTO, "drop of %zu copies", order->n_items);
+    link_drop_item_t *items = arena_alloc (
+        self->arena, (order->n_items ? order->n_items : 1) * sizeof *items);
+    if (!items)
+        return fail (err, DFS_ENOMEM, "drop of %zu copies", order->n_items);
+    for (size_t i = 0; i < order->n_items; i++) {
+        items[i].birth_limit = order->items[i]->birth_limit;
+        if (check_copykey (order->items[i]->key, &items[i].key, err) < 0)
+            return err->code;
+    }
+    link_drop_t plain = {.link = peer->index,
+                         .order = order->order,
+                         .trace = env->trace,
+                         .items = items,
+                         .n = order->n_items};
+    self->config.orders.drop (&plain, self->config.orders.arg);
+    return DFS_OK;
+}
+
 static int on_scrub (broker_link_t *self, peer_t *peer, const Dfs__Envelope *env,
                      dfs_error_t *err)
 {
@@ -331,6 +355,7 @@ static const struct {
     {DFS__ENVELOPE__BODY_YIELD_ORDER, on_yield, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_REPLICATE, on_replicate, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_VERIFY_ORDER, on_verify, NEEDS_EPOCH},
+    {DFS__ENVELOPE__BODY_DROP_ORDER, on_drop, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_SCRUB_ORDER, on_scrub, NEEDS_EPOCH},
     {DFS__ENVELOPE__BODY_CREDIT, on_credit, 0},
     {DFS__ENVELOPE__BODY_REFUSED, on_refused, 0},
@@ -351,6 +376,8 @@ static int check_epoch (broker_link_t *self, peer_t *peer, const Dfs__Envelope *
         order = env->replicate->order;
     else if (env->body_case == DFS__ENVELOPE__BODY_VERIFY_ORDER)
         order = env->verify_order->order;
+    else if (env->body_case == DFS__ENVELOPE__BODY_DROP_ORDER)
+        order = env->drop_order->order;
     else
         return rc; /* nobody waits for it */
     notes_order (self->config.notes, peer->index, order, env->trace, rc, err->text);

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What the core asks of the tables about chunks on their way out, and how full workers
+ * are. */
+#include <assert.h>
+
+#include "broker/state/storage_private.h"
+#include "common/log.h"
+
+static_assert ((int)EFFECT_CONDEMNED == (int)CORE_CONDEMNED &&
+                   (int)EFFECT_LIFTED == (int)CORE_LIFTED &&
+                   (int)EFFECT_DROP == (int)CORE_DROP &&
+                   (int)EFFECT_DROPPED == (int)CORE_DROPPED &&
+                   (int)EFFECT_FORGOTTEN == (int)CORE_FORGOTTEN &&
+                   (int)EFFECT_HOLD == (int)CORE_HOLD,
+               "effects have the same numbers on both sides");
+static_assert ((int)LIST_FREE == (int)CORE_LIST_FREE &&
+                   (int)LIST_CONDEMNED == (int)CORE_LIST_CONDEMNED &&
+                   (int)LIST_DROPS == (int)CORE_LIST_DROPS,
+               "lists have the same numbers on both sides");
+
+core_effect_t lookup_effect (const namespace_effect_t *effect)
+{
+    return (core_effect_t){.kind = effect->kind,
+                           .key = effect->key,
+                           .index = effect->index,
+                           .worker = effect->worker,
+                           .limit = effect->limit,
+                           .trim = effect->why == DFS__DROP_WHY__DROP_TRIM};
+}
+
+void lookup_reclaim (tables_t *tables, mail_core_t *mail)
+{
+    const action_reclaim_t *ask = &mail->ask.u.reclaim;
+    event_reclaim_t *answer = &mail->answer.u.reclaim;
+    size_t max = ask->max < CORE_RECLAIM_ROWS ? ask->max : CORE_RECLAIM_ROWS;
+    reclaim_row_t after = {
+        .key = ask->after.key, .index = ask->after.index, .worker = ask->after.worker};
+    reclaim_row_t *rows = arena_zalloc (mail->arena, max * sizeof *rows + 1);
+    core_reclaim_t *out = arena_zalloc (mail->arena, max * sizeof *out + 1);
+    reclaim_hold_t hold;
+    dfs_error_t err;
+
+    assert (rows && out);
+    mail->answer.type = EVENT_RECLAIM_FOUND;
+    answer->token = ask->token;
+    int n = namespace_reclaim_rows (tables->ns, (enum reclaim_list)ask->list,
+                                    ask->from_start ? NULL : &after, rows, max, &err);
+    namespace_reclaim_hold (tables->ns, &hold);
+    answer->held = hold.held;
+    answer->hold_index = hold.index;
+    if (n < 0) {
+        log_error ("lookup_failed", "err=\"%s\"", err.text);
+        answer->code = n;
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        out[i] = (core_reclaim_t){.key = rows[i].key,
+                                  .index = rows[i].index,
+                                  .time_ns = rows[i].time_ns,
+                                  .worker = rows[i].worker,
+                                  .limit = rows[i].limit,
+                                  .trim = rows[i].why == DFS__DROP_WHY__DROP_TRIM};
+    answer->rows = out;
+    answer->n = (size_t)n;
+    answer->more = answer->n == max;
+}
+
+void lookup_bytes (tables_t *tables, mail_core_t *mail)
+{
+    const action_bytes_t *ask = &mail->ask.u.bytes;
+    core_bytes_t *rows = arena_zalloc (mail->arena, ask->n * sizeof *rows + 1);
+
+    assert (rows);
+    for (size_t i = 0; i < ask->n; i++) {
+        uint64_t copies;
+
+        rows[i].worker = ask->workers[i];
+        locations_count (tables->locations, ask->workers[i], &copies, &rows[i].bytes);
+    }
+    mail->answer.type = EVENT_BYTES_FOUND;
+    mail->answer.u.bytes =
+        (event_bytes_t){.token = ask->token, .rows = rows, .n = ask->n};
+}
