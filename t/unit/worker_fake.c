@@ -348,6 +348,28 @@ int store_verify (store_t *self, const copykey_t *key, uint64_t *bytes,
                : fail (err, DFS_EDAMAGED, "damaged");
 }
 
+int store_drop (store_t *self, const copykey_t *key, uint64_t birth_limit,
+                dfs_error_t *err)
+{
+    pthread_mutex_lock (&self->lock);
+    chunk_t *c = find (self, key);
+    int code = !c ? DFS_ENOENT : c->info.birth >= birth_limit ? DFS_ECONFLICT : DFS_OK;
+    store_change_t ch;
+    if (code == DFS_OK) {
+        ch = change (self, DFS__LOCATION_KIND__LOCATION_GONE, c, 0);
+        for (size_t i = 0; i < self->n; i++)
+            if (self->chunks[i] == c)
+                self->chunks[i] = self->chunks[--self->n];
+        free (c->data);
+        free (c->crcs);
+        free (c);
+    }
+    pthread_mutex_unlock (&self->lock);
+    if (code == DFS_OK)
+        self->config.changed (0, &ch, 1, self->config.arg);
+    return code == DFS_OK ? DFS_OK : fail (err, code, "not dropped");
+}
+
 void store_scrub_pass (store_t *self)
 {
     (void)self;
