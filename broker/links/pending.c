@@ -19,7 +19,7 @@ pending_t *pending_new (void)
     return self;
 }
 
-static void change_free (change_t *change)
+void change_free (change_t *change)
 {
     free (change->keys);
     free (change->lengths);
@@ -66,8 +66,7 @@ static uint64_t request_id (uint64_t session, uint64_t request)
     return session ^ request * 0x9e3779b97f4a7c15ULL;
 }
 
-/* CHANGE is decided: neither its cookie nor its request is in flight any more. */
-static void forget (pending_t *self, const change_t *change)
+void change_forget (pending_t *self, const change_t *change)
 {
     uint64_t id = request_id (change->session, change->request);
 
@@ -78,8 +77,7 @@ static void forget (pending_t *self, const change_t *change)
 
 /* --- on the way in --- */
 
-/* The admin who asked for CHANGE hears what became of it. */
-static void answer_asker (links_t *links, change_t *change, int code, const char *text,
+void change_answer_asker (links_t *links, change_t *change, int code, const char *text,
                           uint64_t index)
 {
     job_t *job = change->asker;
@@ -101,8 +99,7 @@ static void tell_proposed (links_t *links, const change_t *change, int code)
     links_step (links, &event);
 }
 
-/* CHANGE will not be proposed, or was dropped: tells the client and forgets it. */
-static void refuse (links_t *links, change_t *change, int code, const char *text,
+void change_refuse (links_t *links, change_t *change, int code, const char *text,
                     const copykey_t *missing, size_t n)
 {
     Dfs__OpResult result;
@@ -131,12 +128,12 @@ static void refuse (links_t *links, change_t *change, int code, const char *text
         links->pending->own--;
         log_warn ("own_change_refused", "code=%s err=\"%s\"", dfs_error_name (code),
                   text ? text : "");
-        answer_asker (links, change, code, text, 0);
+        change_answer_asker (links, change, code, text, 0);
     }
     free (copy);
     free (keys);
     free (bytes);
-    forget (links->pending, change);
+    change_forget (links->pending, change);
     links->pending->in_flight -= change->bytes;
     if (change->job)
         links_release (links, change->job);
@@ -177,11 +174,12 @@ static void propose (links_t *links, change_t *change)
     entry.op = op.out;
     size_t len = dfs__entry__get_packed_size (&entry);
     if (len > ENVELOPE_MAX) {
-        refuse (links, change, DFS_ETOOBIG, "change is too large", NULL, 0);
+        change_refuse (links, change, DFS_ETOOBIG, "change is too large", NULL, 0);
         return;
     }
     if (change->session && self->in_flight + len > BYTES_MAX) {
-        refuse (links, change, DFS_EAGAIN, "too many changes in flight", NULL, 0);
+        change_refuse (links, change, DFS_EAGAIN, "too many changes in flight", NULL,
+                       0);
         return;
     }
     change->bytes = len;
@@ -269,7 +267,8 @@ void pending_request (links_t *links, session_t *session, job_t *job,
     else if (op->op_case == DFS__OP__OP_UPLOAD_DROP)
         change->upload = op->upload_drop->upload;
     if (idmap_count (links->pending->by_cookie) > CHANGES_MAX)
-        refuse (links, change, DFS_EAGAIN, "too many changes in flight", NULL, 0);
+        change_refuse (links, change, DFS_EAGAIN, "too many changes in flight", NULL,
+                       0);
     else if (checked && change->n_keys > 0) {
         event_t event = {.type = EVENT_COMMIT,
                          .u.commit = {.session = session->id,
@@ -291,7 +290,7 @@ void pending_refuse (links_t *links, session_t *session, job_t *job, uint64_t re
     change->session = session->id;
     change->request = request;
     change->seq = job->env->has_seq ? job->env->seq : 0;
-    refuse (links, change, err->code, err->text, NULL, 0);
+    change_refuse (links, change, err->code, err->text, NULL, 0);
 }
 
 void pending_own (links_t *links, Dfs__Op *op)
@@ -340,8 +339,8 @@ void pending_commit_refused (links_t *links, const action_commit_refused_t *refu
     if (!change || !change->op)
         return;
     if (refused->code != DFS_EMISSING) {
-        refuse (links, change, refused->code, dfs_error_text (refused->code),
-                refused->missing, refused->n);
+        change_refuse (links, change, refused->code, dfs_error_text (refused->code),
+                       refused->missing, refused->n);
         return;
     }
     /* It may be one that was done before, sent again because its answer got lost: the
@@ -365,36 +364,15 @@ void pending_decided (links_t *links, const mail_decided_t *mail)
         return;
     if (mail->code <= 0) {
         int code = mail->code < 0 ? DFS_EAGAIN : DFS_EMISSING;
-        refuse (links, change, code, dfs_error_text (code), change->missing,
-                mail->code < 0 ? 0 : change->n_missing);
+        change_refuse (links, change, code, dfs_error_text (code), change->missing,
+                       mail->code < 0 ? 0 : change->n_missing);
         return;
     }
     results_add (links, change, mail->result);
     results_send (links);
-    forget (links->pending, change);
+    change_forget (links->pending, change);
     links_release (links, change->job);
     change_free (change);
-}
-
-void pending_flush (links_t *links)
-{
-    pending_t *self = links->pending;
-    size_t at = 0;
-    dfs_error_t err;
-
-    if (self->n_batch == 0)
-        return;
-    for (size_t i = 0; i < self->n_batch; i++) {
-        self->batch[i].data = self->bytes + at;
-        at += self->batch[i].len;
-    }
-    int rc = journal_propose (links->journal, self->batch, self->n_batch, &err);
-    for (size_t i = 0; rc < 0 && i < self->n_batch; i++) {
-        change_t *change = idmap_get (self->by_cookie, self->batch[i].cookie);
-        refuse (links, change, rc, err.text, NULL, 0);
-    }
-    self->n_batch = 0;
-    self->n_bytes = 0;
 }
 
 /* --- on the way back --- */
@@ -437,7 +415,7 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
         Dfs__OpResult *result = mail->rows[i].result;
         if (!change)
             continue;
-        forget (self, change);
+        change_forget (self, change);
         self->in_flight -= change->bytes;
         chores |= result->has_job && result->job;
         if (change->session) {
@@ -455,8 +433,9 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
                 log_warn ("own_change_refused", "code=%s err=\"%s\"",
                           dfs_error_name (result->code),
                           result->text ? result->text : "");
-            answer_asker (links, change, result->has_code ? result->code : DFS_OK,
-                          result->text, mail->rows[i].index);
+            change_answer_asker (links, change,
+                                 result->has_code ? result->code : DFS_OK, result->text,
+                                 mail->rows[i].index);
         }
         change_free (change);
     }
@@ -465,30 +444,4 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
         roster_refresh (links);
     if (chores)
         roster_chores (links);
-}
-
-void pending_dropped (links_t *links, const mail_dropped_t *mail)
-{
-    for (size_t i = 0; i < mail->n; i++) {
-        change_t *change = idmap_get (links->pending->by_cookie, mail->cookies[i]);
-        if (change)
-            refuse (links, change, mail->code, "change was not committed", NULL, 0);
-    }
-}
-
-void pending_leave (links_t *links)
-{
-    pending_t *self = links->pending;
-    change_t **list = calloc (idmap_count (self->by_cookie) + 1, sizeof *list);
-    change_t *change;
-    size_t n = 0, pos = 0;
-
-    assert (list);
-    while ((change = idmap_next (self->by_cookie, &pos))) {
-        if (change->op)
-            list[n++] = change;
-    }
-    for (size_t i = 0; i < n; i++)
-        refuse (links, list[i], DFS_ENOTLEADER, "this broker does not lead", NULL, 0);
-    free (list);
 }

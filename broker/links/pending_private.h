@@ -45,6 +45,16 @@ struct pending {
     session_t *touched; /* sessions with results to send */
 };
 
+void change_free (change_t *change);
+/* CHANGE is decided: neither its cookie nor its request is in flight any more. */
+void change_forget (pending_t *self, const change_t *change);
+/* The admin who asked for CHANGE hears what became of it. */
+void change_answer_asker (links_t *links, change_t *change, int code, const char *text,
+                          uint64_t index);
+/* CHANGE will not be proposed, or was dropped: tells the client and forgets it. */
+void change_refuse (links_t *links, change_t *change, int code, const char *text,
+                    const copykey_t *missing, size_t n);
+
 /* Adds a result for the session of CHANGE; RESULT must live until results_send. */
 void results_add (links_t *links, const change_t *change, Dfs__OpResult *result);
 /* Sends what was added. */

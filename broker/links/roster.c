@@ -24,6 +24,7 @@ struct roster {
     mail_directory_t *directory; /* owned, NULL at the start */
     uint64_t term;               /* for which the core was told */
     bool leads;
+    uint64_t led_at;   /* monotonic: leads since then */
     uint64_t answered; /* the youngest question that was answered */
     uint64_t asked;    /* questions for a directory so far */
     uint64_t role_at;  /* the one asked when the role changed: it has all of the terms
@@ -149,6 +150,7 @@ static void tell_role (links_t *links, bool leads)
         return;
     self->term = links->term;
     self->leads = leads;
+    self->led_at = links->now;
     event_t event = {.type = EVENT_ROLE,
                      .u.role = {.leader = leads,
                                 .incarnation = links->incarnation,
@@ -430,6 +432,10 @@ static void expire (links_t *links, const mail_chores_t *mail)
     Dfs__OpSessionExpire expired = DFS__OP_SESSION_EXPIRE__INIT;
     uint64_t ids[CHORES_SESSIONS];
 
+    /* Clients of the leader before come to this one when they want something: until
+     * that long has passed nobody is silent who is not here. */
+    if (links->now - links->roster->led_at < SESSION_LIFE)
+        return;
     /* One that still holds its connection is not gone, only quiet. */
     for (size_t i = 0; i < mail->n_sessions; i++) {
         session_t *session = clients_get (links->clients, mail->sessions[i]);

@@ -8,6 +8,8 @@
 #include "output.h"
 #include "verbs.h"
 
+#define TRANSFERS 3
+
 static int list (void)
 {
     dfs_status_t status;
@@ -45,6 +47,16 @@ static bool pick (dfs_t *dfs, char *name, size_t cap, dfs_error_t *err)
     return best != NULL;
 }
 
+/* One with much to do may be too late for the first. */
+static int try_transfer (dfs_t *dfs, const char *to, dfs_error_t *err)
+{
+    int rc = DFS_EUNAVAIL;
+
+    for (int i = 0; i < TRANSFERS && rc == DFS_EUNAVAIL; i++)
+        rc = dfs_broker_transfer (dfs, to, err);
+    return rc;
+}
+
 static int transfer (const char *to)
 {
     char name[64];
@@ -58,7 +70,7 @@ static int transfer (const char *to)
             status = dfs_error_status (DFS_EUNAVAIL);
         } else
             status = tool_fail (NULL, &err);
-    } else if (dfs_broker_transfer (dfs, to ? to : name, &err) < 0)
+    } else if (try_transfer (dfs, to ? to : name, &err) < 0)
         status = tool_fail (to ? to : name, &err);
     else
         tool_say ("%s leads\n", to ? to : name);

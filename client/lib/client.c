@@ -69,7 +69,8 @@ int client_stalled (dfs_t *dfs, dfs_error_t *err)
         fail (&why, DFS_ETIMEOUT, "no progress for %llu s",
               (unsigned long long)(dfs->timeout_ns / SEC));
     return fail (err, why.code, "%.400s%s", why.text,
-                 changes_unsure (dfs->changes) ? "; what was asked may yet be done" : "");
+                 changes_unsure (dfs->changes) ? "; what was asked may yet be done"
+                                               : "");
 }
 
 void client_log (dfs_t *dfs, int level, const char *fmt, ...)

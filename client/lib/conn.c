@@ -18,8 +18,8 @@
 #define RETRY_SEVERAL (200 * MS) /* one of them will lead soon */
 #define HELLO_WAIT    (3 * SEC)  /* for the welcome, before another try */
 #define HELLO_FIRST   (500 * MS) /* the same, while others may answer at once */
-#define QUIET         (500 * MS) /* then the broker is asked for a sign of life... */
-#define QUIET_WAIT    (1 * SEC)  /* ...and others, when it gives none */
+#define QUIET         (400 * MS) /* then the broker is asked for a sign of life... */
+#define QUIET_WAIT    (600 * MS) /* ...and others, when it gives none */
 #define QUIET_LONGER  3          /* doublings of that, for machines with much to do */
 #define KEY_FAILURES  3          /* failed handshakes in a row that mean a wrong key */
 #define SESSION_LIFE  (600 * SEC)
@@ -47,6 +47,9 @@ struct conn {
     uint64_t pinged_at; /* 0: not since it was heard */
     unsigned silences;  /* times that it was given up because it was quiet */
     conn_facts_t facts;
+    bool (*fresh) (void *arg);
+    void *fresh_arg;
+    bool resumes;    /* the session of the facts, by the last hello */
     dfs_error_t why; /* the last trouble */
 };
 
@@ -86,6 +89,12 @@ void conn_destroy (conn_t **self_p)
     leader_destroy (&self->leader);
     free (self);
     *self_p = NULL;
+}
+
+void conn_set_fresh (conn_t *self, bool (*fresh) (void *arg), void *arg)
+{
+    self->fresh = fresh;
+    self->fresh_arg = arg;
 }
 
 bool conn_up (const conn_t *self)
@@ -142,7 +151,7 @@ static void retry (conn_t *self, uint64_t now)
     else if (strncmp (self->why.text, "broker ", 7) == 0 &&
              (why = strstr (self->why.text, ": ")))
         why += 2;
-    leader_failed (self->leader, why ? why : self->why.text);
+    leader_failed (self->leader, why ? why : self->why.text, true);
     plan (self, now);
 }
 
@@ -152,7 +161,7 @@ static void redirect (conn_t *self, const Dfs__Status *status, uint64_t now)
     fail (&self->why, DFS_EUNAVAIL, "broker %s: %.200s", self->at.name,
           status->text ? status->text : dfs_error_text (status->code));
     leader_failed (self->leader,
-                   status->text ? status->text : dfs_error_text (status->code));
+                   status->text ? status->text : dfs_error_text (status->code), false);
     if (status->leader && status->leader[0])
         leader_hint (self->leader, status->leader);
     plan (self, now);
@@ -178,7 +187,9 @@ static int hello (conn_t *self)
         body.key.len = 32;
     }
     body.has_stale = body.stale = self->stale;
-    if (self->facts.session) {
+    self->resumes =
+        self->facts.session && !(self->fresh && self->fresh (self->fresh_arg));
+    if (self->resumes) {
         body.has_resume = true;
         body.resume = self->facts.session;
     }
@@ -366,7 +377,7 @@ static enum conn_news welcome (conn_t *self, const Dfs__Envelope *env)
         retry (self, now);
         return CONN_FAILED;
     }
-    if (self->facts.session && self->facts.session != body->session &&
+    if (self->resumes && self->facts.session != body->session &&
         now - self->welcomed_at > SESSION_LIFE) {
         fail (&self->why, DFS_ESTALE, "session expired: what was asked may be done");
         self->failed = true;

@@ -46,6 +46,13 @@ static int load (dfs_t *self, const dfs_options_t *options, dfs_error_t *err)
     return 0;
 }
 
+static bool nothing_under_way (void *arg)
+{
+    const dfs_t *self = arg;
+
+    return !self->engine && !changes_unsure (self->changes);
+}
+
 static int start (dfs_t *self, dfs_error_t *err)
 {
     self->ctx = zmq_ctx_new ();
@@ -57,6 +64,7 @@ static int start (dfs_t *self, dfs_error_t *err)
     self->requests = requests_new (self->conn);
     requests_set_hops (self->requests, self->trace);
     self->changes = changes_new (self->conn, self->requests);
+    conn_set_fresh (self->conn, nothing_under_way, self);
     self->streams = streams_new (self->ctx, &self->id);
     self->uplinks = uplinks_new (self->ctx, &self->id);
     return 0;

@@ -6,16 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/resolve.h"
+#include "common/units.h"
 #include "msgs/keys.h"
 
 #define RESOLVE_MS 2000
+#define SILENCE    (1 * SEC) /* so long one that gave no answer is not asked again */
 #define WHY_MAX    100
 
 struct leader {
     const cluster_t *cluster;
     size_t current;
     char (*why)[WHY_MAX]; /* of each broker */
+    uint64_t *silent_at;  /* of each, 0: it answered last */
 };
 
 leader_t *leader_new (const cluster_t *cluster)
@@ -24,14 +28,17 @@ leader_t *leader_new (const cluster_t *cluster)
     assert (self);
     self->cluster = cluster;
     self->why = calloc (cluster->n_brokers + 1, sizeof *self->why);
-    assert (self->why);
+    self->silent_at = calloc (cluster->n_brokers + 1, sizeof *self->silent_at);
+    assert (self->why && self->silent_at);
     return self;
 }
 
 void leader_destroy (leader_t **self_p)
 {
-    if (*self_p)
+    if (*self_p) {
         free ((*self_p)->why);
+        free ((*self_p)->silent_at);
+    }
     free (*self_p);
     *self_p = NULL;
 }
@@ -63,18 +70,31 @@ int leader_pick (leader_t *self, leader_address_t *address, dfs_error_t *err)
     return 0;
 }
 
-void leader_failed (leader_t *self, const char *why)
+static bool is_silent (const leader_t *self, size_t i)
 {
-    if (self->cluster->n_brokers == 0)
+    return self->silent_at[i] && clock_mono () - self->silent_at[i] < SILENCE;
+}
+
+void leader_failed (leader_t *self, const char *why, bool silent)
+{
+    size_t n = self->cluster->n_brokers;
+
+    if (n == 0)
         return;
     snprintf (self->why[self->current], WHY_MAX, "%.*s", (int)strcspn (why, "("), why);
-    self->current = (self->current + 1) % self->cluster->n_brokers;
+    self->silent_at[self->current] = silent ? clock_mono () : 0;
+    for (size_t i = 0; i < n; i++) {
+        self->current = (self->current + 1) % n;
+        if (!is_silent (self, self->current))
+            return;
+    }
 }
 
 int leader_hint (leader_t *self, const char *name)
 {
     for (size_t i = 0; i < self->cluster->n_brokers; i++)
-        if (strcmp (self->cluster->brokers[i].name, name) == 0 && i != self->current) {
+        if (strcmp (self->cluster->brokers[i].name, name) == 0 && i != self->current &&
+            !is_silent (self, i)) {
             self->current = i;
             return 1;
         }

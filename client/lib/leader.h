@@ -4,6 +4,7 @@
 #ifndef CLIENT_LIB_LEADER_H
 #define CLIENT_LIB_LEADER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -24,10 +25,11 @@ void leader_destroy (leader_t **self_p);
 /* The broker to try now. Resolves its name (at most 2 s) and reads its port again,
  * since a restarted broker may have another. */
 int leader_pick (leader_t *self, leader_address_t *address, dfs_error_t *err);
-/* The one picked last did not answer, or does not lead: WHY. */
-void leader_failed (leader_t *self, const char *why);
-/* NAME leads, the one picked last says. Returns 1 when that is another one, which is
- * the next to be picked, else 0. */
+/* The one picked last did not answer (SILENT: it is left alone for a second, when there
+ * are others), or does not lead: WHY. */
+void leader_failed (leader_t *self, const char *why, bool silent);
+/* NAME leads, the one picked last says. Returns 1 when that is another one that was not
+ * silent just now, which is the next to be picked, else 0. */
 int leader_hint (leader_t *self, const char *name);
 size_t leader_brokers (const leader_t *self);
 /* What each of several said or did last, into TEXT. */

@@ -18,6 +18,7 @@
 
 #include "client/lib/dfs.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/units.h"
 
 #define CLIENTS_MAX 64
@@ -192,13 +193,24 @@ static int replace_own (client_t *self, dfs_t *dfs, FILE *ledger, uint64_t n,
     return 0;
 }
 
+/* With LEDGER_LOG set. */
+static void tell (int level, const char *line, void *arg)
+{
+    if (level <= LOG_INFO)
+        fprintf (stderr, "%llu client %d: %s\n",
+                 (unsigned long long)(clock_mono () / MS),
+                 ((const client_t *)arg)->number, line);
+}
+
 static void *work (void *arg)
 {
     client_t *self = arg;
-    dfs_options_t options = {.config = self->config};
+    dfs_options_t options = {.config = self->config, .log_arg = self};
     dfs_error_t err = {0};
     char path[512], stop[512];
     uint64_t version = 0;
+
+    options.log = getenv ("LEDGER_LOG") ? tell : NULL;
 
     snprintf (path, sizeof path, "%s/%d", self->dir, self->number);
     FILE *ledger = fopen (path, "a");

@@ -9,6 +9,7 @@
 
 #define ACK_PATIENCE (1 * SEC)
 #define TRIM_NS      (10 * SEC)
+#define AWAY_NS      (600 * SEC)
 #define RETRY_NS     (200 * MS)
 enum { UNACKED_MAX = 64 * SEQUENCE_PAGE };
 
@@ -116,7 +117,8 @@ void changes_stop (peer_t *peer)
         position_stop (&peer->positions[i]);
 }
 
-/* Changes that every broker has applied need not be kept. */
+/* Changes that every broker has applied need not be kept; one that is away for long
+ * gets a full listing when it is back. */
 static void trim (broker_link_t *self)
 {
     if (self->now < self->trim_at)
@@ -126,6 +128,9 @@ static void trim (broker_link_t *self)
         uint64_t least = UINT64_MAX;
         for (size_t i = 0; i < self->n; i++) {
             const position_t *p = &self->peers[i].positions[disk];
+            if (!self->peers[i].welcomed &&
+                self->now - self->peers[i].here_at > AWAY_NS)
+                continue;
             uint64_t acked = p->state == POSITION_FOLLOWING ? p->acked : 0;
             least = acked < least ? acked : least;
         }

@@ -166,6 +166,8 @@ void peer_tick (broker_link_t *self, peer_t *peer)
     if (peer->connected && peer->hello_at && self->now >= peer->hello_at)
         peer->hello_at =
             self->now + (send_hello (self, peer) == DFS_OK ? HELLO_NS : HELLO_SOON_NS);
+    if (peer->welcomed || peer->here_at == 0)
+        peer->here_at = self->now;
     if (peer->welcomed && self->now >= peer->ping_at) {
         peer->ping_at = self->now + PING_NS;
         send_ping (self, peer);

@@ -40,6 +40,7 @@ typedef struct peer {
     bool dialing;      /* its address is being looked up */
     bool stale;        /* it speaks for an epoch that is over */
     uint64_t ping_at;  /* let it be heard (again) then */
+    uint64_t here_at;  /* when it was last welcome */
     uint64_t dial_at;  /* look it up (again) then */
     uint64_t hello_at; /* say hello (again) then; 0: not due */
     uint64_t session;
