@@ -25,6 +25,11 @@ test_expect_success 'modes, times and link targets are the same' '
     shape tree >want && shape back >got && test_cmp want got
 '
 
+test_expect_success 'in a copy within the cluster as well' '
+    dfs-client cp -r /tree /copy && dfs-client get -r /copy copy && shape copy >got && test_cmp want got &&
+    dfs-client rm -r /copy
+'
+
 test_expect_success 'put -r again and get -r over it change nothing' '
     dfs-client put -r tree /tree && dfs-client ls -R /tree >l &&
     ! grep -q tree/tree l ||

@@ -28,7 +28,8 @@ test_expect_success 'one file with three copies' '
 test_expect_success 'a directory: what is made in it has its copies' '
     dfs-client admin policy create gold --replicas 4 && dfs-client mkdir /gold &&
     dfs-client admin policy assign gold /gold && dfs-client put d /gold/d &&
-    wait_until 20 copies /gold/d 4 && test_expect_code 4 dfs-client admin policy create gold --replicas 3 &&
+    copies /gold/d 4 && mkdir -p t/deep && cp d t/deep/d && echo x >>t/deep/d && dfs-client put -r t /gold &&
+    copies /gold/t/deep/d 4 && test_expect_code 4 dfs-client admin policy create gold --replicas 3 &&
     test_expect_code 3 dfs-client admin policy assign silver /gold
 '
 

@@ -331,6 +331,7 @@ static void welcome (links_t *self, session_t *session, job_t *job)
         policy && self->voters >= policy->replicas ? cluster->inline_max : 0;
     w->user = session->user;
     w->max_place = CORE_PLACE_ITEMS;
+    w->has_policies = w->policies = roster_policies_many (self->roster);
     job->answer.has_session = true;
     job->answer.session = session->id;
     job->answer.body_case = DFS__ENVELOPE__BODY_WELCOME;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* cp: moves no data, also with -r. */
+#include <assert.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +16,20 @@ const tool_option_t cp_options[] = {
     {0, NULL, NULL, NULL},
 };
 
+/* A directory that was made. */
+typedef struct later {
+    char *path;
+    uint64_t mtime_ns;
+    struct later *next;
+} later_t;
+
 typedef struct copy {
     dfs_t *dfs;
     bool recursive, no_replace;
     const char *from, *to; /* tops of the tree under way */
     crew_t *crew;          /* of the tree under way */
     int status;
+    later_t *later;
 } copy_t;
 
 static void copy_leaf (copy_t *copy, const char *from, const char *to,
@@ -37,6 +46,30 @@ static void copy_leaf (copy_t *copy, const char *from, const char *to,
         tool_worst (&copy->status, tool_fail (from, &err));
 }
 
+/* What is copied into the directory TO changes its time: it gets the right one after.
+ */
+static void keep_time (copy_t *copy, const char *to, const dfs_stat_t *st)
+{
+    later_t *later = malloc (sizeof *later);
+    assert (later);
+    *later = (later_t){strdup (to), st->mtime_ns, copy->later};
+    assert (later->path);
+    copy->later = later;
+}
+
+static void set_times (copy_t *copy)
+{
+    crew_wait (copy->crew);
+    while (copy->later) {
+        later_t *later = copy->later;
+        copy->later = later->next;
+        change_attributes (copy->crew, &copy->status, later->path, UINT32_MAX,
+                           later->mtime_ns);
+        free (later->path);
+        free (later);
+    }
+}
+
 static int each (const char *rel, const dfs_stat_t *st, void *arg)
 {
     copy_t *copy = arg;
@@ -47,9 +80,11 @@ static int each (const char *rel, const dfs_stat_t *st, void *arg)
         rc = dfs_mkdir (copy->dfs, to, st->mode, true, &err);
         if (rc < 0)
             tool_worst (&copy->status, tool_fail (to, &err));
+        else
+            keep_time (copy, to, st);
     } else if (st->type == DFS_SYMLINK)
         change_symlink (copy->crew, &copy->status, st->target ? st->target : "", to,
-                        UINT64_MAX, !copy->no_replace);
+                        st->mtime_ns, !copy->no_replace);
     else
         change_clone (copy->crew, &copy->status, from, to, copy->no_replace);
     free (from);
@@ -84,8 +119,10 @@ static void copy_tree (copy_t *copy, const char *from, const char *to,
     /* A connection of its own: changes are made while it lists. */
     dfs_t *lister = tool_open ();
     copy->crew = crew_new ();
+    keep_time (copy, to, st);
     if (dfs_list (lister, from, &options, each, copy, &err) < 0 && copy->status == 0)
         tool_worst (&copy->status, tool_fail (from, &err));
+    set_times (copy);
     crew_destroy (&copy->crew);
     dfs_close (&lister);
 }

@@ -391,6 +391,7 @@ static enum conn_news welcome (conn_t *self, const Dfs__Envelope *env)
         self->facts.replicas = body->policy->replicas;
     }
     self->facts.inline_max = body->has_inline_max ? body->inline_max : 0;
+    self->facts.policies = body->has_policies && body->policies;
     self->facts.max_place =
         body->has_max_place && body->max_place > 0 && body->max_place < 256
             ? (uint32_t)body->max_place

@@ -24,6 +24,7 @@ typedef struct conn_facts {
     uint32_t replicas;
     uint64_t inline_max;
     uint32_t max_place;
+    bool policies; /* there are several */
 } conn_facts_t;
 
 enum conn_news {

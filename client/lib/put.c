@@ -191,6 +191,7 @@ static bool take_item (put_t *put)
     put_file_t *file = calloc (1, sizeof *file);
     assert (file);
     file->put = put;
+    file->policy = put->policies[put->next_item];
     file->item = &put->items[put->next_item++];
     file->source.fd = -1;
     file->index = UINT64_MAX;
@@ -420,16 +421,22 @@ int dfs_put (dfs_t *dfs, dfs_put_item_t *items, size_t n,
 {
     static const dfs_put_options_t none = {0};
     dfs_error_t local = {0};
+    if (!options)
+        options = &none;
+    uint32_t *policies = put_policies (dfs, items, n, options);
     int rc = client_enter (dfs, err);
 
-    if (rc < 0)
+    if (rc < 0) {
+        free (policies);
         return rc;
+    }
     put_t *put = calloc (1, sizeof *put);
     assert (put);
     put->dfs = dfs;
     put->items = items;
     put->n_items = n;
-    put->options = options ? options : &none;
+    put->options = options;
+    put->policies = policies;
     rc = prepare (put, &local);
     if (rc == 0) {
         dfs->engine = &engine;
@@ -452,6 +459,7 @@ int dfs_put (dfs_t *dfs, dfs_put_item_t *items, size_t n,
             fail (err, rc, "%s", put->error.text);
     } else
         fail (err, rc, "%s", local.text);
+    free (policies);
     free (put);
     client_leave (dfs);
     return rc;

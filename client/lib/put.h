@@ -104,6 +104,7 @@ struct put_file {
     change_t change; /* OpCommit */
     put_t *put;
     dfs_put_item_t *item;
+    uint32_t policy;
     TAILQ_ENTRY (put_file) link; /* in files or big */
     source_t source;
     put_chunk_t *first; /* read by the opening job */
@@ -144,7 +145,8 @@ struct put {
     const dfs_put_options_t *options;
     int flags;
     uint64_t chunk_size;
-    uint64_t upload;         /* pins of all chunks */
+    uint32_t *policies;      /* of each item */
+    uint64_t upload;         /* pins of all chunks, with the policy's number added */
     struct file_queue files; /* all in flight, but big ones */
     struct file_queue big;   /* being split */
     size_t n_files;
@@ -195,6 +197,11 @@ void put_chunk_failed (put_chunk_t *chunk, int code, const char *text);
 /* Must be placed again: at once, or after a while that grows. AVOID 0: nobody. */
 void put_chunk_again (put_chunk_t *chunk, uint32_t avoid, bool later, int code,
                       const char *text);
+
+/* put_policy.c: the policy of each of N files, 0 the default. Before client_enter.
+ * Returns owned. */
+uint32_t *put_policies (dfs_t *dfs, const dfs_put_item_t *items, size_t n,
+                        const dfs_put_options_t *options);
 
 /* put_place.c */
 void put_place (put_t *put, uint64_t now);

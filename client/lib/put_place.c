@@ -28,9 +28,11 @@ static void place_batch (put_t *put, size_t max, uint64_t now)
     put_chunk_t *chunks[256], *chunk;
     size_t n = 0;
 
+    uint32_t policy = TAILQ_FIRST (&put->queues[CHUNK_PLACE])->file->policy;
+
     TAILQ_FOREACH (chunk, &put->queues[CHUNK_PLACE], link)
     {
-        if (n == max)
+        if (n == max || chunk->file->policy != policy)
             break;
         check_put_copykey (&chunk->key, &keys[n]);
         dfs__place_item__init (&items[n]);
@@ -41,9 +43,9 @@ static void place_batch (put_t *put, size_t max, uint64_t now)
         list[n] = &items[n];
         chunks[n++] = chunk;
     }
-    body.upload = put->upload;
-    body.has_policy = put->options->policy != 0;
-    body.policy = put->options->policy;
+    body.upload = put->upload + policy; /* an upload has one */
+    body.has_policy = policy != 0;
+    body.policy = policy;
     body.items = list;
     body.n_items = n;
     env.body_case = DFS__ENVELOPE__BODY_PLACE;
@@ -147,11 +149,16 @@ static void placed_item (put_t *put, const Dfs__PlacedItem *item)
     put_send_start (chunk);
 }
 
+static bool is_ours (const put_t *put, uint64_t upload)
+{
+    return upload - put->upload <= UINT32_MAX;
+}
+
 void put_placed (put_t *put, const Dfs__Placed *placed)
 {
     dfs_error_t err = {0};
 
-    if (placed->upload != put->upload)
+    if (!is_ours (put, placed->upload))
         return;
     for (size_t i = 0; i < placed->n_workers; i++)
         if (uplinks_learn (put->dfs->uplinks, placed->workers[i], &err) < 0)
@@ -165,7 +172,7 @@ static void durable (put_t *put, const Dfs__DurableItem *item)
     copykey_t key;
     put_chunk_t *chunk;
 
-    if (item->upload != put->upload || check_copykey (item->key, &key, NULL) < 0 ||
+    if (!is_ours (put, item->upload) || check_copykey (item->key, &key, NULL) < 0 ||
         !(chunk = put_chunk_find (put, &key)))
         return;
     int code = item->has_code ? item->code : 0;

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,22 @@ static int set_attributes (target_t *self, uint64_t size, uint32_t mode,
     return 0;
 }
 
+/* Makes the name PATH durable. */
+static int sync_directory (const char *path, dfs_error_t *err)
+{
+    char *copy = strdup (path);
+    int rc = 0;
+
+    assert (copy);
+    int fd = open (dirname (copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync (fd) != 0)
+        rc = fail_errno (err, "fsync the directory of %s", path);
+    if (fd >= 0)
+        close (fd);
+    free (copy);
+    return rc;
+}
+
 int target_finish (target_t *self, uint64_t size, uint32_t mode, uint64_t mtime_ns,
                    bool sync, dfs_error_t *err)
 {
@@ -164,6 +181,7 @@ int target_finish (target_t *self, uint64_t size, uint32_t mode, uint64_t mtime_
         else {
             free (self->temp);
             self->temp = NULL;
+            rc = sync ? sync_directory (self->path, err) : 0;
         }
     }
     return rc;
