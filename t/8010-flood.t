@@ -24,6 +24,15 @@ test_expect_success 'the worker stayed within 256 MiB, the broker within 128' '
     if test $limit -gt 0; then test "$w" -lt $limit && test "$b" -lt 131072; fi
 '
 
+test -n "$DFS_LONG" && test_set_prereq LONG
+test_expect_success LONG 'nor do uploaders who ignore their credit get more, without encryption' '
+    dfs-cluster init "$PWD/n" --base-port 0 --workers 1 --replicas 1 --chunk-size 64MiB --security none &&
+    dfs-cluster start "$PWD/n" && DFS_CONFIG=$PWD/n/cluster.cfg dfs-client put big /big &&
+    "$builddir/t/lib/flood" "$PWD/n/cluster.cfg" /big 100 100 48 8 rude >out && cat out &&
+    w=$(sed -n "s/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p" /proc/$(cluster_pid n w1)/status) &&
+    echo "# worker $w KiB" && if test $limit -gt 0; then test "$w" -lt $limit; fi && cluster_down n
+'
+
 test_expect_success 'an ordinary client is served during and after it' '
     random_file f 5000000 2 &&
     { "$builddir/t/lib/flood" "$DFS_CONFIG" /big 20 20 8 20 >out & flood=$!; } &&

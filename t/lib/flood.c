@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Clients that behave badly, many at once, against a real cluster: readers that ask for
  * whole chunks and never take a byte, and uploaders of 64 MiB chunks that send as fast
- * as their credit allows and end with a damaged frame. Prints what they managed to do.
- *   flood CONFIG PATH READERS UPLOADERS MIB-PER-UPLOAD SECONDS */
+ * as their credit allows (RUDE: faster) and end with a damaged frame. Prints what they
+ * managed to do.
+ *   flood CONFIG PATH READERS UPLOADERS MIB-PER-UPLOAD SECONDS [RUDE] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ typedef struct flood {
     char host[64];
     uint16_t port;
     const char *path;
+    bool rude;      /* credit is ignored */
     uint64_t limit; /* bytes of an upload */
     arena_t *arena;
     uint8_t block[FRAME_MAX];
@@ -197,8 +199,9 @@ static void handle (flood_t *f, peer_t *p, const Dfs__Envelope *env)
 /* Sends frames while credit and socket allow. */
 static void push (flood_t *f, peer_t *p)
 {
-    while (p->placed && p->sent <= f->limit &&
-           (p->credit == 0 || p->sent + FRAME_MAX <= p->consumed + p->credit)) {
+    while (
+        p->placed && p->sent <= f->limit &&
+        (p->credit == 0 || f->rude || p->sent + FRAME_MAX <= p->consumed + p->credit)) {
         frame_t frame = {.kind = FRAME_DATA,
                          .session = p->session,
                          .key = p->key,
@@ -270,11 +273,13 @@ static counts_t count (const peer_t *peers, size_t n)
  * half the uploads their grants and 3 MiB of each are on their way. */
 int main (int argc, char **argv)
 {
-    if (argc != 7)
-        die ("usage: flood CONFIG PATH READERS UPLOADERS MIB-PER-UPLOAD SECONDS", NULL);
+    if (argc < 7)
+        die ("usage: flood CONFIG PATH READERS UPLOADERS MIB-PER-UPLOAD SECONDS [RUDE]",
+             NULL);
     static flood_t flood;
     flood_t *f = &flood;
     setup (f, argv);
+    f->rude = argc > 7;
     size_t readers = strtoul (argv[3], NULL, 10);
     size_t n = readers + strtoul (argv[4], NULL, 10);
     peer_t *peers = calloc (n, sizeof *peers);

@@ -178,6 +178,16 @@ static size_t frame_limit (size_t active)
     return active <= 24 ? FRAME_MAX : active <= 96 ? FRAME_MAX / 4 : FRAME_MAX / 16;
 }
 
+/* So much may be in flight to each of them: many readers that stall one after the other
+ * shall not have all of the window. */
+static size_t share_of (size_t active)
+{
+    return active <= 8    ? SESSION_BYTES
+           : active <= 24 ? SESSION_BYTES / 2
+           : active <= 96 ? SESSION_BYTES / 4
+                          : SESSION_BYTES / 8;
+}
+
 /* Sends in turns until nobody can go on or BURST frames went out; true in the latter
  * case. FULL[i] tells which sockets to poll. */
 static bool pump (streams_t *self, bool *full)
@@ -187,8 +197,8 @@ static bool pump (streams_t *self, bool *full)
         active += session_active (self->sessions[i]);
     size_t limit = frame_limit (active);
     size_t share = window_size (self->window) / (active ? active : 1);
-    if (share > SESSION_BYTES)
-        share = SESSION_BYTES;
+    if (share > share_of (active))
+        share = share_of (active);
     if (share < limit)
         share = limit;
     int sent = 0;
