@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -234,6 +235,40 @@ static void random_reads (size_t len, uint64_t first, uint64_t n, uint64_t count
     free (buf);
 }
 
+/* Memory of this process that is no page cache, and the size of the index. */
+static void memory (uint64_t chunks)
+{
+    char text[256];
+    unsigned long long anon = 0, value;
+    FILE *file = fopen ("/proc/self/status", "r");
+    while (file && fgets (text, sizeof text, file))
+        if (sscanf (text, "RssAnon: %llu kB", &value) == 1)
+            anon = value;
+    if (file)
+        fclose (file);
+    char path[512];
+    struct stat st = {0};
+    snprintf (path, sizeof path, "%s/index/data.mdb", t.dirs[0]);
+    stat (path, &st);
+    printf ("%-44s %8.1f MiB    index on disk %.0f MiB per million chunks\n",
+            "store: memory beside the page cache", (double)anon / 1024,
+            (double)st.st_size / MIB / ((double)chunks / 1e6));
+}
+
+static void hashing (void)
+{
+    uint8_t *data = malloc (LARGE);
+    memset (data, 9, LARGE);
+    uint8_t sum[DIGEST_LEN];
+    double from = seconds ();
+    double used = cpu ();
+    for (int i = 0; i < 128; i++)
+        digest_sha256 (data, LARGE, sum);
+    line ("SHA-256 of 4 MiB, one core", 128.0 * LARGE, 128, seconds () - from,
+          cpu () - used);
+    free (data);
+}
+
 static void reopen (const char *what)
 {
     double from = seconds ();
@@ -243,6 +278,7 @@ static void reopen (const char *what)
     store_disks (t.store, &disk, 1);
     printf ("%-44s %8.3f s      %9llu chunks %7.3f CPU-s\n", what, seconds () - from,
             (unsigned long long)disk.chunks, cpu () - used);
+    memory (disk.chunks);
 }
 
 int main (int argc, char **argv)
@@ -254,6 +290,7 @@ int main (int argc, char **argv)
     t.config.done = on_done;
     t.config.changed = NULL;
     storetest_open (&t);
+    hashing ();
     for (int i = 0; i < 3; i++) {
         raw_write (true, total);
         raw_write (false, total);
