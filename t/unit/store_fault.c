@@ -427,7 +427,8 @@ static void each_sync_is_needed (void **state)
     uint64_t sites[64];
     size_t count = iofault_sites (sites, 64);
     assert_true (count >= 6);
-    uint64_t tries = is_long () ? 8 * n : 240;
+    uint64_t first = is_long () ? 2 * n : 60; /* of the long load */
+    uint64_t tries = first + 3000; /* some need a rare order */
     size_t unnoticed = 0;
     for (size_t i = 0; i < count; i++) {
         bool noticed = false;
@@ -436,7 +437,7 @@ static void each_sync_is_needed (void **state)
         uint64_t r = 0;
         for (; r < tries && !noticed; r++) {
             enum kind kind = r % 3 == 2 ? KILL_THEN_POWER : POWER;
-            bool sweep = r >= tries / 4; /* every operation of the short load in turn */
+            bool sweep = r >= first; /* every operation of the short load in turn */
             uint64_t k = sweep ? 1 + r % (n_short + 5) : 1 + rng_below (&rng, n);
             run_round (sweep ? run_short_load : run_load,
                        sweep ? KILL_THEN_POWER : kind, k, rng_next (&rng), sites[i],
