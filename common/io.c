@@ -93,6 +93,45 @@ int io_pwrite (int fd, const void *buf, size_t len, uint64_t offset, dfs_error_t
     return io_pwritev (fd, &iov, 1, offset, err);
 }
 
+static struct iovec one_piece (const void *buf, size_t len)
+{
+    union {
+        const void *in;
+        void *out;
+    } p = {.in = buf};
+    return (struct iovec){.iov_base = p.out, .iov_len = len};
+}
+
+int io_write_begins (int fd, const void *buf, size_t len, uint64_t offset,
+                     dfs_error_t *err)
+{
+    struct iovec iov = one_piece (buf, len);
+    if (enter (IO_PWRITE, fd, NULL, NULL, offset, len, &iov, 1))
+        return fail_errno (err, "write at %llu", (unsigned long long)offset);
+    return DFS_OK;
+}
+
+int io_write_ended (int fd, const void *buf, size_t len, uint64_t offset, int result,
+                    dfs_error_t *err)
+{
+    int code = DFS_OK;
+    if (result == -EINTR || result == -EAGAIN)
+        result = 0;
+    if (result < 0) {
+        errno = -result;
+        code = fail_errno (err, "write at %llu", (unsigned long long)offset);
+    }
+    for (size_t done = result > 0 ? (size_t)result : 0; code == 0 && done < len;) {
+        ssize_t n =
+            pwrite (fd, (const char *)buf + done, len - done, (off_t)(offset + done));
+        if (n < 0 && errno != EINTR)
+            code = fail_errno (err, "write at %llu", (unsigned long long)offset);
+        done += n > 0 ? (size_t)n : 0;
+    }
+    leave (IO_PWRITE, fd, NULL, offset, len, code);
+    return code;
+}
+
 int io_pwritev (int fd, const struct iovec *iov, int n, uint64_t offset,
                 dfs_error_t *err)
 {

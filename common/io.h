@@ -25,6 +25,12 @@ ssize_t io_pread_some (int fd, void *buf, size_t len, uint64_t offset,
 int io_pwrite (int fd, const void *buf, size_t len, uint64_t offset, dfs_error_t *err);
 int io_pwritev (int fd, const struct iovec *iov, int n, uint64_t offset,
                 dfs_error_t *err);
+/* A write that the caller makes by other means (io_uring): the first before it, the
+ * second with what it gave (bytes or -errno), which finishes a short one. */
+int io_write_begins (int fd, const void *buf, size_t len, uint64_t offset,
+                     dfs_error_t *err);
+int io_write_ended (int fd, const void *buf, size_t len, uint64_t offset, int result,
+                    dfs_error_t *err);
 int io_fdatasync (int fd, dfs_error_t *err);
 int io_fsync (int fd, dfs_error_t *err);
 /* Starts write-back of a range (sync_file_range): a hint, its failure is not reported.

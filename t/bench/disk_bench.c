@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* How bytes of chunks may get to a disk: pieces of 1 MiB that lie anywhere in memory
  * are written behind each other into one file, durable every 32 MiB. The ways take
- * turns in each round; prints medians, asserts nothing. Needs liburing, which the
- * product does not: make t/bench/disk_bench && ./t/bench/disk_bench DIR [MiB] [rounds]
- */
+ * turns in each round; prints medians, asserts nothing. Needs
+ * liburing: make t/bench/disk_bench && ./t/bench/disk_bench DIR [MiB] [rounds] */
 #include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>

@@ -7,26 +7,8 @@
 
 #include "common/io.h"
 #include "common/units.h"
+#include "worker/store/append.h"
 #include "worker/store/store_private.h"
-
-enum append_state { APPEND_OPEN, APPEND_SEALED, APPEND_ABORTED };
-
-struct store_append {
-    disk_t *disk;
-    record_t rec;
-    uint64_t cookie;
-    uint64_t upload;
-    volume_t *volume; /* of the extent, held; NULL: packed */
-    uint64_t offset;
-    uint8_t *bytes; /* packed: what came so far */
-    uint32_t *crcs;
-    uint64_t written;
-    uint64_t promised; /* of the extent, not written yet */
-    /* under the disk's lock */
-    enum append_state state;
-    unsigned pending; /* pieces on their way to the disk */
-    int failed;       /* first failed write: such an append cannot be sealed */
-};
 
 /* DFS_OK when the bytes are wanted; else as store_begin says. */
 static int check_present (store_t *self, const store_new_t *what, uint64_t cookie,
@@ -121,8 +103,8 @@ static int reserve (disk_t *disk, store_append_t *append, dfs_error_t *err)
         return rc;
     rc = disk_room (disk, len, false, err);
     if (rc == DFS_OK && !packed) {
-        rc = volume_reserve (disk, &append->rec, &append->volume, &append->offset, err);
-        append->promised = rc == DFS_OK ? len - EXTENT_DATA : 0;
+        rc = volume_reserve (disk, &append->rec, &append->volume, &append->offset,
+                             &append->promised, err);
         if (rc == DFS_EIO || rc == DFS_EROFS)
             disk_fail (disk, rc, err ? err->text : "write");
     }
@@ -163,26 +145,14 @@ store_append_t *store_begin (store_t *self, const store_new_t *what, uint64_t co
 
 /* --- bytes of extents --- */
 
-/* Bytes that were copied to an aligned buffer and go to the disk behind the caller's
- * back: hashing and writing overlap, and the disk has several requests at a time. */
-typedef struct piece {
-    struct piece *next;
-    store_append_t *append;
-    void *buf; /* of the staging pool */
-    size_t len;
-    uint64_t offset; /* in the volume */
-} piece_t;
-
-/* LEN bytes of the extent have taken their space from the file system: they are not
- * counted twice. Locked. */
-static void taken (store_append_t *append, uint64_t len)
+void append_taken (store_append_t *append, uint64_t len)
 {
     len = len < append->promised ? len : append->promised;
     append->promised -= len;
     append->disk->promised -= len;
 }
 
-static void note_failure (store_append_t *append, int code, const char *text)
+void append_failed (store_append_t *append, int code, const char *text)
 {
     if (append->failed == DFS_OK)
         append->failed = code;
@@ -190,9 +160,7 @@ static void note_failure (store_append_t *append, int code, const char *text)
         disk_fail (append->disk, code, text);
 }
 
-/* The append has ended for its owner and nothing of it is on the way: the lock is held
- * and dropped. */
-static void finish (store_append_t *append)
+void append_finish (store_append_t *append)
 {
     disk_t *disk = append->disk;
     const store_config_t *config = disk->config;
@@ -200,7 +168,7 @@ static void finish (store_append_t *append)
     size_t len = record_head_len (append->rec.n_crcs);
     len += append->bytes ? append->rec.stored_len : 0;
     int rc = seal ? append->failed : DFS_ECANCELED;
-    taken (append, append->promised);
+    append_taken (append, append->promised);
     if (rc == DFS_OK)
         rc = commit_wait_room (disk, len, NULL);
     if (rc == DFS_OK) {
@@ -232,95 +200,6 @@ static void finish (store_append_t *append)
     free (append);
 }
 
-static void write_piece (disk_t *disk, piece_t *piece, int who)
-{
-    store_append_t *append = piece->append;
-    size_t padded = (size_t)volume_align (piece->len);
-    memset ((uint8_t *)piece->buf + piece->len, 0, padded - piece->len);
-    dfs_error_t err = {0};
-    disk_busy (disk, who);
-    int rc =
-        io_pwrite (append->volume->direct, piece->buf, padded, piece->offset, &err);
-    disk_idle (disk, who);
-    buf_put (disk->staging, piece->buf);
-    free (piece);
-    pthread_mutex_lock (&disk->lock);
-    if (rc < 0)
-        note_failure (append, rc, err.text);
-    else
-        taken (append, padded);
-    if (--append->pending == 0 && append->state != APPEND_OPEN)
-        finish (append);
-    else
-        pthread_mutex_unlock (&disk->lock);
-}
-
-static void *writer_main (void *arg)
-{
-    disk_t *disk = arg;
-    pthread_mutex_lock (&disk->lock);
-    int who = ++disk->n_writing; /* DISK_COMMITS is 0 */
-    for (;;) {
-        while (!disk->pieces && !disk->writers_stop)
-            pthread_cond_wait (&disk->spill, &disk->lock);
-        piece_t *piece = disk->pieces;
-        if (!piece)
-            break;
-        disk->pieces = piece->next;
-        if (!disk->pieces)
-            disk->pieces_end = &disk->pieces;
-        pthread_mutex_unlock (&disk->lock);
-        write_piece (disk, piece, who);
-        pthread_mutex_lock (&disk->lock);
-    }
-    pthread_mutex_unlock (&disk->lock);
-    return NULL;
-}
-
-void writers_stop (disk_t *disk)
-{
-    pthread_mutex_lock (&disk->lock);
-    disk->writers_stop = true;
-    pthread_cond_broadcast (&disk->spill);
-    pthread_mutex_unlock (&disk->lock);
-    for (size_t i = 0; i < disk->n_writers; i++)
-        pthread_join (disk->writers[i], NULL);
-}
-
-static int stage (store_append_t *append, uint64_t offset, const uint8_t *data,
-                  size_t len, dfs_error_t *err)
-{
-    disk_t *disk = append->disk;
-    size_t cap = buf_size (disk->staging);
-    while (len) {
-        void *buf = NULL;
-        while (!(buf = buf_wait_for (disk->staging, SEC))) {
-            int rc = disk_answers (disk, err);
-            if (rc < 0)
-                return rc;
-        }
-        piece_t *piece = malloc (sizeof *piece);
-        assert (piece);
-        size_t n = len < cap ? len : cap;
-        *piece = (piece_t){.append = append, .buf = buf, .len = n, .offset = offset};
-        memcpy (piece->buf, data, n);
-        pthread_mutex_lock (&disk->lock);
-        append->pending++;
-        *disk->pieces_end = piece;
-        disk->pieces_end = &piece->next;
-        if (disk->n_writers < DISK_WRITERS &&
-            pthread_create (&disk->writers[disk->n_writers], NULL, writer_main, disk) ==
-                0)
-            disk->n_writers++;
-        pthread_cond_signal (&disk->spill);
-        pthread_mutex_unlock (&disk->lock);
-        data += n;
-        offset += n;
-        len -= n;
-    }
-    return DFS_OK;
-}
-
 int store_write (store_append_t *append, uint64_t offset, const void *data, size_t len,
                  const uint32_t *crcs, dfs_error_t *err)
 {
@@ -339,7 +218,7 @@ int store_write (store_append_t *append, uint64_t offset, const void *data, size
     if (append->bytes) {
         memcpy (append->bytes + offset, data, len);
     } else if (append->volume->direct >= 0) {
-        rc = stage (append, at, data, len, err);
+        rc = stage_write (append, at, data, len, err);
         if (rc < 0)
             return rc; /* it cannot be sealed: bytes of it are missing */
     } else {
@@ -347,9 +226,9 @@ int store_write (store_append_t *append, uint64_t offset, const void *data, size
         rc = volume_write_data (disk, append->volume, at, data, len, &mine);
         pthread_mutex_lock (&disk->lock);
         if (rc < 0)
-            note_failure (append, rc, mine.text);
+            append_failed (append, rc, mine.text);
         else
-            taken (append, len);
+            append_taken (append, len);
         pthread_mutex_unlock (&disk->lock);
         if (rc < 0)
             return fail (err, rc, "%s", mine.text);
@@ -369,7 +248,7 @@ static void end_append (store_append_t **append_p, enum append_state state)
     pthread_mutex_lock (&disk->lock);
     append->state = state;
     if (append->pending == 0)
-        finish (append);
+        append_finish (append);
     else
         pthread_mutex_unlock (&disk->lock);
 }

@@ -118,16 +118,17 @@ static int move_extent (disk_t *disk, const copykey_t *key, const entry_t *entry
     record_t rec = record_of (key, entry);
     volume_t *to = NULL;
     uint64_t offset = 0;
+    uint64_t promised = 0;
     pthread_mutex_lock (&disk->lock);
     int rc = disk_room (disk, extent_length (rec.stored_len), true, err);
     if (rc == 0)
-        rc = volume_reserve (disk, &rec, &to, &offset, err);
+        rc = volume_reserve (disk, &rec, &to, &offset, &promised, err);
     pthread_mutex_unlock (&disk->lock);
     if (rc == 0)
         rc = copy_bytes (disk, chunk, to, offset, rec.stored_len, err);
     pthread_mutex_lock (&disk->lock);
     if (to)
-        disk->promised -= extent_length (rec.stored_len) - EXTENT_DATA;
+        disk->promised -= promised;
     if (rc == 0) {
         rec.type = RECORD_SEAL;
         rec.place_volume = to->number;

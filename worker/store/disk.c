@@ -262,6 +262,7 @@ disk_t *disk_open (const store_config_t *config, uint32_t number, cache_t *cache
     self->config = config;
     self->number = number;
     self->staging = buf_pool_new (STAGING_SIZE, STAGING_COUNT);
+    self->ring = ring_new (STAGING_COUNT);
     self->cache = cache;
     snprintf (self->dir, sizeof self->dir, "%s", config->dirs[number]);
     self->volume_size = config->volume_size ? config->volume_size : VOLUME_SIZE;
@@ -345,6 +346,7 @@ void disk_close (disk_t **self_p)
     batch_free (&self->fill);
     batch_free (&self->commit);
     io_close (self->lock_fd);
+    ring_destroy (&self->ring);
     buf_pool_destroy (&self->staging);
     pthread_mutex_destroy (&self->lock);
     pthread_mutex_destroy (&self->checkpoint);

@@ -16,6 +16,7 @@
 #include "worker/store/cache.h"
 #include "worker/store/index.h"
 #include "worker/store/record.h"
+#include "worker/store/ring.h"
 #include "worker/store/store.h"
 
 /* One volume file. */
@@ -29,6 +30,7 @@ typedef struct volume {
     uint64_t punched;    /* bytes below END given back to the file system */
     uint64_t live_bytes; /* of entries in the index */
     uint64_t live_count; /* places that index entries name */
+    bool scattered;      /* its file system cannot allocate space ahead */
     bool bad;            /* do not compact: something in it cannot be read */
     bool stuck;          /* compacted as far as it goes until a place in it is left */
     uint64_t cursor;     /* where its compaction goes on; 0: not begun */
@@ -38,6 +40,7 @@ typedef struct volume {
 #define DISK_WRITERS 2
 /* Threads whose writes are timed: that of the commits, the writers. */
 #define DISK_COMMITS 0
+#define DISK_RING    1
 #define DISK_WAITS   (1 + DISK_WRITERS)
 
 typedef struct disk {
@@ -104,6 +107,8 @@ typedef struct disk {
     struct piece *pieces; /* staged bytes on their way to extents, oldest first */
     struct piece **pieces_end;
     pthread_t writers[DISK_WRITERS];
+    ring_t *ring; /* NULL: the writers write */
+    atomic_uint ring_writes;
     size_t n_writers; /* started */
     int n_writing;    /* … and running */
     bool writers_stop;
@@ -181,9 +186,10 @@ void volume_done (disk_t *self, volume_t *vol);
  * a new one when it is full. */
 int volume_take (disk_t *self, uint64_t len, volume_t **vol, uint64_t *offset,
                  dfs_error_t *err);
-/* Reserves an extent under a header. The volume is held and has one more in flight. */
+/* Reserves an extent under a header. The volume is held and has one more in flight.
+ * *PROMISED bytes of it are not allocated yet and counted in the disk's. */
 int volume_reserve (disk_t *self, const record_t *rec, volume_t **vol, uint64_t *offset,
-                    dfs_error_t *err);
+                    uint64_t *promised, dfs_error_t *err);
 /* Marks an extent as free space and gives its bytes back. */
 void volume_free_extent (disk_t *self, volume_t *vol, const extent_head_t *head);
 /* Removes an empty volume for good. */
@@ -198,7 +204,7 @@ static inline int volume_sync (const disk_t *self, const volume_t *vol,
     return self->config->memory_durability ? DFS_OK : io_fdatasync (vol->fd, err);
 }
 
-/* --- append.c --- */
+/* --- stage.c --- */
 
 /* Waits for the staged bytes and ends the threads that write them. NOT locked. */
 void writers_stop (disk_t *self);

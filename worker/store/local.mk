@@ -1,6 +1,6 @@
 noinst_LTLIBRARIES += worker/store/libstore.la
 worker_store_libstore_la_SOURCES = \
-	worker/store/append.c \
+	worker/store/append.c worker/store/append.h \
 	worker/store/batch.c worker/store/batch.h \
 	worker/store/cache.c worker/store/cache.h \
 	worker/store/changes.c worker/store/changes.h \
@@ -21,11 +21,13 @@ worker_store_libstore_la_SOURCES = \
 	worker/store/reclaim.c \
 	worker/store/record.c worker/store/record.h \
 	worker/store/recover.c \
+	worker/store/ring.c worker/store/ring.h \
 	worker/store/scan.c worker/store/scan.h \
 	worker/store/scrub.c \
 	worker/store/store.c worker/store/store.h worker/store/store_private.h \
+	worker/store/stage.c \
 	worker/store/volume.c
-worker_store_libstore_la_LIBADD = msgs/libmsgs.la
+worker_store_libstore_la_LIBADD = msgs/libmsgs.la $(URING_LIBS)
 
 store_test_common = t/lib/storetest.c t/lib/storetest.h
 UNIT_TESTS += t/unit/store_record t/unit/store_basic t/unit/store_tend t/unit/store_fault \
@@ -59,7 +61,7 @@ endif
 check_PROGRAMS += t/bench/store_bench
 t_bench_store_bench_SOURCES = t/bench/store_bench.c $(store_test_common)
 t_bench_store_bench_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
-# Ways to write to a disk, io_uring among them; only this needs liburing.
+# Ways to write to a disk, io_uring among them (needs liburing).
 EXTRA_PROGRAMS += t/bench/disk_bench
 t_bench_disk_bench_SOURCES = t/bench/disk_bench.c
-t_bench_disk_bench_LDADD = common/libcommon.la -luring
+t_bench_disk_bench_LDADD = common/libcommon.la $(URING_LIBS)

@@ -299,8 +299,27 @@ int volume_take (disk_t *self, uint64_t len, volume_t **out, uint64_t *offset,
     return DFS_OK;
 }
 
+/* Writes into space that is there already go to the disk without waiting for each other
+ * (and for the journal), and find it full before they begin. */
+static int allocate (volume_t *vol, uint64_t offset, uint64_t len, bool *allocated,
+                     dfs_error_t *err)
+{
+    dfs_error_t mine = {0};
+    *allocated = false;
+    if (vol->scattered)
+        return DFS_OK;
+    int rc = io_fallocate (vol->fd, offset, len, &mine);
+    *allocated = rc == DFS_OK;
+    if (rc == DFS_ENOSPC)
+        io_punch (vol->fd, offset, len, NULL); /* what it found before */
+    if (rc == DFS_ENOSPC || rc == DFS_EIO || rc == DFS_EROFS)
+        return fail (err, rc, "%s", mine.text);
+    vol->scattered = rc < 0;
+    return DFS_OK;
+}
+
 int volume_reserve (disk_t *self, const record_t *rec, volume_t **vol, uint64_t *offset,
-                    dfs_error_t *err)
+                    uint64_t *promised, dfs_error_t *err)
 {
     uint64_t len = extent_length (rec->stored_len);
     int rc = volume_take (self, len, vol, offset, err);
@@ -319,7 +338,10 @@ int volume_reserve (disk_t *self, const record_t *rec, volume_t **vol, uint64_t 
     extent_head_pack (&head, page);
     /* Under the lock: the header is in the file before anything behind it is, so one
      * fdatasync makes both durable and the scan can step over. */
-    rc = io_pwrite ((*vol)->fd, page, sizeof page, *offset, err);
+    bool allocated;
+    rc = allocate (*vol, *offset, len, &allocated, err);
+    if (rc == 0)
+        rc = io_pwrite ((*vol)->fd, page, sizeof page, *offset, err);
     if (rc < 0) {
         if ((*vol)->end == *offset + len) {
             (*vol)->end = *offset;
@@ -330,7 +352,8 @@ int volume_reserve (disk_t *self, const record_t *rec, volume_t **vol, uint64_t 
         return rc;
     }
     open_direct (self, *vol);
-    self->promised += len - EXTENT_DATA;
+    *promised = allocated ? 0 : len - EXTENT_DATA;
+    self->promised += *promised;
     (*vol)->inflight++;
     return DFS_OK;
 }
