@@ -7,10 +7,10 @@ rounds=${CHAOS_ROUNDS:-${DFS_LONG:+300}}
 rounds=${rounds:-4}
 seed=${CHAOS_SEED:-$$}
 
-# One of N, from a sequence that the seed repeats.
+# Sets $picked to one of N, from a sequence that the seed repeats.
 pick () {
     seed=$(((seed * 1103515245 + 12345) % 2147483648))
-    echo $((seed / 65536 % $1))
+    picked=$((seed / 65536 % $1))
 }
 more_than () {
     test "$(cat led/* | wc -l)" -gt "$1"
@@ -42,9 +42,12 @@ test_expect_success "$rounds rounds of kill -9, stop and SIGSTOP" '
     "$builddir/t/lib/ledger" run "$C" led 3 100000 >load 2>load.err & load_pid=$!
     wait_until 30 test -s led/0 &&
     for round in $(seq $rounds); do
-        first=$(pick 3) && hit $first $(pick 3) &&
-        if test $(pick 4) -eq 0; then hit $(((first + 1 + $(pick 2)) % 3)) $(pick 2); else acks_go_on; fi &&
-        mend && acks_go_on || { echo "round $round"; return 1; }
+        pick 3 && first=$picked && pick 3 && hit $first $picked &&
+        pick 4 && if test $picked -eq 0; then
+            pick 2 && second=$(((first + 1 + picked) % 3)) && pick 2 && hit $second $picked
+        else
+            acks_go_on
+        fi && mend && acks_go_on || { echo "round $round"; return 1; }
     done &&
     touch led/stop && wait $load_pid; code=$?; cat load load.err; test $code -eq 0
 '

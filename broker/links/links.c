@@ -105,6 +105,7 @@ links_t *links_new (const links_config_t *config, dfs_error_t *err)
 
     assert (self);
     self->config = *config;
+    self->several = cluster->n_brokers > 1;
     self->now = self->started = clock_mono ();
     timekeeper_start (&self->time, clock_wall (), clock_boot ());
     self->stop_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -75,6 +75,7 @@ struct links {
     size_t n_lost;
 
     uint32_t voters;     /* of the journal */
+    bool several;        /* the configuration of the start named other brokers */
     errand_t *errands;   /* of operators, with brokers */
     uint64_t log_tokens; /* lines about bad peers that may still be written */
     uint64_t log_filled; /* when tokens were last added */

@@ -45,7 +45,8 @@ bool links_leads (const links_t *self)
 
 bool links_several (const links_t *self)
 {
-    return self->config.cluster->n_brokers > 1;
+    /* The log's voters count, whatever an edited cluster.cfg says. */
+    return self->several || self->voters > 1 || self->config.cluster->n_brokers > 1;
 }
 
 const char *links_leader (const links_t *self)

@@ -14,6 +14,7 @@
 #define MESSAGE_LEN  (900 * 1024)
 #define MESSAGES     16 /* in flight; ids are remembered in one row of bits */
 #define MESSAGES_ANY 2  /* up to here a message goes out with whatever waits */
+#define WINDOW       3072 /* numbers ahead of the oldest: results are remembered of more */
 #define SILENCE      (5 * SEC)
 #define BUSY_MIN     (20 * MS)
 #define BUSY_MAX     (1 * SEC)
@@ -172,19 +173,21 @@ void changes_resend (changes_t *self)
     self->not_before = 0;
 }
 
-/* One message of what waits. */
-static void send_message (changes_t *self, message_t *message, uint64_t now)
+/* One message of what waits; false when all of that is too far ahead of the oldest one
+ * that is not answered. */
+static bool send_message (changes_t *self, message_t *message, uint64_t now)
 {
     Dfs__Envelope env = DFS__ENVELOPE__INIT;
     Dfs__Change body = DFS__CHANGE__INIT;
     Dfs__Request *requests[MESSAGE_OPS];
     change_t *change, *took[MESSAGE_OPS];
     size_t n = 0, len = 0;
+    uint64_t oldest = TAILQ_FIRST (&self->live)->id;
 
     arena_reset (self->arena);
     TAILQ_FOREACH (change, &self->wait, wait)
     {
-        if (n == MESSAGE_OPS)
+        if (n == MESSAGE_OPS || change->id >= oldest + WINDOW)
             break;
         Dfs__Request *request = arena_alloc (self->arena, sizeof *request);
         Dfs__Op *op = arena_alloc (self->arena, sizeof *op);
@@ -200,6 +203,8 @@ static void send_message (changes_t *self, message_t *message, uint64_t now)
         took[n] = change;
         requests[n++] = request;
     }
+    if (n == 0)
+        return false;
     body.requests = requests;
     body.n_requests = n;
     body.has_done_below = true;
@@ -220,7 +225,7 @@ static void send_message (changes_t *self, message_t *message, uint64_t now)
     if (conn_send (self->conn, &msg) < 0) {
         zmq_msg_close (&msg);
         self->not_before = now + BUSY_MIN;
-        return;
+        return true;
     }
     message->seq = env.seq;
     message->open = n;
@@ -231,6 +236,7 @@ static void send_message (changes_t *self, message_t *message, uint64_t now)
         took[i]->sent = true;
     }
     self->n_wait -= n;
+    return true;
 }
 
 uint64_t changes_flush (changes_t *self, uint64_t now)
@@ -255,7 +261,8 @@ uint64_t changes_flush (changes_t *self, uint64_t now)
         if (self->not_before > now || !unused ||
             (busy >= MESSAGES_ANY && self->n_wait < MESSAGE_OPS))
             break;
-        send_message (self, unused, now);
+        if (!send_message (self, unused, now))
+            break;
     }
     if (self->n_wait > 0 && self->not_before > now)
         next = self->not_before;

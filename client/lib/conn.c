@@ -22,7 +22,6 @@
 #define QUIET_WAIT    (600 * MS) /* ...and others, when it gives none */
 #define QUIET_LONGER  3          /* doublings of that, for machines with much to do */
 #define KEY_FAILURES  3          /* failed handshakes in a row that mean a wrong key */
-#define SESSION_LIFE  (600 * SEC)
 
 struct conn {
     void *ctx;
@@ -42,12 +41,12 @@ struct conn {
     uint64_t hello_wait;
     unsigned tries; /* since it was up */
     bool stale;     /* any broker is good */
-    uint64_t welcomed_at;
     uint64_t heard_at;
     uint64_t pinged_at; /* 0: not since it was heard */
     unsigned silences;  /* times that it was given up because it was quiet */
     conn_facts_t facts;
     bool (*fresh) (void *arg);
+    bool (*unsure) (void *arg);
     void *fresh_arg;
     bool resumes;    /* the session of the facts, by the last hello */
     dfs_error_t why; /* the last trouble */
@@ -91,9 +90,11 @@ void conn_destroy (conn_t **self_p)
     *self_p = NULL;
 }
 
-void conn_set_fresh (conn_t *self, bool (*fresh) (void *arg), void *arg)
+void conn_set_fresh (conn_t *self, bool (*fresh) (void *arg),
+                     bool (*unsure) (void *arg), void *arg)
 {
     self->fresh = fresh;
+    self->unsure = unsure;
     self->fresh_arg = arg;
 }
 
@@ -377,8 +378,8 @@ static enum conn_news welcome (conn_t *self, const Dfs__Envelope *env)
         retry (self, now);
         return CONN_FAILED;
     }
-    if (self->resumes && self->facts.session != body->session &&
-        now - self->welcomed_at > SESSION_LIFE) {
+    if (self->resumes && self->facts.session != body->session && self->unsure &&
+        self->unsure (self->fresh_arg)) {
         fail (&self->why, DFS_ESTALE, "session expired: what was asked may be done");
         self->failed = true;
         drop (self);
@@ -396,7 +397,7 @@ static enum conn_news welcome (conn_t *self, const Dfs__Envelope *env)
         body->has_max_place && body->max_place > 0 && body->max_place < 256
             ? (uint32_t)body->max_place
             : 256;
-    self->heard_at = self->welcomed_at = now;
+    self->heard_at = now;
     self->pinged_at = 0;
     self->up = true;
     self->tries = 0;

@@ -40,8 +40,10 @@ conn_t *conn_new (void *ctx, const cluster_t *cluster, const sock_identity_t *id
 void conn_destroy (conn_t **self_p);
 
 /* FRESH says, before each hello, whether nothing is under way in the session: then the
- * connection gets a new one (the old one may have expired meanwhile). */
-void conn_set_fresh (conn_t *self, bool (*fresh) (void *arg), void *arg);
+ * connection gets a new one (the old one may have expired meanwhile). UNSURE: something
+ * was sent that may be done, which only the same session can tell. */
+void conn_set_fresh (conn_t *self, bool (*fresh) (void *arg),
+                     bool (*unsure) (void *arg), void *arg);
 
 bool conn_up (const conn_t *self);
 const conn_facts_t *conn_facts (const conn_t *self);

@@ -53,6 +53,11 @@ static bool nothing_under_way (void *arg)
     return !self->engine && !changes_unsure (self->changes);
 }
 
+static bool something_unsure (void *arg)
+{
+    return changes_unsure (((const dfs_t *)arg)->changes);
+}
+
 static int start (dfs_t *self, dfs_error_t *err)
 {
     self->ctx = zmq_ctx_new ();
@@ -64,7 +69,7 @@ static int start (dfs_t *self, dfs_error_t *err)
     self->requests = requests_new (self->conn);
     requests_set_hops (self->requests, self->trace);
     self->changes = changes_new (self->conn, self->requests);
-    conn_set_fresh (self->conn, nothing_under_way, self);
+    conn_set_fresh (self->conn, nothing_under_way, something_unsure, self);
     self->streams = streams_new (self->ctx, &self->id);
     self->uplinks = uplinks_new (self->ctx, &self->id);
     return 0;
