@@ -36,6 +36,7 @@ broker_libbroker_la_SOURCES = \
 	broker/state/lookup_reclaim.c \
 	broker/state/lookup_job.c \
 	broker/state/mail.c broker/state/mail.h \
+	broker/state/lookup_mail.c \
 	broker/state/storage.c broker/state/storage.h broker/state/storage_private.h
 broker_libbroker_la_LIBADD = broker/libcore.la broker/libnamespace.la \
 	broker/libjournal.la msgs/libmsgs.la common/libcommon.la

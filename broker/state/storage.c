@@ -9,14 +9,12 @@
 
 #include "broker/state/storage_private.h"
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/units.h"
 
 #define COMMIT_INTERVAL (20 * MS) /* between the first change and its sync */
 #define COMMIT_ENTRIES  4096
 #define LOCATIONS_EVERY (200 * MS)
 #define RESULT_ARENA    (64 * 1024 * 1024) /* results of one batch of entries */
-#define DECIDED_ARENA   (1024 * 1024)
 
 struct storage {
     tables_t tables;
@@ -74,38 +72,15 @@ static void commit_locations (storage_t *self)
     }
 }
 
-static int fill_directory (namespace_t *ns, mail_directory_t *mail, dfs_error_t *err)
-{
-    namespace_identity (ns, mail->cluster_id, &mail->incarnation);
-    int rc = namespace_members (ns, mail->arena, &mail->members, &mail->n_members, err);
-    if (rc >= 0)
-        rc = namespace_users (ns, mail->arena, &mail->users, &mail->n_users, err);
-    if (rc >= 0)
-        rc = namespace_policy (ns, 1, mail->arena, &mail->policy, err);
-    if (rc >= 0)
-        rc = namespace_policies (ns, mail->arena, &mail->policies, &mail->n_policies,
-                                 err);
-    return rc;
-}
-
 static void push_directory (storage_t *self, uint64_t asked)
 {
-    mail_directory_t *mail = mail_new (MAIL_DIRECTORY, sizeof *mail);
-    namespace_t *ns = self->tables.ns;
     dfs_error_t err;
+    mail_directory_t *mail = lookup_directory (&self->tables, asked, &err);
 
-    mail->arena = arena_new (RESULT_ARENA);
-    mail->asked = asked;
-    mail->seeded = namespace_seeded (ns);
-    mail->index = namespace_applied (ns);
-    mail->time_ns = namespace_time (ns);
-    if (mail->seeded && fill_directory (ns, mail, &err) < 0) {
-        wrap (&err, "members");
+    if (mail)
+        mailbox_push (self->config.out, mail);
+    else
         give_up (self, &err);
-        mail_free (&mail->head);
-        return;
-    }
-    mailbox_push (self->config.out, mail);
 }
 
 static void add_effects (storage_t *self, mail_applied_t *out)
@@ -194,34 +169,6 @@ static void do_core (storage_t *self, mail_core_t *mail)
     mailbox_push (self->config.out, mail);
 }
 
-static void do_totals (storage_t *self, mail_totals_t *mail)
-{
-    namespace_totals (self->tables.ns, &mail->totals);
-    mail->applied = namespace_applied (self->tables.ns);
-    mailbox_push (self->config.out, mail);
-}
-
-static void do_chores (storage_t *self, mail_chores_t *mail)
-{
-    mail->job = namespace_next_job (self->tables.ns);
-    mail->oldest_past = namespace_oldest_past (self->tables.ns);
-    mail->n_sessions = namespace_idle_sessions (self->tables.ns, mail->idle_before,
-                                                mail->sessions, CHORES_SESSIONS);
-    mailbox_push (self->config.out, mail);
-}
-
-static void do_decided (storage_t *self, mail_decided_t *mail)
-{
-    dfs_error_t err;
-
-    mail->arena = arena_new (DECIDED_ARENA);
-    mail->code = namespace_remembered (self->tables.ns, mail->session, mail->request,
-                                       mail->arena, &mail->result, &err);
-    if (mail->code < 0)
-        log_error ("lookup_failed", "err=\"%s\"", err.text);
-    mailbox_push (self->config.out, mail);
-}
-
 static int put_state (storage_t *self, const mail_install_t *mail, dfs_error_t *err);
 
 static void do_install (storage_t *self, mail_install_t *mail)
@@ -256,13 +203,16 @@ static bool do_mail (storage_t *self, mail_t *mail)
         do_core (self, (mail_core_t *)mail);
         break;
     case MAIL_TOTALS:
-        do_totals (self, (mail_totals_t *)mail);
+        lookup_totals (&self->tables, (mail_totals_t *)mail);
+        mailbox_push (self->config.out, mail);
         break;
     case MAIL_CHORES:
-        do_chores (self, (mail_chores_t *)mail);
+        lookup_chores (&self->tables, (mail_chores_t *)mail);
+        mailbox_push (self->config.out, mail);
         break;
     case MAIL_DECIDED:
-        do_decided (self, (mail_decided_t *)mail);
+        lookup_decided (&self->tables, (mail_decided_t *)mail);
+        mailbox_push (self->config.out, mail);
         break;
     case MAIL_INSTALL:
         do_install (self, (mail_install_t *)mail);

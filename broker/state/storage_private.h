@@ -20,6 +20,11 @@ void lookup_core (tables_t *tables, mail_core_t *mail);
 void lookup_reclaim (tables_t *tables, mail_core_t *mail);
 void lookup_bytes (tables_t *tables, mail_core_t *mail);
 core_effect_t lookup_effect (const namespace_effect_t *effect);
+/* Owned; NULL when the namespace is damaged. */
+mail_directory_t *lookup_directory (tables_t *tables, uint64_t asked, dfs_error_t *err);
+void lookup_totals (tables_t *tables, mail_totals_t *mail);
+void lookup_chores (tables_t *tables, mail_chores_t *mail);
+void lookup_decided (tables_t *tables, mail_decided_t *mail);
 /* First half of a scan of all chunks: the keys, on the reader thread. */
 void lookup_referenced (namespace_reader_t *reader, mail_core_t *mail);
 /* Facts and copies of one chunk; OUT->key is KEY in any case. */
