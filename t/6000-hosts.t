@@ -97,6 +97,15 @@ test_expect_success HOSTS 'the client is cut off from one worker only: put and g
     wait_until 5 host_run 4 "$srcdir/t/lib/nsssh" 10.88.0.2 true
 '
 
+# Nothing on the client host listens while a get is under way: only the client connects.
+test_expect_success HOSTS 'a client that nobody can reach stores and fetches' '
+    random_file far 9000000 far && client put far /far && mkfifo pipe &&
+    { client get /far - >pipe & getting=$!; } && exec 9<pipe && head -c 1000 <&9 >head.back &&
+    host_run 4 cat /proc/net/tcp /proc/net/tcp6 >sockets && grep -q " 01 " sockets &&
+    test -z "$(awk "\$4 == \"0A\"" sockets)" &&
+    cat <&9 >rest.back && exec 9<&- && wait $getting && cat head.back rest.back | cmp - far
+'
+
 test_expect_success HOSTS 'a rolling restart under load loses nothing and fails nothing' '
     wait_until 20 healthy && on 4 dfs-client mkdir /roll &&
     cat >load <<-\EOS &&
