@@ -249,6 +249,8 @@ static void dispatch (links_t *self, job_t *job)
             front_not_leader (self, job);
             return;
         }
+        if (job->env->has_time_left_ms)
+            job->expires = clock_mono () + job->env->time_left_ms * MS;
         job->stale = conn->session->stale;
         job->session = conn->session->id;
         job->user = conn->session->user;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Clients' reading: what needs the tables goes to storage and comes back to
  * front_answered; fetches go to the core. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "broker/links/links_private.h"
+#include "common/clock.h"
+#include "common/log.h"
 #include "msgs/check.h"
 #include "msgs/handle.h"
 #include "msgs/path.h"
@@ -241,7 +244,9 @@ void front_answered (links_t *self, job_t *job)
 {
     self->n_asked--;
     arena_reset (self->scratch);
-    if (job->env->body_case == DFS__ENVELOPE__BODY_VERIFY && !job->answer.status)
+    if (job->expires && clock_mono () >= job->expires)
+        log_debug ("request_expired", "session=%016" PRIx64, job->session);
+    else if (job->env->body_case == DFS__ENVELOPE__BODY_VERIFY && !job->answer.status)
         start_verify (self, job);
     else {
         if (job->answer.body_case == DFS__ENVELOPE__BODY_LOCATED)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "broker/state/storage_private.h"
+#include "common/clock.h"
 #include "common/units.h"
 #include "msgs/check.h"
 #include "msgs/handle.h"
@@ -390,6 +391,10 @@ static const struct {
 
 void lookup_job (tables_t *tables, job_t *job)
 {
+    if (job->expires && clock_mono () >= job->expires) {
+        job_refuse (job, DFS_ETIMEOUT, "asked too long ago");
+        return;
+    }
     for (size_t i = 0; i < sizeof lookups / sizeof lookups[0]; i++) {
         if (lookups[i].body == job->env->body_case) {
             lookups[i].run (tables, job);

@@ -95,6 +95,7 @@ typedef struct job {
     uint64_t session;
     uint32_t user;
     uint64_t log_time; /* when it was handed to storage */
+    uint64_t expires;  /* clock_mono: from then on nobody wants the answer; 0: never */
     uint64_t index;    /* a listing must see this */
     bool stale;        /* whatever this broker has applied will do */
     Dfs__Envelope answer;

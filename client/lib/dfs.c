@@ -116,6 +116,7 @@ dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err)
     }
     if (!options->timeout_ms)
         self->timeout_ns = TIMEOUT_DEFAULT;
+    requests_set_patience (self->requests, self->timeout_ns);
     return self;
 }
 

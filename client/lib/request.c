@@ -32,6 +32,7 @@ struct requests {
     uint64_t seq;
     uint64_t trace;
     trace_t *hops;
+    uint64_t patience_ns;
     request_t *head; /* oldest first */
     request_t **tail;
     size_t n;
@@ -113,6 +114,11 @@ trace_t *requests_hops (const requests_t *self)
     return self->hops;
 }
 
+void requests_set_patience (requests_t *self, uint64_t ns)
+{
+    self->patience_ns = ns;
+}
+
 uint64_t requests_trace (const requests_t *self)
 {
     return self->trace;
@@ -184,6 +190,8 @@ uint64_t requests_send (requests_t *self, Dfs__Envelope *env, uint64_t retry_ns,
     env->has_trace = self->trace != 0;
     env->trace = self->trace;
     env->has_traced = env->traced = self->hops != NULL;
+    env->has_time_left_ms = self->patience_ns > 0;
+    env->time_left_ms = (uint32_t)(self->patience_ns / MS);
     request->kind = envelope_kind (env);
     request->asked_at = clock_mono ();
     if (pack (&request->msg, env) < 0) {

@@ -30,6 +30,8 @@ void requests_set_trace (requests_t *self, uint64_t trace);
  * NULL: nowhere. Borrowed. */
 void requests_set_hops (requests_t *self, trace_t *hops);
 trace_t *requests_hops (const requests_t *self);
+/* How long answers are worth something; 0: always. */
+void requests_set_patience (requests_t *self, uint64_t ns);
 uint64_t requests_trace (const requests_t *self);
 /* Next sequence number, for messages that are sent elsewhere (changes). */
 uint64_t requests_seq (requests_t *self);

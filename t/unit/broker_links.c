@@ -49,6 +49,23 @@ static void names_with (bool secure)
         assert_int_equal (answer->body_case, DFS__ENVELOPE__BODY_LISTING);
         assert_int_equal (answer->listing->n_entries, i + 2);
     }
+    /* A question whose time is over is not answered; the next one is. */
+    Dfs__Stat stat = DFS__STAT__INIT;
+    stat.paths = &list.path;
+    stat.n_paths = 1;
+    env.body_case = DFS__ENVELOPE__BODY_STAT;
+    env.stat = &stat;
+    env.has_time_left_ms = true;
+    env.time_left_ms = 0;
+    uint64_t late = peer_send (peer, &env);
+    env.time_left_ms = 600000;
+    uint64_t good = peer_send (peer, &env);
+    for (uint64_t seen = 0; seen != good;) {
+        Dfs__Envelope *answer = peer_recv (peer, 30000);
+        assert_non_null (answer);
+        seen = answer->seq;
+        assert_int_not_equal (seen, late);
+    }
     peer_destroy (&peer);
     int status = rig_stop (rig, SIGTERM);
     assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
