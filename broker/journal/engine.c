@@ -144,7 +144,9 @@ static void take_packet (journal_t *self, note_t *note, uint64_t now)
                  ? raft_driver_receive (self->driver, now, from, note->bytes, note->len,
                                         &err)
                  : fail (&err, DFS_EPROTO, "another broker's id");
-    if (rc != DFS_OK)
+    if (rc == DFS_EDAMAGED)
+        log_error ("two_leaders", "node=%s err=\"%s\"", note->name, err.text);
+    else if (rc != DFS_OK)
         log_debug ("packet_refused", "node=%s err=\"%s\"", note->name, err.text);
 }
 

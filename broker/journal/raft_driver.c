@@ -215,11 +215,15 @@ static void receive_part (raft_driver_t *self, uint64_t now, struct raft_message
     guard_rejection (&self->r, m);
     if (m->type == RAFT_APPEND_ENTRIES_RESULT)
         driver_landed (self, m->server_id, &m->append_entries_result);
-    guard_vote_t vote = guard_vote_begin (&self->r, m, now);
+    guard_vote_t vote = guard_vote_begin (&self->r, m, now, self->heard);
     struct raft_event event = {.time = now, .type = RAFT_RECEIVE};
     event.receive.message = m;
+    bool leads = (m->type == RAFT_APPEND_ENTRIES || m->type == RAFT_INSTALL_SNAPSHOT) &&
+                 !guard_is_stale (&self->r, m);
     driver_step (self, &event, m);
     guard_vote_end (&self->r, &vote);
+    if (leads)
+        self->heard = now;
 }
 
 static void receive_entries (raft_driver_t *self, uint64_t now, struct raft_message *m)
@@ -257,6 +261,9 @@ int raft_driver_receive (raft_driver_t *self, uint64_t now, uint64_t from,
                    packet.from, from, packet.to);
     } else if (self->failed.code || !guard_fresh (&peer->in, packet.boot, packet.seq)) {
         rc = DFS_OK; /* late or twice */
+    } else if (guard_second_leader (&self->r, m)) {
+        rc = fail (err, DFS_EDAMAGED, "broker %" PRIu64 " also leads in term %" PRIu64,
+                   from, (uint64_t)self->r.current_term);
     } else if (packet.kind == WIRE_PING) {
         if (packet.ping.term == self->r.current_term)
             driver_send_ping (self, from, WIRE_PONG, packet.ping.term,
@@ -449,6 +456,11 @@ bool raft_driver_leads (const raft_driver_t *self)
 {
     return self->role == JOURNAL_LEADER && self->lead_term == self->r.current_term &&
            self->seen >= self->lead_index;
+}
+
+uint64_t raft_driver_heard (const raft_driver_t *self)
+{
+    return self->heard;
 }
 
 uint64_t raft_driver_leader (const raft_driver_t *self)

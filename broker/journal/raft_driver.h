@@ -97,7 +97,8 @@ void raft_driver_destroy (raft_driver_t **self_p);
 /* When to call raft_driver_tick next. */
 uint64_t raft_driver_deadline (const raft_driver_t *self);
 void raft_driver_tick (raft_driver_t *self, uint64_t now);
-/* A packet of broker FROM, as the transport knows it. DFS_EPROTO: nothing was done. */
+/* A packet of broker FROM, as the transport knows it. Negative: nothing was done;
+ * DFS_EDAMAGED: there are two leaders of one term. */
 int raft_driver_receive (raft_driver_t *self, uint64_t now, uint64_t from,
                          const void *bytes, size_t len, dfs_error_t *err);
 /* Proposes N commands. DFS_ENOTLEADER. */
@@ -135,6 +136,8 @@ uint64_t raft_driver_committed (const raft_driver_t *self);
 uint64_t raft_driver_last (const raft_driver_t *self);
 /* Leads, and an entry of its own term is committed and delivered. */
 bool raft_driver_leads (const raft_driver_t *self);
+/* When a leader was last heard; 0: never. */
+uint64_t raft_driver_heard (const raft_driver_t *self);
 /* Id of the leader, 0 when none is known. */
 uint64_t raft_driver_leader (const raft_driver_t *self);
 /* Bytes of proposals made here and not yet committed or dropped. */

@@ -214,18 +214,23 @@ int guard_members (const struct raft *r, const struct raft_configuration *next,
     return DFS_OK;
 }
 
+/* And a voter forgets its leader only when it asks for votes itself, which it does not
+ * while entries are on their way to its disk: with a disk that hangs or is full it
+ * would stand by a dead leader for ever, and the others, a majority with it, could
+ * elect nobody. */
+
 guard_vote_t guard_vote_begin (struct raft *r, const struct raft_message *m,
-                               raft_time now)
+                               raft_time now, raft_time heard)
 {
     guard_vote_t vote = {0};
     if (m->type != RAFT_REQUEST_VOTE || r->state != RAFT_FOLLOWER)
         return vote;
+    if (now >= heard + r->election_timeout)
+        r->follower_state.current_leader.id = 0;
     for (unsigned i = 0; i < r->configuration.n; i++) {
         struct raft_server *server = &r->configuration.servers[i];
         if (server->id != r->id || server->role == RAFT_VOTER)
             continue;
-        if (now >= r->election_timer_start + r->election_timeout)
-            r->follower_state.current_leader.id = 0;
         vote = (guard_vote_t){true, server->role};
         server->role = RAFT_VOTER;
     }
@@ -274,6 +279,35 @@ bool guard_candidate_term (const struct raft *r, const struct raft_message *m,
 bool guard_unasked (const struct raft *r, const struct raft_message *m)
 {
     return m->type == RAFT_REQUEST_VOTE_RESULT && r->state != RAFT_CANDIDATE;
+}
+
+/* --- G12 ---
+ * Why: a broker that is the only voter leads again after a restart without a new term.
+ * What it had sent to a standby before it was durable here is replaced by other entries
+ * of the same index and term: the standby believes that it has them, and is made a
+ * voter with another log. So the only voter begins each run in a term of its own. */
+
+bool guard_sole_voter (const struct raft_buffer *conf, raft_id id)
+{
+    struct raft_configuration c;
+    if (!conf->len || guard_configuration (conf, &c, NULL))
+        return false;
+    bool sole = voters_of (&c) == 1 && role_of (&c, id) == RAFT_VOTER;
+    raft_configuration_close (&c);
+    return sole;
+}
+
+/* --- G13 ---
+ * Why: a leader that gets entries of its own term from another one takes them as a
+ * follower would, and overwrites what it is by what it is not (a union). There can be
+ * no such message, unless votes were lost or two sets of brokers are mixed up. */
+
+bool guard_second_leader (const struct raft *r, const struct raft_message *m)
+{
+    raft_term term = m->type == RAFT_APPEND_ENTRIES     ? m->append_entries.term
+                     : m->type == RAFT_INSTALL_SNAPSHOT ? m->install_snapshot.term
+                                                        : 0;
+    return r->state == RAFT_LEADER && term && term == r->current_term;
 }
 
 /* --- G7 ---

@@ -41,14 +41,15 @@ int guard_change (const struct raft *r, uint64_t commit_term, dfs_error_t *err);
 /* G6: NEXT may follow the present configuration. */
 int guard_members (const struct raft *r, const struct raft_configuration *next,
                    dfs_error_t *err);
-/* G6: lets a broker that is no voter in its own log answer a candidate. Between begin
- * and end the core is stepped with M. */
+/* G6: lets a broker that is no voter in its own log answer a candidate, and one that
+ * has heard its leader last at HEARD forget it. Between begin and end the core is
+ * stepped with M. */
 typedef struct guard_vote {
     bool changed;
     int role; /* before */
 } guard_vote_t;
 guard_vote_t guard_vote_begin (struct raft *r, const struct raft_message *m,
-                               raft_time now);
+                               raft_time now, raft_time heard);
 void guard_vote_end (struct raft *r, guard_vote_t *vote);
 
 /* G10: the term that a candidate must adopt before it takes M, a request for a
@@ -60,6 +61,12 @@ bool guard_candidate_term (const struct raft *r, const struct raft_message *m,
 /* G11: M answers a question that is not asked any more, and the core must not see it.
  */
 bool guard_unasked (const struct raft *r, const struct raft_message *m);
+
+/* G12: nobody but ID votes in CONF, an encoded configuration (empty: none). */
+bool guard_sole_voter (const struct raft_buffer *conf, raft_id id);
+
+/* G13: M says that its sender leads in the term in which this broker leads. */
+bool guard_second_leader (const struct raft *r, const struct raft_message *m);
 
 /* G7: writes on their way to the disk, oldest first. */
 typedef struct guard_write {

@@ -147,6 +147,17 @@ static int load (raft_driver_t *self, uint64_t first, uint64_t last,
     return DFS_OK;
 }
 
+/* The set of brokers that counts: the last one of the log, else that of the point. */
+static struct raft_buffer last_conf (const raft_driver_t *self,
+                                     const struct raft_entry *entries, size_t n)
+{
+    for (size_t i = n; i > 0; i--)
+        if (entries[i - 1].type == RAFT_CHANGE)
+            return entries[i - 1].buf;
+    return (struct raft_buffer){(void *)(uintptr_t)self->point.conf,
+                                self->point.conf_len};
+}
+
 /* Starts the core on what is durable. */
 int driver_start (raft_driver_t *self, uint64_t first, uint64_t last, uint64_t term,
                   uint64_t voted_for, uint64_t now)
@@ -189,6 +200,11 @@ int driver_start (raft_driver_t *self, uint64_t first, uint64_t last, uint64_t t
     if (rc == DFS_OK) {
         event.start.start_index = first;
         event.start.n_entries = (unsigned)(last + 1 - first);
+        struct raft_buffer conf = last_conf (self, entries, event.start.n_entries);
+        if (guard_sole_voter (&conf, c->id)) { /* the step saves this vote first */
+            event.start.term = term + 1;
+            event.start.voted_for = c->id;
+        }
         event.start.entries = event.start.n_entries ? entries : NULL;
         driver_step (self, &event, NULL);
     }

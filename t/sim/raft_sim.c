@@ -96,6 +96,15 @@ static void test_churn (void **state)
     assert_true (stalls <= 2 + number ("DFS_SEEDS", 80) / 50);
 }
 
+/* One broker grows to several while it is killed now and then. */
+static void test_growth (void **state)
+{
+    (void)state;
+    world_config_t config = {.brokers = 4, .voters = 1, .commits = 1500, .churn = true};
+    uint64_t stalls = play ("growth", config, 200);
+    assert_true (stalls <= 2 + number ("DFS_SEEDS", 200) / 50);
+}
+
 /* The checks find what they are there for. */
 static void expect_violation (world_config_t config)
 {
@@ -129,6 +138,7 @@ int main (void)
         cmocka_unit_test (test_three),
         cmocka_unit_test (test_five),
         cmocka_unit_test (test_churn),
+        cmocka_unit_test (test_growth),
         cmocka_unit_test (test_finds_a_lying_disk),
         cmocka_unit_test (test_finds_forgotten_votes),
     };

@@ -362,7 +362,8 @@ static bool converged (uint64_t at_heal)
     for (unsigned i = 1; i <= world.config->brokers; i++)
         behind += world.brokers[i].applied + 100 < world.last;
     /* Those who left, or never joined, hear nothing. */
-    return behind <= (world.config->churn ? world.config->brokers - 3 : 0);
+    unsigned least = world.config->voters < 3 ? world.config->voters : 3;
+    return behind <= (world.config->churn ? world.config->brokers - least : 0);
 }
 
 /* Who is where, for a run that did not catch up. */

@@ -395,7 +395,7 @@ static void test_g6_vote (void **state)
     assert_int_equal (receive (&m, 2), 0);
     assert_false (u.messages.batch[0].request_vote_result.vote_granted); /* FAULT */
     m = vote_of (5, 3, 2, false);
-    guard_vote_t vote = guard_vote_begin (&r, &m, now);
+    guard_vote_t vote = guard_vote_begin (&r, &m, now, 0);
     assert_int_equal (receive (&m, 2), 0);
     guard_vote_end (&r, &vote);
     assert_true (u.messages.batch[0].request_vote_result.vote_granted);
@@ -404,17 +404,88 @@ static void test_g6_vote (void **state)
     /* Not a second time in that term; and not while it hears a leader. */
     m = vote_of (5, 9, 4, false);
     m.request_vote.candidate_id = 3;
-    vote = guard_vote_begin (&r, &m, now);
+    vote = guard_vote_begin (&r, &m, now, 0);
     assert_int_equal (receive (&m, 3), 0);
     guard_vote_end (&r, &vote);
     assert_false (u.messages.batch[0].request_vote_result.vote_granted);
     m = append_of (5, 3, 2, 1, NULL, 0);
     assert_int_equal (receive (&m, 2), 0);
     m = vote_of (6, 9, 4, false);
-    vote = guard_vote_begin (&r, &m, now + 10);
+    vote = guard_vote_begin (&r, &m, now + 10, now);
     assert_int_equal (receive (&m, 3), 0);
     guard_vote_end (&r, &vote);
     assert_false (u.messages.batch[0].request_vote_result.vote_granted);
+    end ();
+}
+
+/* A voter whose disk hangs: entry 2 of leader 2 is on its way to it, and 2 dies. */
+static void test_g6_slow_disk (void **state)
+{
+    (void)state;
+    begin (3, 2, NULL);
+    struct raft_entry entry = command (2);
+    struct raft_message m = append_of (2, 1, 1, 1, &entry, 1);
+    assert_int_equal (receive (&m, 2), 0);
+    raft_time heard = now;
+    for (int i = 0; i < 100; i++) {
+        now += 2000;
+        struct raft_event timeout = {.type = RAFT_TIMEOUT};
+        assert_int_equal (step (&timeout), 0);
+    }
+    assert_int_equal (r.state, RAFT_FOLLOWER);
+    m = vote_of (3, 2, 2, true);
+    assert_int_equal (receive (&m, 3), 0);
+    assert_false (u.messages.batch[0].request_vote_result.vote_granted); /* FAULT */
+    m = vote_of (3, 2, 2, true);
+    guard_vote_t vote = guard_vote_begin (&r, &m, now, now);
+    assert_int_equal (receive (&m, 3), 0);
+    guard_vote_end (&r, &vote);
+    assert_false (u.messages.batch[0].request_vote_result.vote_granted);
+    m = vote_of (3, 2, 2, true);
+    vote = guard_vote_begin (&r, &m, now, heard);
+    assert_int_equal (receive (&m, 3), 0);
+    guard_vote_end (&r, &vote);
+    assert_true (u.messages.batch[0].request_vote_result.vote_granted);
+    /* What it has received counts, written or not. */
+    m = vote_of (3, 1, 1, true);
+    vote = guard_vote_begin (&r, &m, now, heard);
+    assert_int_equal (receive (&m, 3), 0);
+    guard_vote_end (&r, &vote);
+    assert_false (u.messages.batch[0].request_vote_result.vote_granted);
+    end ();
+}
+
+static void test_g12 (void **state)
+{
+    (void)state;
+    begin (1, 5, NULL);
+    assert_int_equal (r.state, RAFT_LEADER);
+    assert_int_equal (r.current_term, 5); /* FAULT */
+    struct raft_buffer one = {conf, conf_len};
+    assert_true (guard_sole_voter (&one, 1));
+    assert_false (guard_sole_voter (&one, 2));
+    end ();
+    make_conf (3);
+    struct raft_buffer three = {conf, conf_len}, none = {NULL, 0};
+    assert_false (guard_sole_voter (&three, 1));
+    assert_false (guard_sole_voter (&none, 1));
+}
+
+static void test_g13 (void **state)
+{
+    (void)state;
+    begin (3, 3, (const raft_term[]){2, 0});
+    struct raft_message m = append_of (4, 2, 2, 1, NULL, 0);
+    assert_false (guard_second_leader (&r, &m));
+    lead ();
+    m.append_entries.term = r.current_term;
+    assert_true (guard_second_leader (&r, &m));
+    m.append_entries.term = r.current_term + 1;
+    assert_false (guard_second_leader (&r, &m));
+    m.append_entries.term = r.current_term - 1;
+    assert_false (guard_second_leader (&r, &m));
+    m = result_of (r.current_term, 0, 2);
+    assert_false (guard_second_leader (&r, &m));
     end ();
 }
 
@@ -646,7 +717,9 @@ int main (void)
         cmocka_unit_test (test_g6_members),  cmocka_unit_test (test_g6_vote),
         cmocka_unit_test (test_g7),          cmocka_unit_test (test_g8),
         cmocka_unit_test (test_g9),          cmocka_unit_test (test_g10),
-        cmocka_unit_test (test_g11),         cmocka_unit_test (test_wire),
+        cmocka_unit_test (test_g11),         cmocka_unit_test (test_g6_slow_disk),
+        cmocka_unit_test (test_g12),         cmocka_unit_test (test_g13),
+        cmocka_unit_test (test_wire),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     int failed = cmocka_run_group_tests_name ("raft_guards", tests, NULL, NULL);
