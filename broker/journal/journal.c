@@ -15,6 +15,9 @@
 
 static void release (journal_t *self)
 {
+    /* The thread of the sockets hands over to the lane. */
+    if (self->peers)
+        peers_stop (self->peers);
     lane_destroy (&self->lane);
     peers_destroy (&self->peers);
     writer_destroy (&self->writer);
@@ -85,7 +88,7 @@ static int start_peers (journal_t *self, const journal_config_t *config,
                                             .fatal = engine_write_failed,
                                             .arg = self},
                            err);
-    return self->lane ? DFS_OK : err->code;
+    return self->lane ? peers_start (self->peers, err) : err->code;
 }
 
 journal_t *journal_open (const journal_config_t *config, dfs_error_t *err)

@@ -331,17 +331,18 @@ uint16_t peers_port (const peers_t *self)
     return self->port;
 }
 
-static int start (peers_t *self, dfs_error_t *err)
+static int bind_router (peers_t *self, dfs_error_t *err)
 {
     const journal_peers_t *p = &self->config.peers;
     self->router = sock_new (p->zmq, SOCK_PEERS, p->secret, NULL, err);
     if (!self->router)
         return err->code;
-    int rc =
-        sock_bind (self->router, p->bind ? p->bind : "*", p->port, &self->port, err);
-    if (rc != DFS_OK)
-        return rc;
-    rc = pthread_create (&self->resolver, NULL, resolve, self);
+    return sock_bind (self->router, p->bind ? p->bind : "*", p->port, &self->port, err);
+}
+
+int peers_start (peers_t *self, dfs_error_t *err)
+{
+    int rc = pthread_create (&self->resolver, NULL, resolve, self);
     if (rc != 0) {
         errno = rc;
         return fail_errno (err, "start the resolver of brokers");
@@ -373,19 +374,17 @@ peers_t *peers_new (const peers_config_t *config, dfs_error_t *err)
     pthread_condattr_destroy (&attr);
     set_links (self, config->peers.brokers, config->peers.n);
     want_addresses (self);
-    if (start (self, err) != DFS_OK)
+    if (bind_router (self, err) != DFS_OK)
         peers_destroy (&self);
     return self;
 }
 
-void peers_destroy (peers_t **self_p)
+void peers_stop (peers_t *self)
 {
-    peers_t *self = *self_p;
-    if (!self)
-        return;
     if (self->running) {
         mailbox_push (self->orders, order_new (ORDER_STOP, 0));
         pthread_join (self->thread, NULL);
+        self->running = false;
     }
     if (self->resolving) {
         pthread_mutex_lock (&self->lock);
@@ -393,7 +392,16 @@ void peers_destroy (peers_t **self_p)
         pthread_cond_signal (&self->wake);
         pthread_mutex_unlock (&self->lock);
         pthread_join (self->resolver, NULL);
+        self->resolving = false;
     }
+}
+
+void peers_destroy (peers_t **self_p)
+{
+    peers_t *self = *self_p;
+    if (!self)
+        return;
+    peers_stop (self);
     sock_close (&self->router);
     mailbox_destroy (&self->orders, order_free);
     pthread_cond_destroy (&self->wake);

@@ -44,8 +44,10 @@ typedef struct peers_config {
     void *arg;
 } peers_config_t;
 
-/* Binds and starts. */
+/* Binds; nothing is heard before peers_start, nor after peers_stop. */
 peers_t *peers_new (const peers_config_t *config, dfs_error_t *err);
+int peers_start (peers_t *self, dfs_error_t *err);
+void peers_stop (peers_t *self);
 void peers_destroy (peers_t **self_p);
 uint16_t peers_port (const peers_t *self);
 /* Another list of brokers. */
