@@ -11,8 +11,8 @@
 
 #include "journal_private.h"
 
-#define HELLO_SIZE    24
-#define HELLO_VERSION 1
+#define HELLO_SIZE    32
+#define HELLO_VERSION 2
 #define HELLO_EMPTY   1 /* I have no log */
 #define HELLO_VOTER   2 /* you are a voter in my set of brokers */
 #define HELLO_STANDBY 4 /* you are a standby */
@@ -129,21 +129,23 @@ void brokers_hello (journal_t *self, const note_t *note, uint64_t now)
         return;
     uint32_t flags = get_le32 (note->bytes + 4);
     uint64_t id = get_le64 (note->bytes + 8), last = get_le64 (note->bytes + 16);
+    /* What it says of the one that had this name before is not said of this one. */
+    bool mine = get_le64 (note->bytes + 24) == self->id;
     if (id != known->id && id != self->id) {
         log_info ("broker_heard", "node=%s id=%016llx empty=%d", known->name,
                   (unsigned long long)id, (int)(flags & HELLO_EMPTY));
         known->id = id;
     }
     known->empty = flags & HELLO_EMPTY;
-    known->standby = flags & HELLO_STANDBY;
-    known->heard = now;
+    known->standby = mine && (flags & HELLO_STANDBY);
+    known->heard = known->hello = now;
     if (last > 1)
         self->founding = false;
     if (!brokers_empty (self))
         return;
     if (known == self->known && note->len > HELLO_SIZE && last == 1)
         hear_first (self, note->bytes + HELLO_SIZE, note->len - HELLO_SIZE, now);
-    else if (last > 1 && (flags & HELLO_VOTER))
+    else if (last > 1 && mine && (flags & HELLO_VOTER))
         lost_data (self, known->name);
 }
 
@@ -188,6 +190,7 @@ void brokers_tick (journal_t *self, uint64_t now)
     for (size_t i = 0; i < self->n_known; i++) {
         if (strcmp (self->known[i].name, self->name) == 0)
             continue;
+        put_le64 (hello + 24, self->known[i].id);
         put_le32 (hello + 4,
                   part_of (s, n, &self->known[i]) | (empty ? HELLO_EMPTY : 0));
         peers_send (self->peers, self->known[i].name, PEERS_HELLO, hello, len);

@@ -28,6 +28,7 @@ typedef struct known {
     uint64_t id; /* the last it gave; 0: not heard */
     uint8_t key[32];
     uint64_t heard; /* ms; 0: never */
+    uint64_t hello; /* likewise: when it last said who it is */
     bool empty;     /* has no log, and no set of brokers */
     bool standby;   /* holds this broker for a standby */
 } known_t;
@@ -61,9 +62,9 @@ typedef struct change {
     uint64_t cookie;
     char old[JOURNAL_NAME];
     char fresh[JOURNAL_NAME];
-    uint64_t since; /* ms */
-    uint64_t fresh_id;
-    uint64_t hold_at; /* proposals were last held for the promotion */
+    uint64_t since;    /* ms */
+    uint64_t fresh_id; /* 0: not yet known for sure */
+    uint64_t hold_at;  /* proposals were last held for the promotion */
 } change_t;
 
 typedef struct transfer {

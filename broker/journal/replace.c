@@ -10,6 +10,7 @@
 
 #define TRANSFER_MS 5000
 #define SILENT_MS   30000 /* a newcomer that is not heard for this long is given up */
+#define HEAR_MS     3000  /* within this a newcomer must say who it is */
 #define NEAR        2048  /* entries behind: proposals are held for the rest */
 #define HOLD_MS     300   /* at most, and... */
 #define HOLD_EVERY  1500  /* ...not more often than this */
@@ -114,7 +115,6 @@ void brokers_ask_replace (journal_t *self, const note_t *note, uint64_t now)
     self->change = (change_t){.active = true, .cookie = note->cookie, .since = now};
     memcpy (self->change.old, note->name, sizeof self->change.old);
     memcpy (self->change.fresh, note->fresh, sizeof self->change.fresh);
-    self->change.fresh_id = known ? known->id : 0;
 }
 
 static const raft_server_info_t *by_id (const raft_server_info_t *s, size_t n,
@@ -160,6 +160,24 @@ static void promote (journal_t *self, const raft_server_info_t *fresh, uint64_t 
     }
 }
 
+/* Who FRESH is now: what was heard before may be of the one that had its name. Returns
+ * false while that is not known, or the change is over. */
+static bool know_fresh (journal_t *self, uint64_t now)
+{
+    change_t *c = &self->change;
+    const known_t *known = brokers_known (self, c->fresh);
+    bool self_fresh = strcmp (c->fresh, self->name) == 0;
+    uint64_t id = self_fresh ? self->id : known ? known->id : 0;
+    if (!known || (c->fresh_id && c->fresh_id != id))
+        finish (self, DFS_EAGAIN, "the new broker is another one now: ask again");
+    else if (c->fresh_id || self_fresh || known->hello > c->since)
+        c->fresh_id = id;
+    else if (now > c->since + HEAR_MS)
+        finish (self, DFS_EUNAVAIL,
+                "the new broker has not been heard: is it running?");
+    return c->active && c->fresh_id;
+}
+
 static void work_change (journal_t *self, uint64_t now)
 {
     change_t *c = &self->change;
@@ -171,6 +189,8 @@ static void work_change (journal_t *self, uint64_t now)
         return;
     }
     if (raft_driver_changing (self->driver))
+        return; /* what is under way ends before anything else is said */
+    if (c->fresh[0] && !know_fresh (self, now))
         return;
     size_t n = brokers_servers (self, s);
     if (c->fresh_id) {
