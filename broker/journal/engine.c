@@ -187,7 +187,9 @@ static void drop_all (journal_t *self, const queue_t *queue, int code)
 static void submit (journal_t *self, const queue_t *queue, uint64_t now)
 {
     dfs_error_t err = {.code = DFS_ENOTLEADER};
-    if (queue->n) {
+    if (queue->n && self->role != JOURNAL_LEADER) {
+        drop_all (self, queue, err.code);
+    } else if (queue->n) {
         journal_proposal_t *proposals = calloc (queue->n, sizeof *proposals);
         if (!proposals)
             abort ();
@@ -195,8 +197,10 @@ static void submit (journal_t *self, const queue_t *queue, uint64_t now)
             proposals[i] =
                 (journal_proposal_t){queue->bytes + queue->items[i].offset,
                                      queue->items[i].len, queue->items[i].cookie};
-        if (self->role != JOURNAL_LEADER ||
-            raft_driver_submit (self->driver, now, proposals, queue->n, &err))
+        /* When the core has failed, they may be on their way to others, and commit:
+         * whoever leads next is asked again, and knows. */
+        if (raft_driver_submit (self->driver, now, proposals, queue->n, &err) &&
+            !raft_driver_failed (self->driver))
             drop_all (self, queue, err.code);
         free (proposals);
     }

@@ -12,6 +12,8 @@
 
 #include "journal_private.h"
 
+#define SILENT_ELECTIONS 5 /* timeouts without a word of the leader */
+
 static void fail_with (journal_t *self, dfs_error_t *err, const char *what)
 {
     wrap (err, "%s", what);
@@ -54,6 +56,7 @@ static int save_point (const raft_point_t *at, uint64_t trim, void *arg)
     journal_t *self = arg;
     dfs_error_t err;
     self->point.at = *at;
+    self->point.state = 0; /* the log goes on from there: nothing may be missing */
     int rc = point_save (self->dir, POINT_FILE, &self->point, &err);
     if (rc != DFS_OK)
         fail_with (self, &err, "save the journal's point");
@@ -126,11 +129,22 @@ static void install (const raft_point_t *point, uint64_t from, void *arg)
     }
 }
 
+/* While a state is on its way this broker cannot vote: when the leader that has it is
+ * silent, the others may need it. */
+static void watch_fetch (journal_t *self, uint64_t now)
+{
+    if (self->installing && self->lane && !self->install_ready &&
+        !self->install_failed &&
+        now > raft_driver_heard (self->driver) + SILENT_ELECTIONS * self->election_ms)
+        lane_give_up (self->lane);
+}
+
 /* Goes on with an installation when all that was written before it is durable: nothing
  * else touches the log then. */
 void engine_install_work (journal_t *self, uint64_t now)
 {
     dfs_error_t err;
+    watch_fetch (self, now);
     if (!self->installing || self->appends || !writer_idle (self->writer) ||
         !(self->install_ready || self->install_failed))
         return;

@@ -21,6 +21,7 @@
 #define KEEP_NS   (60 * SEC) /* a copy that nobody asks for */
 #define GIVING_NS (15 * SEC)
 #define WAIT_MS   500
+#define ASKS_MAX  16 /* that wait for an answer */
 
 /* --- the copy that is given --- */
 
@@ -156,6 +157,7 @@ static void *give_main (void *arg)
     for (;;) {
         peers_message_t *ask = mailbox_wait (self->asks, WAIT_MS);
         pthread_mutex_lock (&self->lock);
+        self->n_asks -= ask != NULL;
         bool stop = self->stop;
         bool old = self->copy.token && clock_mono () > self->copy.used + KEEP_NS;
         pthread_mutex_unlock (&self->lock);
@@ -181,6 +183,14 @@ void lane_free_ask (void *item)
 
 void lane_ask (lane_t *self, peers_message_t *message)
 {
+    pthread_mutex_lock (&self->lock);
+    bool room = self->n_asks < ASKS_MAX;
+    self->n_asks += room;
+    pthread_mutex_unlock (&self->lock);
+    if (!room) { /* it will be asked again */
+        free (message->bytes);
+        return;
+    }
     peers_message_t *ask = malloc (sizeof *ask);
     if (!ask)
         abort ();
@@ -218,10 +228,18 @@ void lane_fetch (lane_t *self, const raft_point_t *point, const char *name,
 {
     pthread_mutex_lock (&self->lock);
     self->wanted = true;
+    self->unwanted = false;
     self->point = *point;
     snprintf (self->from, sizeof self->from, "%s", name);
     memcpy (self->key, key, sizeof self->key);
     pthread_cond_signal (&self->wake);
+    pthread_mutex_unlock (&self->lock);
+}
+
+void lane_give_up (lane_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    self->unwanted = true;
     pthread_mutex_unlock (&self->lock);
 }
 

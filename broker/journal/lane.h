@@ -36,6 +36,9 @@ void lane_ask (lane_t *self, peers_message_t *message);
  * time. */
 void lane_fetch (lane_t *self, const raft_point_t *point, const char *name,
                  const uint8_t key[32]);
+/* Nobody waits any more for what is being fetched: unless all of it is here already,
+ * `fetched` says soon that it is not. */
+void lane_give_up (lane_t *self);
 /* True while somebody gets a state here: its log must not be trimmed too soon. */
 bool lane_giving (lane_t *self);
 /* How much of how much was given to NAME lately; false: nothing. */

@@ -42,7 +42,7 @@ typedef struct fetch {
 static bool stopped (lane_t *self)
 {
     pthread_mutex_lock (&self->lock);
-    bool stop = self->stop;
+    bool stop = self->stop || self->unwanted;
     pthread_mutex_unlock (&self->lock);
     return stop;
 }
@@ -91,7 +91,8 @@ static int take (fetch_t *f, const peers_message_t *m, dfs_error_t *err)
     const uint8_t *data = m->bytes + LANE_HEAD;
     size_t len = m->len - LANE_HEAD;
     if (code != DFS_OK)
-        return fail (err, code, "%s cannot give its state", f->from);
+        return fail (err, code < 0 ? code : DFS_EPROTO, "%s cannot give its state",
+                     f->from);
     if (get_le32 (m->bytes + 44) != digest_crc32c (0, data, len))
         return 0;
     if (token != f->token) { /* another copy than before */
@@ -144,7 +145,8 @@ static int get_all (fetch_t *f, dfs_error_t *err)
     f->heard = clock_mono ();
     while (!f->token || f->at < f->size) {
         if (stopped (f->lane))
-            return fail (err, DFS_ECANCELED, "stopped");
+            return fail (err, DFS_ECANCELED, "the state of %s is not waited for",
+                         f->from);
         int rc = connect_to (f, err);
         if (rc == DFS_OK) {
             ask (f);

@@ -50,6 +50,8 @@ struct lane {
     lane_given_t given[JOURNAL_MEMBERS];
     size_t n_given;
     bool wanted;
+    bool unwanted; /* what is being fetched */
+    size_t n_asks; /* that wait */
     raft_point_t point;
     char from[JOURNAL_NAME];
     uint8_t key[32];
