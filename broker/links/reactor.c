@@ -135,9 +135,8 @@ static void applied (links_t *self, const mail_applied_t *mail)
     if (mail->time_ns > self->log_time)
         self->log_time = mail->time_ns;
     if (mail->n_effects) {
-        event_t event = {
-            .type = EVENT_EFFECTS,
-            .u.effects = {.items = mail->effects, .n = mail->n_effects}};
+        event_t event = {.type = EVENT_EFFECTS,
+                         .u.effects = {.items = mail->effects, .n = mail->n_effects}};
         links_step (self, &event);
     }
     pending_applied (self, mail);
@@ -166,8 +165,10 @@ static void role (links_t *self, const mail_role_t *mail)
     if (!other)
         return;
     roster_role (self);
-    if (led) {
+    /* Also those go who only wanted what a follower knows: the core begins anew. */
+    if (led || mail->role == JOURNAL_LEADER)
         front_leave (self);
+    if (led) {
         pending_leave (self);
         reads_leave (self);
         brokers_clear (self);

@@ -43,7 +43,8 @@ struct conn {
     bool stale;     /* any broker is good */
     uint64_t heard_at;
     uint64_t pinged_at; /* 0: not since it was heard */
-    unsigned silences;  /* times that it was given up because it was quiet */
+    unsigned silences;  /* times that one was given up that only had much to do */
+    const char *silent; /* the one given up last, NULL once another one leads */
     conn_facts_t facts;
     bool (*fresh) (void *arg);
     bool (*unsure) (void *arg);
@@ -301,6 +302,7 @@ static enum conn_news listen_for (conn_t *self, uint64_t now)
         self->pinged_at = now;
     } else if (now >= self->pinged_at + (QUIET_WAIT << doublings)) {
         self->silences++;
+        self->silent = self->at.name;
         fail (&self->why, DFS_EUNAVAIL, "broker %s at %s:%u does not answer",
               self->at.name, self->at.host, self->at.port);
         retry (self, now);
@@ -399,6 +401,10 @@ static enum conn_news welcome (conn_t *self, const Dfs__Envelope *env)
             : 256;
     self->heard_at = now;
     self->pinged_at = 0;
+    /* Another one leads: it was silent indeed. */
+    if (self->silent && strcmp (self->silent, self->at.name) != 0)
+        self->silences = 0;
+    self->silent = NULL;
     self->up = true;
     self->tries = 0;
     self->backoff = RETRY_MIN;

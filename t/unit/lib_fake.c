@@ -272,6 +272,9 @@ static void change (fake_t *self, const Dfs__Envelope *asked)
         items[at].result = &results[at];
         results[at].has_code = results[at].has_version = true;
         self->counts.requests++;
+        if (ask->has_done_below &&
+            request->request - ask->done_below > self->counts.ahead)
+            self->counts.ahead = (unsigned)(request->request - ask->done_below);
         assert (request->request < sizeof self->done / sizeof *self->done);
         if (self->done[request->request] == 0) {
             results[at].code = take (&self->knobs.busy)
@@ -289,7 +292,11 @@ static void change (fake_t *self, const Dfs__Envelope *asked)
     }
     envelope_answer (&env, asked);
     body.results = list;
-    body.n_results = ask->n_requests;
+    for (size_t i = 0; i < ask->n_requests; i++)
+        if (self->knobs.hold == 0 || list[i]->request != self->knobs.hold)
+            list[body.n_results++] = list[i];
+        else
+            self->knobs.hold = 0;
     env.body_case = DFS__ENVELOPE__BODY_CHANGED;
     env.changed = &body;
     fake_send (self, &env);

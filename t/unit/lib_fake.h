@@ -63,11 +63,13 @@ typedef struct fake_knobs {
     atomic_uint drop_answers; /* so many answers to changes never come, and the broker
                                  starts again each time */
     atomic_uint frame_size;   /* of streams; 0: FRAME_MAX */
+    atomic_uint hold; /* the first answer to the change of this number gets lost */
 } fake_knobs_t;
 
 typedef struct fake_counts {
     atomic_uint places, placed_items, changes, requests, applied, stages, fetches,
         opens, frames_in, hellos, resumed, credit_violations, cancels, seconds;
+    atomic_uint ahead; /* the farthest number beyond one that had no answer */
     atomic_ullong bytes_in;
 } fake_counts_t;
 

@@ -248,6 +248,31 @@ static void test_put_many_small (void **state)
     free (names);
 }
 
+/* A broker remembers the results of so many numbers: none runs further ahead of one
+ * whose answer got lost. */
+static void test_put_window (void **state)
+{
+    world_t *world = *state;
+    enum { N = 6000 };
+    dfs_put_item_t *items = calloc (N, sizeof *items);
+    char (*names)[64] = calloc (N, sizeof *names);
+    const char *source = path_in (world, "src");
+    dfs_error_t err;
+
+    write_file (source, "same", 4);
+    for (unsigned i = 0; i < N; i++) {
+        snprintf (names[i], sizeof names[i], "/w/s%u", i);
+        items[i] = (dfs_put_item_t){
+            .source = source, .fd = -1, .dest = names[i], .mode = 0600, .mtime_ns = 7};
+    }
+    world->fake->knobs.hold = 3;
+    assert_int_equal (dfs_put (world->dfs, items, N, NULL, &err), 0);
+    assert_int_equal (world->fake->knobs.hold, 0);
+    assert_true (world->fake->counts.ahead > 1000 && world->fake->counts.ahead < 4096);
+    free (items);
+    free (names);
+}
+
 static void test_put_inline (void **state)
 {
     world_t *world = *state;
@@ -728,6 +753,7 @@ int main (void)
         CASE (test_put_large_chunks),
         CASE (test_put_same_bytes_once),
         CASE (test_put_many_small),
+        CASE (test_put_window),
         CASE (test_put_inline),
         CASE (test_put_refused_and_lost),
         CASE (test_put_missing),
