@@ -11,6 +11,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/near.c broker/links/near.h \
 	broker/links/front_read.c \
 	broker/links/front_admin.c \
+	broker/links/front_reclaim.c \
 	broker/links/front_brokers.c \
 	broker/links/front_scrub.c \
 	broker/links/front_status.c \

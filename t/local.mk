@@ -34,6 +34,9 @@ SHELL_TESTS += \
 	t/3320-policy.t \
 	t/3330-monitor.t \
 	t/3340-domains.t \
+	t/3400-reclaim.t \
+	t/3410-rebalance.t \
+	t/3420-trim.t \
 	t/4000-strangers.t \
 	t/4010-brokers.t \
 	t/4020-chaos.t \

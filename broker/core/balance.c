@@ -19,6 +19,7 @@
 #define BYTES_SLOW  (32 * MIB)
 #define LOOK_ASKED  SEC
 #define LOOK_SLOW   (60 * SEC)
+#define PAUSE_MOST  (3600 * SEC)
 #define LOST_AFTER  (600 * SEC) /* a move of which nothing was heard */
 
 typedef struct move {
@@ -50,9 +51,10 @@ struct balance {
     uint64_t farthest;
     uint32_t source;
     copykey_t after;
-    bool started;  /* AFTER is a place in the source's list */
-    bool fruitful; /* this walk through it found something */
-    bool wait;     /* for fresh figures */
+    bool started;   /* AFTER is a place in the source's list */
+    bool fruitful;  /* this walk through it found something */
+    bool wait;      /* for fresh figures */
+    uint64_t pause; /* after a walk that found nothing */
     move_t moves[MOVES_ASKED];
     size_t n_moves;
     uint64_t moved;
@@ -101,6 +103,7 @@ void balance_begin (core_t *core)
 void balance_now (core_t *core)
 {
     core->balance->asked = true;
+    core->balance->pause = 0;
     core->balance->next = core->now;
     core->balance->wake = true;
 }
@@ -264,13 +267,17 @@ void balance_copied (core_t *core, const copykey_t *key, bool made)
         end_move (core, move);
 }
 
-void balance_moved (core_t *core, const copykey_t *key)
+void balance_moved (core_t *core, const copykey_t *key, bool done)
 {
     move_t *move = find_move (core->balance, key);
     share_t *share;
 
     if (!move)
         return;
+    if (!done) {
+        end_move (core, move);
+        return;
+    }
     /* The figures are older than this. */
     if ((share = share_of (core->balance, move->source)))
         share->bytes -= move->bytes < share->bytes ? move->bytes : share->bytes;
@@ -332,8 +339,9 @@ static uint32_t choose_target (core_t *core, const core_chunk_t *found)
         uint64_t then =
             permille (planned (self, share) + found->length, share->capacity);
 
-        if (!worker || worker->place_pos == SIZE_MAX || then > left ||
-            then >= best_fill || holds (found, share->worker) ||
+        if (!worker || worker->place_pos == SIZE_MAX ||
+            (then > left && !PLANTED (BUG_BALANCE_EVER)) || then >= best_fill ||
+            holds (found, share->worker) ||
             nearness (core, found, worker, self->source) >
                 nearness (core, found, source, self->source))
             continue;
@@ -418,6 +426,19 @@ bool balance_scanned (core_t *core, const event_scanned_t *found)
     /* At the end: once more from the start, unless there was nothing to be had. */
     self->started = false;
     self->wait = !self->fruitful;
+    if (self->wait && self->n_moves == 0) {
+        /* As even as domains and chunks allow: looked at again later. */
+        if (self->pause < PAUSE_MOST)
+            self->pause = self->pause > 0 ? 2 * self->pause : LOOK_SLOW;
+        core_log (core, LOG_INFO, "rebalance_ends",
+                  "farthest=%llu as_even_as_possible=1",
+                  (unsigned long long)self->farthest);
+        self->active = self->asked = false;
+        self->next = core->now + self->pause;
+        set_timer (core, self->next);
+    }
+    if (self->fruitful)
+        self->pause = 0;
     self->fruitful = false;
     return true;
 }
@@ -427,8 +448,8 @@ static bool calm (const core_t *core)
     core_status_t status = {0};
 
     copier_status (core, &status);
-    return status.under_replicated == 0 && !status.repair_held &&
-           members_all_known (core) && drops_loaded (core);
+    return copier_busy (core) == 0 && !status.repair_held && members_all_known (core) &&
+           drops_loaded (core);
 }
 
 static void forget_lost (core_t *core)

@@ -19,8 +19,8 @@ void balance_begin (core_t *core);
 void balance_now (core_t *core);
 /* A copy of KEY that was made for a move is there, or will not come. */
 void balance_copied (core_t *core, const copykey_t *key, bool made);
-/* The move of KEY is over: its source was let go, or stays. */
-void balance_moved (core_t *core, const copykey_t *key);
+/* The move of KEY is over: its source was let go (DONE), or stays. */
+void balance_moved (core_t *core, const copykey_t *key, bool done);
 /* Each true when it was one of ours. */
 bool balance_bytes (core_t *core, const event_bytes_t *found);
 bool balance_scanned (core_t *core, const event_scanned_t *found);

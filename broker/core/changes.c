@@ -7,6 +7,7 @@
 #include "broker/core/chunks.h"
 #include "broker/core/members.h"
 #include "broker/core/scan.h"
+#include "broker/core/trim.h"
 
 #define GAP_PATIENCE (2 * SEC) /* then the connection starts anew */
 
@@ -232,8 +233,10 @@ void changes_applied (core_t *core, const event_applied_t *applied)
         if (!store->inventory)
             acknowledge (core, worker, store);
         /* A listing may have taken copies away that nobody reported as gone. */
-        if (pending->inventory_end)
+        if (pending->inventory_end) {
+            trim_worker_down (core, worker);
             scan_all (core);
+        }
     } else if (store && pending->inventory) {
         fail_listing (core, worker, store);
     } else if (store) {

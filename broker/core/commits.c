@@ -172,6 +172,7 @@ static uint32_t present_copies (const core_t *core, const core_chunk_t *found)
         const worker_t *worker = members_find (core, found->copies[i].worker);
 
         if (worker && !found->copies[i].damaged &&
+            found->copies[i].birth >= found->condemned &&
             (worker_live (worker) || worker_unsure (worker)))
             n++;
     }

@@ -482,6 +482,14 @@ void copier_hold (core_t *core, uint64_t until)
         set_timer (core, until);
 }
 
+size_t copier_busy (const core_t *core)
+{
+    const copier_t *self = core->copier;
+    size_t idle = self->counts[QUEUE_LOST] + self->counts[QUEUE_STUCK];
+
+    return self->repairs > idle ? self->repairs - idle : 0;
+}
+
 size_t copier_moves (const core_t *core)
 {
     return core->copier->moves;

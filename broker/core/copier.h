@@ -38,6 +38,8 @@ void copier_pump (core_t *core);
 void copier_hold (core_t *core, uint64_t until);
 
 bool copier_full (const core_t *core);
+/* Chunks short of copies that something can be done for now. */
+size_t copier_busy (const core_t *core);
 /* Jobs that only move copies. */
 size_t copier_moves (const core_t *core);
 void copier_status (const core_t *core, core_status_t *out);

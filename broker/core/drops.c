@@ -30,8 +30,8 @@ typedef struct drop {
 /* What is out for one worker. */
 typedef struct drop_queue {
     uint32_t worker;
-    size_t n; /* in both lists */
-    list_t waiting;
+    size_t n;          /* in all lists */
+    list_t waiting[2]; /* 1: surplus copies, which no hold stops */
     list_t ordered;
     uint64_t order;    /* 0: none is out */
     uint64_t deadline; /* of what was ordered */
@@ -119,9 +119,35 @@ uint64_t drops_limit (const core_t *core, const copykey_t *key, uint32_t worker)
     return drop ? drop->limit : 0;
 }
 
+bool drops_any (const core_t *core, const copykey_t *key)
+{
+    size_t n;
+    worker_t *const *all = members_all (core, &n);
+
+    if (table_count (core->drops->by_copy) == 0)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (find (core, key, all[i]->member.id))
+            return true;
+    return false;
+}
+
 size_t drops_count (const core_t *core)
 {
     return table_count (core->drops->by_copy);
+}
+
+size_t drops_under_way (const core_t *core)
+{
+    size_t cursor = 0, n = 0;
+    const drop_queue_t *queue;
+
+    while ((queue = table_next (core->drops->queues, &cursor))) {
+        const worker_t *worker = members_find (core, queue->worker);
+
+        n += worker && worker_live (worker) ? queue->n : 0;
+    }
+    return n;
 }
 
 bool drops_loaded (const core_t *core)
@@ -139,7 +165,8 @@ static drop_queue_t *queue_of (core_t *core, uint32_t worker)
     if (!queue) {
         queue = core_zalloc (sizeof *queue);
         queue->worker = worker;
-        list_init (&queue->waiting);
+        list_init (&queue->waiting[0]);
+        list_init (&queue->waiting[1]);
         list_init (&queue->ordered);
         table_put (self->queues, table_hash (worker), queue);
     }
@@ -148,10 +175,13 @@ static drop_queue_t *queue_of (core_t *core, uint32_t worker)
 
 static void leave_queue (core_t *core, drop_t *drop)
 {
-    drop_queue_t *queue = queue_of (core, drop->worker);
+    drop_queue_t *queue;
 
     list_remove (&drop->node);
-    if (drop->state != DROP_DONE && --queue->n == 0) {
+    if (drop->state == DROP_DONE)
+        return; /* in no queue any more */
+    queue = queue_of (core, drop->worker);
+    if (--queue->n == 0) {
         uint32_t worker = drop->worker;
 
         table_remove (core->drops->queues, table_hash (worker), &worker);
@@ -164,7 +194,7 @@ static void enqueue (core_t *core, drop_t *drop)
     drop_queue_t *queue = queue_of (core, drop->worker);
 
     drop->state = DROP_WAITING;
-    list_push (&queue->waiting, &drop->node);
+    list_push (&queue->waiting[drop->trim], &drop->node);
     queue->n++;
     core->drops->wake = true;
 }
@@ -320,7 +350,7 @@ static void take_back (core_t *core, drop_queue_t *queue)
 
         list_remove (&drop->node);
         drop->state = DROP_WAITING;
-        list_push (&queue->waiting, &drop->node);
+        list_push (&queue->waiting[drop->trim], &drop->node);
     }
     queue->retry_at = core->now + RETRY_LATER;
     set_timer (core, queue->retry_at);
@@ -352,27 +382,31 @@ bool drops_result (core_t *core, const event_order_t *event)
     return true;
 }
 
-static void send_order (core_t *core, drop_queue_t *queue)
+static size_t take (drop_queue_t *queue, bool trim, core_reclaim_t *items, size_t n)
 {
-    core_reclaim_t *items = actions_alloc (core->out, CORE_DROP_ITEMS * sizeof *items);
-    bool held = reclaim_held (core);
-    list_t *node = queue->waiting.next;
-    action_t *action;
-    size_t n = 0;
+    list_t *waiting = &queue->waiting[trim];
 
-    while (node != &queue->waiting && n < CORE_DROP_ITEMS) {
-        drop_t *drop = LIST_OF (node, drop_t, node);
+    for (; !list_empty (waiting) && n < CORE_DROP_ITEMS; n++) {
+        drop_t *drop = LIST_OF (waiting->next, drop_t, node);
 
-        node = node->next;
-        if (held && !drop->trim)
-            continue;
         memset (&items[n], 0, sizeof items[n]);
         items[n].key = drop->key;
-        items[n++].limit = drop->limit + (PLANTED (BUG_LIMIT_TOO_HIGH) ? 1000 : 0);
+        items[n].limit = drop->limit + (PLANTED (BUG_LIMIT_TOO_HIGH) ? 1000 : 0);
         list_remove (&drop->node);
         drop->state = DROP_ORDERED;
         list_push (&queue->ordered, &drop->node);
     }
+    return n;
+}
+
+static void send_order (core_t *core, drop_queue_t *queue)
+{
+    core_reclaim_t *items = actions_alloc (core->out, CORE_DROP_ITEMS * sizeof *items);
+    size_t n = take (queue, true, items, 0);
+    action_t *action;
+
+    if (!reclaim_held (core))
+        n = take (queue, false, items, n);
     if (n == 0)
         return;
     queue->order = core_id (core);
@@ -389,7 +423,9 @@ static void send_order (core_t *core, drop_queue_t *queue)
 static void give_up (core_t *core, drop_queue_t *queue)
 {
     while (queue->n > 0) {
-        list_t *from = list_empty (&queue->waiting) ? &queue->ordered : &queue->waiting;
+        list_t *from = !list_empty (&queue->waiting[0])   ? &queue->waiting[0]
+                       : !list_empty (&queue->waiting[1]) ? &queue->waiting[1]
+                                                          : &queue->ordered;
         bool last = queue->n == 1;
 
         confirmed (core, LIST_OF (from->next, drop_t, node));

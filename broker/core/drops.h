@@ -18,6 +18,10 @@ void drops_begin (core_t *core);
 bool drops_loaded (const core_t *core);
 /* Copies of KEY on WORKER born before this index count as gone; 0: none do. */
 uint64_t drops_limit (const core_t *core, const copykey_t *key, uint32_t worker);
+/* A copy of KEY on any member counts as gone and is not confirmed. */
+bool drops_any (const core_t *core, const copykey_t *key);
+/* Those of workers that are there. */
+size_t drops_under_way (const core_t *core);
 size_t drops_count (const core_t *core);
 
 void drops_effect (core_t *core, const core_effect_t *effect);

@@ -99,12 +99,26 @@ void worker_look_told (core_t *core, worker_t *worker)
     core_worker_changed (core, worker, worker->state);
 }
 
+/* What it announced and has not told yet may be that copies are gone. */
+static void term_begins (worker_t *worker)
+{
+    worker->known = worker_live (worker) && worker->told;
+    for (size_t i = 0; i < worker->n_stores; i++) {
+        store_state_t *store = &worker->stores[i];
+
+        if (store->goal < store->store.last_seq)
+            store->goal = store->store.last_seq;
+        if (store->sent < store->goal)
+            worker->known = worker->told = false;
+    }
+}
+
 void members_term (core_t *core)
 {
     const members_t *self = core->members;
 
     for (size_t i = 0; i < self->n_all; i++)
-        self->all[i]->known = worker_live (self->all[i]) && self->all[i]->told;
+        term_begins (self->all[i]);
 }
 
 bool members_all_known (const core_t *core)

@@ -8,7 +8,6 @@ enum planted_bug {
     BUG_NONE,
     BUG_TRIM_UNHASHED,     /* copies count as whole that nobody looked at */
     BUG_TRIM_ONE_TOO_MANY, /* one copy fewer than asked for is thought enough */
-    BUG_PINS_IGNORED,      /* what an upload is at work on is condemned */
     BUG_NO_GRACE,          /* condemned chunks are dropped at once */
     BUG_STUCK,             /* a copy order that failed is never tried again */
     BUG_NO_CONFIRMATION,   /* what was ordered counts as done */

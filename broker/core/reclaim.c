@@ -14,6 +14,7 @@
 #define WAIT_LATER    SEC
 #define ABANDONED_MAX 65536
 #define PAGE          256
+#define DROPS_MAX     131072 /* under way: more wait for those */
 
 /* What the leader is at. */
 enum reclaim_state {
@@ -184,7 +185,7 @@ static void give_up (core_t *core)
 /* An upload, or somebody's repair, is at work on it. */
 static bool in_use (const core_t *core, const copykey_t *key)
 {
-    return !PLANTED (BUG_PINS_IGNORED) && chunks_find (core, key) != NULL;
+    return chunks_find (core, key) != NULL;
 }
 
 /* --- condemning --- */
@@ -223,7 +224,8 @@ static void found_condemned (core_t *core, const event_reclaim_t *found)
         if (!young && !in_use (core, &found->rows[i].key))
             self->rows[self->n_rows++] = found->rows[i];
     }
-    self->more = found->more && found->n > 0 && !young;
+    self->more = found->more && found->n > 0 && !young &&
+                 drops_under_way (core) + PAGE * CORE_COPIES < DROPS_MAX;
     if (self->more)
         self->after = found->rows[found->n - 1];
     if (self->n_rows > 0)
@@ -254,21 +256,25 @@ static void consider (core_t *core, const core_chunk_t *found, uint64_t index)
         return;
     for (uint32_t i = 0; i < found->n_copies && i < CORE_COPIES; i++) {
         const core_copy_t *copy = &found->copies[i];
+        const worker_t *worker = members_find (core, copy->worker);
         core_reclaim_t *drop;
 
-        if (!members_find (core, copy->worker) || copy->damaged)
+        if (!worker || copy->damaged)
             continue;
         if (copy->birth >= index) {
             younger = true;
             continue;
         }
+        /* What is on a worker that is away is dropped when it is back. */
         older = true;
+        if (!worker_live (worker))
+            continue;
         drop = grow (&self->drops, &self->n_drops, &self->cap_drops);
         drop->key = found->key;
         drop->worker = copy->worker;
         drop->limit = index;
     }
-    if (older)
+    if (older || drops_any (core, &found->key))
         return;
     if (younger) {
         core_reclaim_t *again =
@@ -392,7 +398,7 @@ bool reclaim_chunks (core_t *core, const event_chunks_t *found)
     if (self->token == 0 || found->token != self->token)
         return false;
     self->token = 0;
-    if (found->code != DFS_OK || self->held) {
+    if (found->code != DFS_OK || reclaim_held (core)) {
         give_up (core);
     } else if (self->state == RECLAIM_ABANDONED) {
         found_abandoned (core, found);
@@ -417,7 +423,7 @@ bool reclaim_proposed (core_t *core, const event_proposed_t *event)
     if (self->token == 0 || event->token != self->token)
         return unknown_proposed (core, event);
     self->token = 0;
-    if (event->code != DFS_OK || self->held) {
+    if (event->code != DFS_OK || reclaim_held (core)) {
         give_up (core);
         return true;
     }

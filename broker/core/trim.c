@@ -42,6 +42,7 @@ typedef struct candidate {
     keeper_t keepers[CORE_COPIES];
     uint32_t n;
     bool again; /* it could not be decided this time */
+    bool gone;  /* the entry says so */
     bool noted; /* it was seen again meanwhile */
     uint32_t next_source;
 } candidate_t;
@@ -66,6 +67,7 @@ struct trim {
     size_t cap_hashing;
     uint64_t timer;
     bool wake;
+    uint64_t recount_at;
     bool recount; /* copies went since the last pass over all chunks */
     uint64_t done;
 };
@@ -282,7 +284,9 @@ static void end_batch (core_t *core)
     self->n_batch = 0;
     for (size_t i = 0; i < n; i++) {
         if (self->batch[i].source > 0)
-            balance_moved (core, &self->batch[i].key);
+            balance_moved (core, &self->batch[i].key,
+                           self->batch[i].gone &&
+                               self->batch[i].victim == self->batch[i].source);
         if (self->batch[i].again || self->batch[i].noted)
             trim_note (core, &self->batch[i].key, self->batch[i].next_source);
     }
@@ -434,6 +438,11 @@ void trim_worker_down (core_t *core, const worker_t *worker)
     for (size_t h = 0; h < self->n_hashing; h++)
         if (self->hashing[h].worker == worker->member.id)
             self->hashing[h].waiting = 0;
+    /* It may come back with another disk. */
+    for (size_t i = 0; i < self->n_batch; i++)
+        for (uint32_t k = 0; k < self->batch[i].n; k++)
+            if (self->batch[i].keepers[k].worker == worker->member.id)
+                self->batch[i].spoiled = true;
     self->wake = true;
 }
 
@@ -474,7 +483,6 @@ static void propose (core_t *core)
     }
     self->state = BATCH_PROPOSED;
     self->token = core_id (core);
-    self->done += n;
     self->recount = true;
     action = actions_add (core->out, ACTION_PROPOSE);
     action->u.propose.token = self->token;
@@ -490,10 +498,15 @@ bool trim_proposed (core_t *core, const event_proposed_t *event)
     if (self->state != BATCH_PROPOSED || event->token != self->token)
         return false;
     /* The entry passes over what does not hold any more when it is applied. */
-    for (size_t i = 0; i < self->n_batch; i++)
-        if (self->batch[i].victim > 0 &&
-            drops_limit (core, &self->batch[i].key, self->batch[i].victim) == 0)
-            self->batch[i].again = true;
+    for (size_t i = 0; i < self->n_batch; i++) {
+        candidate_t *candidate = &self->batch[i];
+
+        if (candidate->victim == 0 || candidate->again)
+            continue;
+        candidate->gone = drops_limit (core, &candidate->key, candidate->victim) > 0;
+        candidate->again = !candidate->gone;
+        self->done += candidate->gone;
+    }
     end_batch (core);
     return true;
 }
@@ -504,8 +517,8 @@ static bool calm (const core_t *core)
     core_status_t status = {0};
 
     copier_status (core, &status);
-    return status.under_replicated == 0 && !status.repair_held &&
-           members_all_known (core) && drops_loaded (core);
+    return copier_busy (core) == 0 && !status.repair_held && members_all_known (core) &&
+           drops_loaded (core);
 }
 
 void trim_flush (core_t *core)
@@ -525,9 +538,13 @@ void trim_flush (core_t *core)
         return;
     if (list_empty (&self->now) && list_empty (&self->later)) {
         /* What the last pass counted has changed. */
-        if (self->recount)
+        if (self->recount && core->now >= self->recount_at) {
+            self->recount = false;
+            self->recount_at = core->now + core->config.pass_ns / 12;
             scan_all (core);
-        self->recount = false;
+        } else if (self->recount) {
+            set_timer (core, self->recount_at);
+        }
         return;
     }
     if (!calm (core)) {

@@ -11,6 +11,7 @@
 #define PAGE       256
 #define COLLECT    512       /* of one worker in one pass */
 #define PAUSE      (20 * MS) /* between two pages */
+#define FEW        32        /* so many an upload may leave */
 #define TOO_MANY   100       /* one in so many */
 #define PASS_LEAST (2 * SEC)
 
@@ -20,6 +21,7 @@ struct unknown {
     uint64_t old_index;
     uint64_t new_index;
     uint64_t new_at;
+    bool marking; /* PROPOSAL is an entry that only makes the index move */
     uint64_t next_pass;
     uint64_t next_page;
     uint64_t timer;
@@ -56,7 +58,6 @@ void unknown_destroy (unknown_t **self_p)
 
 void unknown_begin (core_t *core)
 {
-    core->unknown->new_index = core->log_index;
     core->unknown->new_at = core->now;
 }
 
@@ -139,7 +140,8 @@ static void end_worker (core_t *core)
     uint32_t next = next_worker (core, self->worker);
     action_t *action;
 
-    if (worker && (self->future > 0 || self->doubtful * TOO_MANY > self->looked)) {
+    if (worker && (self->future > 0 || (self->doubtful > FEW &&
+                                        self->doubtful * TOO_MANY > self->looked))) {
         hold (core, worker->member.name);
         begin_worker (core, 0);
         return;
@@ -208,8 +210,28 @@ bool unknown_proposed (core_t *core, const event_proposed_t *event)
     if (core->unknown->proposal == 0 || event->token != core->unknown->proposal)
         return false;
     core->unknown->proposal = 0;
+    if (core->unknown->marking && event->code == DFS_OK) {
+        core->unknown->new_index = core->log_index;
+        core->unknown->new_at = core->now;
+    }
+    core->unknown->marking = false;
     reclaim_wake (core);
     return true;
+}
+
+/* What is granted from now on is born later than this entry, and what was granted
+ * before the last one is older than an upload may last. */
+static void mark (core_t *core)
+{
+    unknown_t *self = core->unknown;
+    action_t *action = actions_add (core->out, ACTION_PROPOSE);
+
+    self->old_index = self->new_index;
+    self->new_at = core->now;
+    self->marking = true;
+    self->proposal = core_id (core);
+    action->u.propose.token = self->proposal;
+    action->u.propose.what = PROPOSE_FORGET;
 }
 
 void unknown_go (core_t *core, uint64_t forgiven)
@@ -218,13 +240,12 @@ void unknown_go (core_t *core, uint64_t forgiven)
     action_t *action;
 
     self->forgiven = forgiven;
-    if (core->now >= self->new_at + core->config.upload_timeout_ns) {
-        self->old_index = self->new_index;
-        self->new_index = core->log_index;
-        self->new_at = core->now;
-    }
     if (self->scan || self->proposal)
         return;
+    if (core->now >= self->new_at + core->config.upload_timeout_ns) {
+        mark (core);
+        return;
+    }
     if (self->worker == 0 && core->now >= self->next_pass)
         begin_worker (core, next_worker (core, 0));
     if (self->worker == 0) {

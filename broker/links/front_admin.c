@@ -32,7 +32,8 @@ static const char *why_not (const links_t *self, uint32_t id)
 
     switch (core_worker_state (self->core, id, &name)) {
     case WORKER_DEAD:
-        return "data still depends on it: repair has not ended";
+        return "data still depends on it: repair has not ended (--force gives up "
+               "what only it has)";
     case WORKER_DRAINING:
         return "data still depends on it: draining has not ended";
     default:
@@ -59,7 +60,10 @@ static void set_worker (links_t *self, job_t *job, const Dfs__Admin *ask)
     }
     member = *found;
     if (ask->action == DFS__ADMIN_ACTION__ADMIN_REMOVE) {
-        if (core_may_remove (self->core, found->id) != DFS_OK) {
+        bool dead = core_worker_state (self->core, found->id, NULL) == WORKER_DEAD;
+
+        if (core_may_remove (self->core, found->id) != DFS_OK &&
+            !(dead && ask->has_force && ask->force)) {
             front_refuse (self, job, DFS_EINUSE, why_not (self, found->id));
             return;
         }
@@ -175,6 +179,12 @@ void front_admin (links_t *self, conn_t *conn, job_t *job)
         break;
     case DFS__ADMIN_ACTION__ADMIN_POLICY_SET:
         set_policy (self, job, ask);
+        break;
+    case DFS__ADMIN_ACTION__ADMIN_REBALANCE:
+    case DFS__ADMIN_ACTION__ADMIN_RECLAIM_RESUME:
+    case DFS__ADMIN_ACTION__ADMIN_RECLAIM_UNDO:
+    case DFS__ADMIN_ACTION__ADMIN_RECLAIM_EXPLAIN:
+        front_reclaim (self, job);
         break;
     case DFS__ADMIN_ACTION__ADMIN_BROKERS_TRANSFER:
     case DFS__ADMIN_ACTION__ADMIN_BROKERS_REPLACE:

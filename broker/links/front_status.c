@@ -202,9 +202,28 @@ static void put_notes (links_t *self, const core_status_t *core,
               "resume' ends it)");
     note_domains (self, core, out);
     if (core->surplus > 0) {
+        snprintf (
+            text, sizeof text,
+            "%" PRIu64
+            " chunks have more copies than asked for; one of each goes when the others "
+            "have been hashed",
+            core->surplus);
+        note (self, out, text);
+    }
+    if (out->reclaim_held) {
+        char line[256];
+
+        snprintf (line, sizeof line,
+                  "reclaim is held: %s ('admin reclaim resume' ends it)",
+                  out->reclaim_why);
+        note (self, out, line);
+    }
+    if (core->rebalancing) {
         snprintf (text, sizeof text,
-                  "%" PRIu64 " chunks have more copies than asked for; they stay",
-                  core->surplus);
+                  "workers are evened out: %" PRIu64 " chunks moved, the farthest is "
+                  "%u.%u points from the mean",
+                  core->rebalance_moved, (unsigned)core->fill_farthest / 10,
+                  (unsigned)core->fill_farthest % 10);
         note (self, out, text);
     }
     note_workers (self, core, out);
@@ -245,11 +264,37 @@ static void put_totals (const namespace_totals_t *t, Dfs__ClusterStatusReply *ou
     out->inline_bytes = t->inline_bytes;
 }
 
+static void put_reclaim (links_t *self, const core_status_t *core,
+                         const mail_totals_t *mail, Dfs__ClusterStatusReply *out)
+{
+    out->has_reclaim_held = out->has_reclaim_waits = out->has_chunks_free = true;
+    out->has_chunks_condemned = out->has_copies_dropping = true;
+    out->has_copies_trimmed = out->has_rebalancing = out->has_rebalance_moved = true;
+    out->has_fill_mean = out->has_fill_farthest = true;
+    out->reclaim_held = mail->hold.held;
+    if (mail->hold.held)
+        out->reclaim_why = links_text (self, mail->hold.why);
+    out->reclaim_waits = core->reclaim_waits;
+    out->chunks_free = mail->totals.free;
+    out->chunks_condemned = mail->totals.condemned;
+    out->copies_dropping = mail->totals.drops;
+    out->copies_trimmed = core->trimmed;
+    out->rebalancing = core->rebalancing;
+    out->rebalance_moved = core->rebalance_moved;
+    out->fill_mean = (uint32_t)core->fill_mean;
+    out->fill_farthest = (uint32_t)core->fill_farthest;
+}
+
 void front_totals (links_t *self, mail_totals_t *mail)
 {
     Dfs__ClusterStatusReply *out;
     core_status_t core;
     job_t *job = mail->job;
+
+    if (job->env->body_case == DFS__ENVELOPE__BODY_ADMIN) {
+        front_reclaim_totals (self, mail);
+        return;
+    }
 
     arena_reset (self->scratch);
     core_status (self->core, &core);
@@ -265,6 +310,7 @@ void front_totals (links_t *self, mail_totals_t *mail)
     put_workers (self, out);
     put_core (&core, out);
     put_totals (&mail->totals, out);
+    put_reclaim (self, &core, mail, out);
     put_notes (self, &core, out);
     out->has_uptime_ns = true;
     out->uptime_ns = self->now - self->started;

@@ -175,6 +175,10 @@ const link_row_t *back_row (Dfs__Envelope__BodyCase body);
 /* A look-up or listing came back from storage. */
 void front_answered (links_t *self, job_t *job);
 void front_totals (links_t *self, mail_totals_t *mail);
+/* reclaim and rebalance, for an administrator. */
+void front_reclaim (links_t *self, job_t *job);
+/* The totals that front_reclaim asked for. */
+void front_reclaim_totals (links_t *self, mail_totals_t *mail);
 /* What the admin asked for has happened; gives up the reference to JOB. */
 void front_admin_done (links_t *self, job_t *job);
 void front_verified (links_t *self, const action_verify_reply_t *reply);

@@ -116,6 +116,11 @@ typedef struct reclaim_hold {
     uint64_t index; /* since when it is held, or when it was last resumed */
     char why[160];
 } reclaim_hold_t;
+/* The highest condemnation of a chunk that was forgotten: a copy born before it, of a
+ * chunk without a record, does not count. */
+uint64_t namespace_forgotten (const namespace_t *self);
+/* Rows of LIST_FREE. */
+uint64_t namespace_free_chunks (namespace_t *self);
 void namespace_reclaim_hold (namespace_t *self, reclaim_hold_t *out);
 
 /* What the last entry did that routing and placement must know at once, in order; valid
@@ -164,6 +169,7 @@ typedef struct namespace_totals {
     uint64_t sessions;
     uint64_t condemned; /* chunks */
     uint64_t drops;     /* copies not confirmed gone */
+    uint64_t free;      /* chunks that nothing refers to and that are not condemned */
 } namespace_totals_t;
 void namespace_totals (const namespace_t *self, namespace_totals_t *out);
 

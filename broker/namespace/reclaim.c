@@ -107,6 +107,15 @@ static int write_chunk (op_t *op, const copykey_t *key, const Dfs__RecChunk *rec
     return table_write (op, T_CHUNK, packed, sizeof packed, &rec->base, how, err);
 }
 
+/* What was proposed before a hold and comes behind it does nothing. */
+static bool held (op_t *op)
+{
+    reclaim_hold_t hold;
+
+    namespace_reclaim_hold (op->ns, &hold);
+    return hold.held;
+}
+
 /* --- condemning --- */
 
 static int condemn_one (op_t *op, const Dfs__CondemnItem *item, dfs_error_t *err)
@@ -145,6 +154,8 @@ int op_condemn (op_t *op, const Dfs__OpCondemn *condemn, dfs_error_t *err)
 
     for (size_t i = 0; rc == 0 && i < condemn->n_items; i++)
         rc = check_key (&condemn->items[i]->key, err);
+    if (held (op))
+        return rc;
     for (size_t i = 0; rc == 0 && i < condemn->n_items; i++)
         rc = condemn_one (op, condemn->items[i], err);
     return rc;
@@ -261,6 +272,8 @@ int op_drop (op_t *op, const Dfs__OpDrop *drop, dfs_error_t *err)
 
     for (size_t i = 0; rc == 0 && i < drop->n_items; i++)
         rc = check_key (&drop->items[i]->key, err);
+    if (drop->why == DFS__DROP_WHY__DROP_RECLAIM && held (op))
+        return rc;
     for (size_t i = 0; rc == 0 && i < drop->n_items; i++)
         rc = drop_one (op, drop->why, drop->items[i], err);
     return rc;

@@ -95,6 +95,16 @@ int namespace_reclaim_rows (namespace_t *self, enum reclaim_list list,
     return good ? (int)n : fail (err, DFS_EDAMAGED, "row of reclaim does not unpack");
 }
 
+uint64_t namespace_forgotten (const namespace_t *self)
+{
+    return self->counters[C_FORGOTTEN];
+}
+
+uint64_t namespace_free_chunks (namespace_t *self)
+{
+    return ready (self, NULL) < 0 ? 0 : table_size (&self->view, T_FREE);
+}
+
 void namespace_reclaim_hold (namespace_t *self, reclaim_hold_t *out)
 {
     const void *value;

@@ -55,6 +55,10 @@ int lookup_chunk (tables_t *tables, const copykey_t *key, core_chunk_t *out,
         out->length = facts.length;
         out->replicas = facts.replicas;
         out->condemned = facts.condemned;
+    } else {
+        /* Copies of before may be of what was forgotten: their workers' word that they
+         * are gone may be on its way. */
+        out->condemned = namespace_forgotten (tables->ns);
     }
     int n = locations_find (tables->locations, key, found, err);
     if (n < 0)

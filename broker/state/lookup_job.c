@@ -384,9 +384,12 @@ static const struct {
     Dfs__Envelope__BodyCase body;
     void (*run) (tables_t *tables, job_t *job);
 } lookups[] = {
-    {DFS__ENVELOPE__BODY_STAT, do_stat},       {DFS__ENVELOPE__BODY_OPEN, do_open},
-    {DFS__ENVELOPE__BODY_EXTENTS, do_extents}, {DFS__ENVELOPE__BODY_LOCATE, do_locate},
+    {DFS__ENVELOPE__BODY_STAT, do_stat},
+    {DFS__ENVELOPE__BODY_OPEN, do_open},
+    {DFS__ENVELOPE__BODY_EXTENTS, do_extents},
+    {DFS__ENVELOPE__BODY_LOCATE, do_locate},
     {DFS__ENVELOPE__BODY_VERIFY, do_verify},
+    {DFS__ENVELOPE__BODY_ADMIN, lookup_explain},
 };
 
 void lookup_job (tables_t *tables, job_t *job)

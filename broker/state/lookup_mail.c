@@ -42,6 +42,8 @@ mail_directory_t *lookup_directory (tables_t *tables, uint64_t asked, dfs_error_
 void lookup_totals (tables_t *tables, mail_totals_t *mail)
 {
     namespace_totals (tables->ns, &mail->totals);
+    mail->totals.free = namespace_free_chunks (tables->ns);
+    namespace_reclaim_hold (tables->ns, &mail->hold);
     mail->applied = namespace_applied (tables->ns);
 }
 

@@ -5,6 +5,7 @@
 
 #include "broker/state/storage_private.h"
 #include "common/log.h"
+#include "msgs/check.h"
 
 static_assert ((int)EFFECT_CONDEMNED == (int)CORE_CONDEMNED &&
                    (int)EFFECT_LIFTED == (int)CORE_LIFTED &&
@@ -63,6 +64,74 @@ void lookup_reclaim (tables_t *tables, mail_core_t *mail)
     answer->rows = out;
     answer->n = (size_t)n;
     answer->more = answer->n == max;
+}
+
+static Dfs__ReclaimChunk *explain (tables_t *tables, arena_t *arena,
+                                   const copykey_t *key, dfs_error_t *err)
+{
+    Dfs__ReclaimChunk *out = arena_zalloc (arena, sizeof *out);
+    Dfs__CopyKey *wire = arena_zalloc (arena, sizeof *wire);
+    copykey_t *kept = arena_dup (arena, key, sizeof *key);
+    location_t found[LOCATIONS_MAX];
+    chunk_facts_t facts;
+
+    assert (out && wire && kept);
+    int rc = namespace_chunk (tables->ns, key, &facts, err);
+    int n = rc < 0 ? rc : locations_find (tables->locations, key, found, err);
+    if (n < 0)
+        return NULL;
+    dfs__reclaim_chunk__init (out);
+    dfs__copy_key__init (wire);
+    check_put_copykey (kept, wire);
+    out->key = wire;
+    out->recorded = rc == 1;
+    out->refs = facts.refs;
+    out->length = n > 0 ? found[0].length : facts.length;
+    out->has_freed = out->has_condemned = true;
+    out->freed = facts.freed;
+    out->condemned = facts.condemned;
+    out->copies = arena_zalloc (arena, (size_t)n * sizeof *out->copies + 1);
+    assert (out->copies);
+    for (int i = 0; i < n; i++) {
+        Dfs__ReclaimCopy *copy = arena_zalloc (arena, sizeof *copy);
+
+        assert (copy);
+        dfs__reclaim_copy__init (copy);
+        copy->worker = found[i].worker;
+        copy->birth = found[i].birth;
+        copy->has_damaged = copy->has_dropped = true;
+        copy->damaged = found[i].damaged;
+        copy->dropped =
+            found[i].birth < namespace_drop_limit (tables->ns, key, found[i].worker);
+        out->copies[out->n_copies++] = copy;
+    }
+    return out;
+}
+
+void lookup_explain (tables_t *tables, job_t *job)
+{
+    const Dfs__Admin *ask = job->env->admin;
+    Dfs__AdminReply *reply = arena_zalloc (job->out, sizeof *reply);
+    dfs_error_t err;
+
+    assert (reply);
+    dfs__admin_reply__init (reply);
+    reply->chunks = arena_zalloc (job->out, ask->n_keys * sizeof *reply->chunks + 1);
+    assert (reply->chunks);
+    for (size_t i = 0; i < ask->n_keys; i++) {
+        copykey_t key;
+        Dfs__ReclaimChunk *chunk = NULL;
+
+        if (check_copykey (ask->keys[i], &key, &err) == DFS_OK)
+            chunk = explain (tables, job->out, &key, &err);
+        if (!chunk) {
+            job_refuse (job, err.code, err.text);
+            return;
+        }
+        reply->chunks[reply->n_chunks++] = chunk;
+    }
+    job->answer.body_case = DFS__ENVELOPE__BODY_ADMIN_REPLY;
+    job->answer.admin_reply = reply;
 }
 
 void lookup_bytes (tables_t *tables, mail_core_t *mail)

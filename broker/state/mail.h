@@ -141,6 +141,7 @@ typedef struct mail_totals {
     mail_t head;
     job_t *job; /* the request that wants them */
     namespace_totals_t totals;
+    reclaim_hold_t hold;
     uint64_t applied;
 } mail_totals_t;
 

@@ -18,6 +18,7 @@ void lookup_job (tables_t *tables, job_t *job);
 void lookup_core (tables_t *tables, mail_core_t *mail);
 /* What waits to be reclaimed; bytes of workers. */
 void lookup_reclaim (tables_t *tables, mail_core_t *mail);
+void lookup_explain (tables_t *tables, job_t *job);
 void lookup_bytes (tables_t *tables, mail_core_t *mail);
 core_effect_t lookup_effect (const namespace_effect_t *effect);
 /* Owned; NULL when the namespace is damaged. */

@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin_reclaim.h"
 #include "common/units.h"
 #include "output.h"
 #include "paths.h"
 #include "table.h"
 #include "verbs.h"
 
-enum { KEY_REPLICAS = 256, KEY_MIN_REPLICAS, KEY_CHUNK_SIZE };
+enum { KEY_REPLICAS = 256, KEY_MIN_REPLICAS, KEY_CHUNK_SIZE, KEY_FORCE };
 
 #define REPLICAS_MAX 16
 
@@ -22,6 +23,7 @@ const tool_option_t admin_options[] = {
     {KEY_MIN_REPLICAS, "min-replicas", "N",
      "policy: fewer copies than that are refused (default: replicas, at most 2)"},
     {KEY_CHUNK_SIZE, "chunk-size", "SIZE", "policy: size of chunks"},
+    {KEY_FORCE, "force", NULL, "remove: a dead worker, though data is lost with it"},
     {'r', "recursive", NULL, "policy assign: directories with everything in them"},
     {0, NULL, NULL, NULL},
 };
@@ -30,6 +32,7 @@ typedef struct wish {
     uint32_t replicas, min_replicas; /* 0: not said */
     uint64_t chunk_size;
     bool recursive;
+    bool force;
 } wish_t;
 
 typedef struct action {
@@ -68,8 +71,11 @@ static int do_remove (dfs_t *dfs, const wish_t *wish, char **operands, int n)
 {
     dfs_error_t err = {0};
 
-    (void)wish;
     (void)n;
+    if (wish->force)
+        return dfs_worker_abandon (dfs, operands[0], &err) < 0
+                   ? tool_fail (operands[0], &err)
+                   : 0;
     return dfs_worker_remove (dfs, operands[0], &err) < 0
                ? tool_fail (operands[0], &err)
                : 0;
@@ -96,6 +102,47 @@ static int do_scrub (dfs_t *dfs, const wish_t *wish, char **operands, int n)
     tool_say ("%u worker%s hash%s all copies again\n", told, told == 1 ? "" : "s",
               told == 1 ? "es" : "");
     return 0;
+}
+
+/* --- space --- */
+
+static int do_rebalance (dfs_t *dfs, const wish_t *wish, char **operands, int n)
+{
+    (void)wish;
+    (void)operands;
+    (void)n;
+    return admin_rebalance (dfs);
+}
+
+static int do_reclaim_status (dfs_t *dfs, const wish_t *wish, char **operands, int n)
+{
+    (void)wish;
+    (void)operands;
+    (void)n;
+    return admin_reclaim_status (dfs);
+}
+
+static int do_reclaim_resume (dfs_t *dfs, const wish_t *wish, char **operands, int n)
+{
+    (void)wish;
+    (void)operands;
+    (void)n;
+    return admin_reclaim_resume (dfs);
+}
+
+static int do_reclaim_undo (dfs_t *dfs, const wish_t *wish, char **operands, int n)
+{
+    (void)wish;
+    (void)operands;
+    (void)n;
+    return admin_reclaim_undo (dfs);
+}
+
+static int do_reclaim_explain (dfs_t *dfs, const wish_t *wish, char **operands, int n)
+{
+    (void)wish;
+    (void)n;
+    return admin_reclaim_explain (dfs, operands[0]);
 }
 
 /* --- policies --- */
@@ -312,6 +359,11 @@ static const action_t actions[] = {
     {{"drain", NULL}, 1, 1, do_drain},
     {{"undrain", NULL}, 1, 1, do_undrain},
     {{"remove", NULL}, 1, 1, do_remove},
+    {{"rebalance", NULL}, 0, 0, do_rebalance},
+    {{"reclaim", "status"}, 0, 0, do_reclaim_status},
+    {{"reclaim", "explain"}, 1, 1, do_reclaim_explain},
+    {{"reclaim", "resume"}, 0, 0, do_reclaim_resume},
+    {{"reclaim", "undo"}, 0, 0, do_reclaim_undo},
     {{"scrub", NULL}, 0, 1, do_scrub},
     {{"repair", "resume"}, 0, 0, do_resume},
     {{"policy", "list"}, 0, 0, do_list},
@@ -349,6 +401,8 @@ int verb_admin (int argc, char **argv)
                 (uint32_t)tool_number ("--min-replicas", value, REPLICAS_MAX);
         else if (key == KEY_CHUNK_SIZE)
             wish.chunk_size = tool_size ("--chunk-size", value);
+        else if (key == KEY_FORCE)
+            wish.force = true;
         else
             wish.recursive = true;
     tool_operands (argc, 1, INT32_MAX);

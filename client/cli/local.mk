@@ -12,6 +12,7 @@ client_cli_libcli_la_SOURCES = \
 noinst_LTLIBRARIES += client/cli/libverbs.la
 client_cli_libverbs_la_SOURCES = \
 	client/cli/admin.c \
+	client/cli/admin_reclaim.c client/cli/admin_reclaim.h \
 	client/cli/admin_brokers.c \
 	client/cli/change.c client/cli/change.h \
 	client/cli/copy.c \

@@ -33,6 +33,8 @@ char *out_time_json (uint64_t ns, char *buf, size_t cap);
 void out_status (const dfs_status_t *status);
 void out_brokers (const dfs_status_t *status);
 json_t *out_brokers_json (const dfs_status_t *status);
+/* Its reclaim part alone. */
+json_t *out_reclaim_json (const dfs_status_t *s);
 json_t *out_status_json (const dfs_status_t *status);
 
 #endif

@@ -78,6 +78,10 @@ void out_status (const dfs_status_t *s)
                 s->repair_queued, s->repair_active,
                 units_format_size (a, sizeof a, s->repair_bytes_per_second),
                 units_format_duration (b, sizeof b, s->repair_eta_seconds * SEC));
+    if (s->chunks_free || s->chunks_condemned || s->copies_dropping)
+        printf ("reclaim: %" PRIu64 " chunks unused, %" PRIu64 " condemned, %" PRIu64
+                " copies being dropped\n",
+                s->chunks_free, s->chunks_condemned, s->copies_dropping);
     if (s->reads_hedged || s->reads_stolen)
         printf ("reads: %" PRIu64 " pieces, %" PRIu64 " asked for twice, %" PRIu64
                 " taken over by idle workers\n",
@@ -143,6 +147,20 @@ static json_t *workers_json (const dfs_status_t *s)
     return array;
 }
 
+json_t *out_reclaim_json (const dfs_status_t *s)
+{
+    json_t *o = json_object ();
+    json_object_set_new (o, "held", json_boolean (s->reclaim_held));
+    json_object_set_new (o, "why",
+                         s->reclaim_held ? out_text (s->reclaim_why) : json_null ());
+    json_object_set_new (o, "waits", json_boolean (s->reclaim_waits));
+    json_object_set_new (o, "chunks_free", out_number (s->chunks_free));
+    json_object_set_new (o, "chunks_condemned", out_number (s->chunks_condemned));
+    json_object_set_new (o, "copies_dropping", out_number (s->copies_dropping));
+    json_object_set_new (o, "copies_trimmed", out_number (s->copies_trimmed));
+    return o;
+}
+
 json_t *out_status_json (const dfs_status_t *s)
 {
     json_t *o = json_object ();
@@ -176,6 +194,14 @@ json_t *out_status_json (const dfs_status_t *s)
     json_object_set_new (reads, "hedged", out_number (s->reads_hedged));
     json_object_set_new (reads, "stolen", out_number (s->reads_stolen));
     json_object_set_new (o, "reads", reads);
+    json_object_set_new (o, "reclaim", out_reclaim_json (s));
+    json_t *rebalance = json_object ();
+    json_object_set_new (rebalance, "active", json_boolean (s->rebalancing));
+    json_object_set_new (rebalance, "moved", out_number (s->rebalance_moved));
+    json_object_set_new (rebalance, "fill_mean_permille", out_number (s->fill_mean));
+    json_object_set_new (rebalance, "fill_farthest_permille",
+                         out_number (s->fill_farthest));
+    json_object_set_new (o, "rebalance", rebalance);
     json_object_set_new (o, "replicas", out_number (s->replicas));
     json_object_set_new (o, "min_replicas", out_number (s->min_replicas));
     json_object_set_new (o, "chunk_size", out_number (s->chunk_size));

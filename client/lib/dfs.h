@@ -237,6 +237,14 @@ typedef struct dfs_status {
     /* pieces read since the broker leads; of those, asked of a second worker because
      * the first was slow, and taken over from a busy worker by an idle one */
     uint64_t reads, reads_hedged, reads_stolen;
+    bool reclaim_held, reclaim_waits; /* until an operator; until enough is known */
+    char reclaim_why[160];
+    uint64_t chunks_free, chunks_condemned; /* nothing refers to them */
+    uint64_t copies_dropping; /* count as gone; their workers have not confirmed it */
+    uint64_t copies_trimmed;  /* surplus ones, since the broker leads */
+    bool rebalancing;
+    uint64_t rebalance_moved;
+    uint32_t fill_mean, fill_farthest; /* thousandths of capacity */
 } dfs_status_t;
 int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err);
 void dfs_status_clear (dfs_status_t *status);
@@ -281,6 +289,33 @@ typedef struct dfs_policy {
 int dfs_worker_drain (dfs_t *dfs, const char *worker, bool drain, dfs_error_t *err);
 /* Forgets a worker that is drained or dead; DFS_EINUSE while data depends on it. */
 int dfs_worker_remove (dfs_t *dfs, const char *worker, dfs_error_t *err);
+/* Forgets a dead worker, and gives up what only it has. */
+int dfs_worker_abandon (dfs_t *dfs, const char *worker, dfs_error_t *err);
+/* Begins to even out how full workers are; dfs_status tells how far it is. */
+int dfs_rebalance (dfs_t *dfs, dfs_error_t *err);
+/* Ends a hold of reclaim: what is unknown on workers may go. */
+int dfs_reclaim_resume (dfs_t *dfs, dfs_error_t *err);
+/* Lifts every condemnation and holds reclaim. */
+int dfs_reclaim_undo (dfs_t *dfs, dfs_error_t *err);
+
+typedef struct dfs_reclaim_copy {
+    uint32_t worker;
+    uint64_t birth;
+    bool damaged;
+    bool dropped; /* counts as gone; the worker has not confirmed it */
+} dfs_reclaim_copy_t;
+typedef struct dfs_reclaim_chunk {
+    char id[88];
+    bool recorded; /* the namespace has a record of it */
+    uint64_t refs, length;
+    uint64_t freed, condemned; /* log indexes, 0: not */
+    const dfs_reclaim_copy_t *copies;
+    size_t n_copies;
+} dfs_reclaim_chunk_t;
+/* What is known of chunks, named by their ids (64 hexadecimal digits), at most 256. */
+int dfs_reclaim_explain (dfs_t *dfs, const char *const *ids, size_t n,
+                         int (*each) (const dfs_reclaim_chunk_t *chunk, void *arg),
+                         void *arg, dfs_error_t *err);
 /* Lets another broker lead; returns when it does. */
 int dfs_broker_transfer (dfs_t *dfs, const char *broker, dfs_error_t *err);
 /* Takes a broker in again that has lost its data and runs on a newly marked directory:

@@ -108,6 +108,18 @@ static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
     status->reads = reply->reads;
     status->reads_hedged = reply->reads_hedged;
     status->reads_stolen = reply->reads_stolen;
+    status->reclaim_held = reply->reclaim_held;
+    status->reclaim_waits = reply->reclaim_waits;
+    if (reply->reclaim_why)
+        COPY (status->reclaim_why, reply->reclaim_why);
+    status->chunks_free = reply->chunks_free;
+    status->chunks_condemned = reply->chunks_condemned;
+    status->copies_dropping = reply->copies_dropping;
+    status->copies_trimmed = reply->copies_trimmed;
+    status->rebalancing = reply->rebalancing;
+    status->rebalance_moved = reply->rebalance_moved;
+    status->fill_mean = reply->fill_mean;
+    status->fill_farthest = reply->fill_farthest;
     status->uptime_ns = reply->uptime_ns;
     status->sessions = reply->sessions;
     status->inline_bytes = reply->inline_bytes;

@@ -1,5 +1,5 @@
 libdfs_sources = \
-	client/lib/admin.c \
+	client/lib/admin.c client/lib/reclaim.c \
 	client/lib/attr.h \
 	client/lib/change.c client/lib/change.h \
 	client/lib/client.c client/lib/client.h \

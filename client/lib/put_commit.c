@@ -187,6 +187,7 @@ static void stage_done (change_t *change, int code, const Dfs__OpResult *result,
     client_progress (file->put->dfs);
     if (code == 0) {
         page->state = PAGE_STAGED;
+        file->missing = 0;
         free (page->extents);
         page->extents = NULL;
         put_page_free (page);

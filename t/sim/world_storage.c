@@ -33,7 +33,7 @@ static void fill (world_t *self, size_t id, core_chunk_t *out)
     out->length = chunk->length;
     out->replicas = chunk->refs > 0 ? self->config.replicas : 0;
     out->recorded = chunk->recorded;
-    out->condemned = chunk->condemned;
+    out->condemned = chunk->recorded ? chunk->condemned : self->forgotten;
     for (size_t w = 0; w < self->config.workers; w++)
         if (chunk->located[w] && chunk->lbirth[w] >= chunk->limit[w])
             out->copies[out->n_copies++] =

@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: MPL-2.0
+test_description="Space of what nothing refers to comes back, and nothing else goes"
+. "${srcdir:-.}/t/lib/cluster.sh"
+
+# short NAME GRACE: times so short that a test sees the end of them.
+short () {
+    sed -i -e "s/history = 24h/history = 1s/" -e "s/inline-max = 4KiB/inline-max = 0/" \
+        -e "s/^    chunk-size = .*/&\n    upload-timeout = 1s\n    reclaim-grace = $2/" "$1/cluster.cfg"
+}
+# reclaim KEY: of status.
+reclaim () {
+    dfs-client status --json >status.json && json "reclaim.$1" status.json
+}
+reclaim_is () {
+    test "$(reclaim "$1")" = "$2"
+}
+some_condemned () {
+    test "$(reclaim chunks_condemned)" -gt 0
+}
+nothing_left () {
+    test "$(reclaim chunks_free)" -eq 0 && test "$(json reclaim.chunks_condemned status.json)" -eq 0 &&
+        test "$(json reclaim.copies_dropping status.json)" -eq 0
+}
+stored_below () {
+    dfs-client status --json >status.json && test "$(json bytes_stored status.json)" -lt "$1"
+}
+health_is () {
+    dfs-client status --json >status.json && test "$(json health status.json)" = "$1"
+}
+test_expect_success 'three workers, two copies, short times' '
+    dfs-cluster init "$PWD/c" --base-port 0 --workers 3 --replicas 2 --chunk-size 256KiB && short c 1s &&
+    dfs-cluster start "$PWD/c" && DFS_CONFIG=$PWD/c/cluster.cfg && export DFS_CONFIG &&
+    random_file keep 4000000 keep && random_file gone 16000000 gone &&
+    dfs-client put keep /keep && dfs-client put gone /gone && stored_below 60000000
+'
+
+test_expect_success 'what is deleted gives its space back, on the disks too' '
+    dfs-client rm /gone && wait_until 60 stored_below 12000000 && wait_until 30 nothing_left &&
+    dfs-client get /keep - | cmp - keep && dfs-client verify --json >v.json && test "$(json missing v.json)" -eq 0 &&
+    test "$(du -sk c/data/w1 c/data/w2 c/data/w3 | awk "{n += \$1} END {print n}")" -lt 40000
+'
+
+test_expect_success 'put again while it is on its way out, it is whole' '
+    for i in 1 2 3; do dfs-client put gone /again && dfs-client rm /again && sleep 0.$((i * 7 % 10)) || return 1; done &&
+    dfs-client put gone /again && wait_until 30 nothing_left && dfs-client get /again - | cmp - gone &&
+    dfs-client verify --json >v.json && test "$(json missing v.json)" -eq 0 && test "$(json replicas v.json)" -ge 156
+'
+
+test_expect_success 'worker and broker killed in the middle of it' '
+    dfs-client rm /again && sleep 1 && dfs-cluster kill "$PWD/c" w1 KILL && dfs-cluster kill "$PWD/c" b1 KILL &&
+    dfs-cluster start "$PWD/c" b1 && sleep 1 && dfs-cluster kill "$PWD/c" b1 KILL &&
+    dfs-cluster start "$PWD/c" b1 w1 && wait_until 90 stored_below 12000000 && wait_until 30 nothing_left &&
+    dfs-client get /keep - | cmp - keep && wait_until 30 health_is ok
+'
+
+test_expect_success 'explained, by path and by chunk' '
+    dfs-client admin reclaim explain --json /keep >e.json && test "$(json 0.state e.json)" = used &&
+    dfs-client admin reclaim explain "$(json 0.id e.json)" >e.txt && grep -q "used by" e.txt && grep -q "born" e.txt &&
+    test_expect_code 3 dfs-client admin reclaim explain /nowhere
+'
+
+test_expect_success 'a namespace of before holds it; an operator lets it go on' '
+    dfs-cluster stop "$PWD/c" && cp -r c/data/b1 b1.before && dfs-cluster start "$PWD/c" &&
+    random_file later 32000000 later && dfs-client put later /later && dfs-cluster stop "$PWD/c" &&
+    rm -rf c/data/b1 && cp -r b1.before c/data/b1 && dfs-cluster start "$PWD/c" &&
+    wait_until 60 reclaim_is held true && dfs-client admin reclaim status >r.txt && grep -q "^held:" r.txt &&
+    dfs-client status >s.txt && grep -q "note: reclaim is held" s.txt && dfs-client get /keep - | cmp - keep &&
+    dfs-client admin reclaim resume && reclaim_is held false && wait_until 90 stored_below 12000000 &&
+    dfs-client get /keep - | cmp - keep
+'
+
+test_expect_success 'it stops cleanly' 'cluster_down c'
+
+test_expect_success 'undone: nothing is condemned until it is resumed' '
+    dfs-cluster init "$PWD/u" --base-port 0 --workers 2 --replicas 2 --chunk-size 256KiB && short u 20s &&
+    dfs-cluster start "$PWD/u" && DFS_CONFIG=$PWD/u/cluster.cfg && dfs-client put keep /f && dfs-client rm /f &&
+    wait_until 60 some_condemned && dfs-client admin reclaim undo && reclaim_is chunks_condemned 0 &&
+    reclaim_is held true && test "$(json reclaim.chunks_free status.json)" -eq 16 &&
+    dfs-client put keep /f && dfs-client get /f - | cmp - keep && reclaim_is chunks_free 0 &&
+    dfs-client admin reclaim resume && reclaim_is held false && cluster_down u
+'
+
+test_done
