@@ -287,6 +287,56 @@ int dfs_broker_replace (dfs_t *dfs, const char *broker, int (*each) (void *arg),
     return each ? each (arg) : 0;
 }
 
+int dfs_worker_abandon (dfs_t *dfs, const char *worker, dfs_error_t *err)
+{
+    (void)dfs;
+    (void)err;
+    trace ("abandon %s", worker);
+    return 0;
+}
+
+int dfs_rebalance (dfs_t *dfs, dfs_error_t *err)
+{
+    (void)dfs;
+    (void)err;
+    trace ("rebalance");
+    return 0;
+}
+
+int dfs_reclaim_resume (dfs_t *dfs, dfs_error_t *err)
+{
+    (void)dfs;
+    (void)err;
+    trace ("reclaim resume");
+    return 0;
+}
+
+int dfs_reclaim_undo (dfs_t *dfs, dfs_error_t *err)
+{
+    (void)dfs;
+    (void)err;
+    trace ("reclaim undo");
+    return 0;
+}
+
+int dfs_reclaim_explain (dfs_t *dfs, const char *const *ids, size_t n,
+                         int (*each) (const dfs_reclaim_chunk_t *chunk, void *arg),
+                         void *arg, dfs_error_t *err)
+{
+    dfs_reclaim_copy_t copy = {.worker = 1, .birth = 7};
+    dfs_reclaim_chunk_t chunk = {.recorded = true, .condemned = 9, .copies = &copy};
+
+    (void)dfs;
+    (void)err;
+    chunk.n_copies = 1;
+    for (size_t i = 0; i < n; i++) {
+        snprintf (chunk.id, sizeof chunk.id, "%s", ids[i]);
+        each (&chunk, arg);
+    }
+    trace ("reclaim explain %zu", n);
+    return 0;
+}
+
 int dfs_repair_resume (dfs_t *dfs, dfs_error_t *err)
 {
     (void)dfs;
