@@ -363,6 +363,8 @@ static int finish (walk_t *walk, bool rebuilt, dfs_error_t *err)
                                  .next_seq = disk->next_seq};
     if (rc == 0)
         rc = disk_checkpoint (disk, err);
+    if (rc == DFS_ENOSPC && !rebuilt)
+        rc = DFS_OK; /* it stays in memory until there is room */
     if (rc == 0 && rebuilt)
         rc = index_close_gaps (disk->index, err);
     else if (rc == 0 && walk->lost)
