@@ -11,14 +11,15 @@
 
 #include "journal_private.h"
 
-#define HELLO_SIZE    32
+#define HELLO_SIZE    48
 #define HELLO_VERSION 2
 #define HELLO_EMPTY   1 /* I have no log */
 #define HELLO_VOTER   2 /* you are a voter in my set of brokers */
 #define HELLO_STANDBY 4 /* you are a standby */
 #define HELLO_MS      500
-#define HELLO_NEW_MS  100  /* while this broker has no set of brokers */
-#define FOUND_MS      1000 /* all must have been heard within this */
+#define HELLO_NEW_MS  100   /* while this broker has no set of brokers */
+#define WAITING_MS    10000 /* between words about what a beginning waits for */
+#define FOUND_MS      1000  /* all must have been heard within this */
 
 known_t *brokers_known (journal_t *self, const char *name)
 {
@@ -118,8 +119,36 @@ static void lost_data (journal_t *self, const char *name)
  * it, so that a voter without it is one that has lost it. */
 static void hear_first (journal_t *self, const uint8_t *entry, size_t len, uint64_t now)
 {
-    if (raft_driver_names (entry, len, self->id))
+    bool late = false; /* somebody has gone on: this one was there before */
+    for (size_t i = 0; i < self->n_known; i++)
+        late |= self->known[i].last > 1;
+    if (!late && raft_driver_names (entry, len, self->id))
         engine_found (self, now, entry, len);
+}
+
+/* Its log and this one began apart: neither takes anything of the other. */
+static void note_founding (known_t *known, uint64_t its, uint64_t own)
+{
+    bool foreign = its && own && its != own;
+    if (foreign && !known->foreign)
+        log_error ("foreign_log",
+                   "node=%s founding=%016llx here=%016llx err=\"it has the log of "
+                   "another set of brokers\"",
+                   known->name, (unsigned long long)its, (unsigned long long)own);
+    known->foreign = foreign;
+}
+
+/* The names of the list in their order, as a number. */
+static uint64_t list_number (const journal_t *self)
+{
+    uint64_t sum = self->n_known;
+    for (size_t i = 0; i < self->n_known; i++)
+        for (const char *p = self->known[i].name;; p++) {
+            sum = (sum ^ (uint8_t)*p) * 1099511628211u;
+            if (!*p)
+                break;
+        }
+    return sum;
 }
 
 void brokers_hello (journal_t *self, const note_t *note, uint64_t now)
@@ -131,6 +160,10 @@ void brokers_hello (journal_t *self, const note_t *note, uint64_t now)
     uint64_t id = get_le64 (note->bytes + 8), last = get_le64 (note->bytes + 16);
     /* What it says of the one that had this name before is not said of this one. */
     bool mine = get_le64 (note->bytes + 24) == self->id;
+    note_founding (known, get_le64 (note->bytes + 32),
+                   raft_driver_founding (self->driver));
+    known->list = get_le64 (note->bytes + 40);
+    known->last = last;
     if (id != known->id && id != self->id) {
         log_info ("broker_heard", "node=%s id=%016llx empty=%d", known->name,
                   (unsigned long long)id, (int)(flags & HELLO_EMPTY));
@@ -187,6 +220,8 @@ void brokers_tick (journal_t *self, uint64_t now)
     put_le32 (hello, HELLO_VERSION);
     put_le64 (hello + 8, self->id);
     put_le64 (hello + 16, raft_driver_last (self->driver));
+    put_le64 (hello + 32, raft_driver_founding (self->driver));
+    put_le64 (hello + 40, list_number (self));
     for (size_t i = 0; i < self->n_known; i++) {
         if (strcmp (self->known[i].name, self->name) == 0)
             continue;
@@ -205,27 +240,58 @@ void brokers_tick (journal_t *self, uint64_t now)
     self->founding = !all;
 }
 
-/* The first of the list begins, when all have just said that they have nothing. One
- * that has lost its data hears that the others have not lost theirs. */
+/* Why broker KNOWN keeps the first of the list from beginning; NULL: it does not. */
+static const char *keeps_waiting (journal_t *self, const known_t *known, uint64_t now)
+{
+    if (!known->id || now > known->hello + FOUND_MS)
+        return "it is not heard";
+    if (!known->empty)
+        return "it has a log";
+    if (known->list != list_number (self))
+        return "it has another list of brokers";
+    return NULL;
+}
+
+static void say_waiting (journal_t *self, const char *name, const char *why,
+                         uint64_t now)
+{
+    if (!self->waiting_at)
+        self->waiting_at = now;
+    if (now < self->waiting_at + WAITING_MS)
+        return;
+    self->waiting_at = now;
+    log_warn ("founding_waits", "node=%s why=\"%s\"", name, why);
+}
+
+/* The first of the list begins, when all have just said that they have nothing, and
+ * have the same list. One that has lost its data hears that the others have not lost
+ * theirs. And a broker begins alone only when it was started alone: another list that
+ * is read later makes no log. */
 bool brokers_found (journal_t *self, uint64_t now, uint8_t **entry, size_t *len)
 {
     uint64_t ids[JOURNAL_MEMBERS];
     char texts[JOURNAL_MEMBERS][WIRE_ADDRESS_MAX + 1];
     const char *names[JOURNAL_MEMBERS];
     size_t n = self->n_known;
+    if (n <= 1 && !self->alone)
+        return false;
     if (n <= 1) {
         ids[0] = self->id;
         brokers_address (self->name, self->id, texts[0]);
         names[0] = texts[0];
         n = 1;
     } else if (strcmp (self->known[0].name, self->name) != 0) {
+        say_waiting (self, self->known[0].name, "the first of the list begins", now);
         return false;
     }
     for (size_t i = 0; n > 1 && i < n; i++) {
         const known_t *known = &self->known[i];
         bool own = strcmp (known->name, self->name) == 0;
-        if (!own && (!known->id || !known->empty || now > known->heard + FOUND_MS))
+        const char *why = own ? NULL : keeps_waiting (self, known, now);
+        if (why) {
+            say_waiting (self, known->name, why, now);
             return false;
+        }
         ids[i] = own ? self->id : known->id;
         brokers_address (known->name, ids[i], texts[i]);
         names[i] = texts[i];

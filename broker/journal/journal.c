@@ -63,6 +63,7 @@ static void init (journal_t *self, const journal_config_t *config)
         memcpy (brokers[i].key, config->peers.brokers[i].key, sizeof brokers[i].key);
     }
     brokers_set (self, brokers, n);
+    self->alone = n <= 1;
 }
 
 /* A broker in a list of several hears the others; so does one that is alone in its list

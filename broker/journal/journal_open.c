@@ -45,8 +45,13 @@ static int begin_again (journal_t *self, uint64_t applied, dfs_error_t *err)
     size_t len;
     brokers_address (self->name, self->id, address);
     uint8_t *conf = raft_driver_bootstrap (&self->id, &text, 1, &len);
-    self->point =
-        (point_t){.at = {.index = applied, .term = self->vote.term, .conf_index = 1}};
+    uint64_t founding = self->point.at.founding;
+    if (!founding)
+        founding = raft_driver_founding_of (conf, len);
+    self->point = (point_t){.at = {.index = applied,
+                                   .term = self->vote.term,
+                                   .founding = founding,
+                                   .conf_index = 1}};
     self->point.at.conf_len = len;
     memcpy (self->point.at.conf, conf, len);
     free (conf);

@@ -30,6 +30,9 @@ typedef struct known {
     uint64_t heard; /* ms; 0: never */
     uint64_t hello; /* likewise: when it last said who it is */
     bool empty;     /* has no log, and no set of brokers */
+    bool foreign;   /* has the log of another founding */
+    uint64_t last;  /* index of its log */
+    uint64_t list;  /* its list of brokers, as a number */
     bool standby;   /* holds this broker for a standby */
 } known_t;
 
@@ -104,6 +107,8 @@ struct journal {
     bool role_said;
     known_t known[JOURNAL_MEMBERS]; /* the first is the first broker of the list */
     size_t n_known;
+    bool alone;          /* was started with no other in its list */
+    uint64_t waiting_at; /* when it was last said why nothing begins */
     uint64_t hello_at;
     uint64_t grace; /* no timer before this: this process has slept */
     uint64_t hold;  /* no proposals before this */

@@ -16,6 +16,7 @@ broker_libjournal_la_SOURCES = \
 	broker/journal/queue.c broker/journal/queue.h \
 	broker/journal/raft_apply.c \
 	broker/journal/raft_driver.c broker/journal/raft_driver.h \
+	broker/journal/raft_facts.c \
 	broker/journal/raft_guards.c broker/journal/raft_guards.h \
 	broker/journal/raft_members.c broker/journal/raft_private.h \
 	broker/journal/raft_reads.c \

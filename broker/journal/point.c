@@ -11,7 +11,7 @@
 
 #include "point.h"
 
-#define POINT_VERSION 1
+#define POINT_VERSION 2
 
 static const char point_magic[8] = {'d', 'f', 's', '-', 'p', 'o', 'i', 'n'};
 
@@ -23,10 +23,11 @@ typedef struct disk_point {
     uint64_t index;
     uint64_t term;
     uint64_t state;
+    uint64_t founding;
     uint64_t conf_index;
     uint64_t conf_len;
 } disk_point_t;
-_Static_assert(sizeof (disk_point_t) == 56, "layout of a point");
+_Static_assert(sizeof (disk_point_t) == 64, "layout of a point");
 
 #define HEAD offsetof (disk_point_t, index)
 
@@ -50,6 +51,7 @@ static int decode (const uint8_t *data, size_t len, const char *path, point_t *p
         return fail (err, DFS_EDAMAGED, "%s: wrong checksum", path);
     point->at.index = le64toh (d.index);
     point->at.term = le64toh (d.term);
+    point->at.founding = le64toh (d.founding);
     point->at.conf_index = le64toh (d.conf_index);
     point->at.conf_len = len - sizeof d;
     point->state = le64toh (d.state);
@@ -84,6 +86,7 @@ int point_save (const char *dir, const char *file, const point_t *point,
         .index = htole64 (point->at.index),
         .term = htole64 (point->at.term),
         .state = htole64 (point->state),
+        .founding = htole64 (point->at.founding),
         .conf_index = htole64 (point->at.conf_index),
         .conf_len = htole64 (point->at.conf_len),
     };

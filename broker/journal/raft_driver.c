@@ -136,8 +136,10 @@ static int take_snapshot (raft_driver_t *self, const struct raft_message *m,
                           struct raft_update *u)
 {
     const struct raft_snapshot_metadata *md = &u->snapshot.metadata;
-    self->pending = (raft_point_t){
-        .index = md->index, .term = md->term, .conf_index = md->configuration_index};
+    self->pending = (raft_point_t){.index = md->index,
+                                   .term = md->term,
+                                   .founding = self->founding,
+                                   .conf_index = md->configuration_index};
     if (keep_conf (&md->configuration, self->pending.conf, &self->pending.conf_len))
         return driver_fail (self, DFS_EPROTO, "a snapshot with too many brokers");
     raft_configuration_close (&u->snapshot.metadata.configuration);
@@ -239,6 +241,13 @@ static void receive_entries (raft_driver_t *self, uint64_t now, struct raft_mess
     } while (i < whole.n_entries && !self->failed.code);
 }
 
+/* One that has nothing yet gets the log of this leader, and of no other. */
+static void follow_log (raft_driver_t *self, const wire_packet_t *packet)
+{
+    if (!self->founding)
+        self->founding = packet->founding;
+}
+
 int raft_driver_receive (raft_driver_t *self, uint64_t now, uint64_t from,
                          const void *bytes, size_t len, dfs_error_t *err)
 {
@@ -259,6 +268,9 @@ int raft_driver_receive (raft_driver_t *self, uint64_t now, uint64_t from,
         rc = fail (err, DFS_EPROTO,
                    "packet of broker %" PRIu64 " from %" PRIu64 " to %" PRIu64,
                    packet.from, from, packet.to);
+    } else if (packet.founding && self->founding && packet.founding != self->founding) {
+        rc = fail (err, DFS_ECLUSTER, "the log of broker %" PRIu64 " is another one",
+                   from);
     } else if (self->failed.code || !guard_fresh (&peer->in, packet.boot, packet.seq)) {
         rc = DFS_OK; /* late or twice */
     } else if (guard_second_leader (&self->r, m)) {
@@ -271,8 +283,10 @@ int raft_driver_receive (raft_driver_t *self, uint64_t now, uint64_t from,
     } else if (packet.kind == WIRE_PONG) {
         driver_reads_pong (self, peer, &packet.ping);
     } else if (m->type == RAFT_APPEND_ENTRIES) {
+        follow_log (self, &packet);
         receive_entries (self, now, m);
     } else if (m->type == RAFT_INSTALL_SNAPSHOT) {
+        follow_log (self, &packet);
         /* The library keeps, closes or leaks this configuration: it gets its own. */
         guard_configuration (&packet.conf, &m->install_snapshot.conf, NULL);
         m->install_snapshot.data = (struct raft_buffer){raft_borrowed, 8};
@@ -358,6 +372,7 @@ void raft_driver_snapshot (raft_driver_t *self, uint64_t now, uint64_t index)
         return;
     raft_point_t point = {.index = index,
                           .term = driver_term_of (self, index),
+                          .founding = self->founding,
                           .conf_index = self->conf_index,
                           .conf_len = self->conf_len};
     memcpy (point.conf, self->conf, self->conf_len);
@@ -425,73 +440,4 @@ void raft_driver_skip (raft_driver_t *self, uint64_t index)
 {
     if (index > self->applied)
         self->applied = index;
-}
-
-const dfs_error_t *raft_driver_failed (const raft_driver_t *self)
-{
-    return self->failed.code ? &self->failed : NULL;
-}
-
-enum journal_role raft_driver_role (const raft_driver_t *self)
-{
-    return self->role;
-}
-
-uint64_t raft_driver_term (const raft_driver_t *self)
-{
-    return self->r.current_term;
-}
-
-uint64_t raft_driver_committed (const raft_driver_t *self)
-{
-    return self->r.commit_index;
-}
-
-uint64_t raft_driver_last (const raft_driver_t *self)
-{
-    return raft_last_index ((struct raft *)(uintptr_t)&self->r);
-}
-
-bool raft_driver_leads (const raft_driver_t *self)
-{
-    return self->role == JOURNAL_LEADER && self->lead_term == self->r.current_term &&
-           self->seen >= self->lead_index;
-}
-
-uint64_t raft_driver_heard (const raft_driver_t *self)
-{
-    return self->heard;
-}
-
-uint64_t raft_driver_leader (const raft_driver_t *self)
-{
-    return self->role_leader;
-}
-
-size_t raft_driver_in_flight (const raft_driver_t *self)
-{
-    return self->in_flight;
-}
-
-size_t raft_driver_proposals (const raft_driver_t *self)
-{
-    return self->n_cookies - self->first_cookie;
-}
-
-uint64_t raft_driver_point (const raft_driver_t *self)
-{
-    return self->point.index;
-}
-
-void raft_driver_drop (raft_driver_t *self)
-{
-    driver_drop_cookies (self, 0, DFS_ENOTLEADER);
-}
-
-size_t raft_driver_voters (const raft_driver_t *self)
-{
-    size_t n = 0;
-    for (unsigned i = 0; i < self->r.configuration.n; i++)
-        n += self->r.configuration.servers[i].role == RAFT_VOTER;
-    return n;
 }

@@ -23,6 +23,7 @@ typedef struct raft_driver raft_driver_t;
 typedef struct raft_point {
     uint64_t index; /* 0: none */
     uint64_t term;
+    uint64_t founding; /* of the log it is of */
     uint64_t conf_index;
     size_t conf_len;
     uint8_t conf[POINT_CONF_MAX];
@@ -82,6 +83,10 @@ typedef struct raft_driver_config {
 uint8_t *raft_driver_bootstrap (const uint64_t *ids, const char *const *addresses,
                                 size_t n, size_t *len);
 
+/* The number of a log that begins with ENTRY: logs of different foundings, which look
+ * alike by indexes and terms, never meet. Not 0. */
+uint64_t raft_driver_founding_of (const void *entry, size_t len);
+
 /* True when the change ENTRY has broker ID in it. */
 bool raft_driver_names (const uint8_t *entry, size_t len, uint64_t id);
 
@@ -138,6 +143,8 @@ uint64_t raft_driver_last (const raft_driver_t *self);
 bool raft_driver_leads (const raft_driver_t *self);
 /* When a leader was last heard; 0: never. */
 uint64_t raft_driver_heard (const raft_driver_t *self);
+/* Number of this log's founding; 0: it has no entry yet. */
+uint64_t raft_driver_founding (const raft_driver_t *self);
 /* Id of the leader, 0 when none is known. */
 uint64_t raft_driver_leader (const raft_driver_t *self);
 /* Bytes of proposals made here and not yet committed or dropped. */

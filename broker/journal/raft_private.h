@@ -67,7 +67,8 @@ struct raft_driver {
     uint64_t seen;      /* committed and durable entries looked at up to */
     uint64_t lead_term; /* this term began with our barrier at... */
     uint64_t lead_index;
-    uint64_t heard; /* when the leader was last heard, ms */
+    uint64_t founding; /* of the log, or of the leader that a newcomer follows */
+    uint64_t heard;    /* when the leader was last heard, ms */
     bool advancing;
     bool mute;              /* the step's messages are not sent */
     enum journal_role role; /* as reported */

@@ -11,6 +11,7 @@ static void send_packet (raft_driver_t *self, wire_packet_t *packet)
     raft_peer_t *peer = driver_peer (self, packet->to);
     packet->from = self->config.id;
     packet->boot = self->config.boot;
+    packet->founding = self->founding;
     packet->seq = ++peer->sent;
     size_t len;
     uint8_t *bytes = wire_encode (packet, &len);

@@ -2,10 +2,13 @@
 /* From what is durable to a running core. */
 #include <assert.h>
 #include <inttypes.h>
+#include <endian.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/digest.h"
 
 #include "raft_private.h"
 
@@ -158,6 +161,15 @@ static struct raft_buffer last_conf (const raft_driver_t *self,
                                 self->point.conf_len};
 }
 
+uint64_t raft_driver_founding_of (const void *entry, size_t len)
+{
+    uint8_t sum[DIGEST_LEN];
+    uint64_t n;
+    digest_sha256 (entry, len, sum);
+    memcpy (&n, sum, sizeof n);
+    return le64toh (n) | 1;
+}
+
 /* Starts the core on what is durable. */
 int driver_start (raft_driver_t *self, uint64_t first, uint64_t last, uint64_t term,
                   uint64_t voted_for, uint64_t now)
@@ -200,6 +212,10 @@ int driver_start (raft_driver_t *self, uint64_t first, uint64_t last, uint64_t t
     if (rc == DFS_OK) {
         event.start.start_index = first;
         event.start.n_entries = (unsigned)(last + 1 - first);
+        self->founding = self->point.founding;
+        if (first == 1 && last && entries[0].type == RAFT_CHANGE)
+            self->founding =
+                raft_driver_founding_of (entries[0].buf.base, entries[0].buf.len);
         struct raft_buffer conf = last_conf (self, entries, event.start.n_entries);
         if (guard_sole_voter (&conf, c->id)) { /* the step saves this vote first */
             event.start.term = term + 1;

@@ -7,7 +7,7 @@
 #include "raft_guards.h"
 #include "raft_wire.h"
 
-#define WIRE_MAGIC 0x31726664u /* dfr1 */
+#define WIRE_MAGIC 0x32726664u /* dfr2 */
 #define CONF_MAX   8192
 
 /* A cursor over bytes, for both ways; BAD once it went over the end. */
@@ -117,6 +117,7 @@ uint8_t *wire_encode (const wire_packet_t *packet, size_t *len)
     put_u64 (&c, packet->to);
     put_u64 (&c, packet->boot);
     put_u64 (&c, packet->seq);
+    put_u64 (&c, packet->founding);
     switch (packet->kind) {
     case RAFT_APPEND_ENTRIES:
         put_append (&c, &m->append_entries);
@@ -292,6 +293,7 @@ int wire_decode (const void *bytes, size_t len, void *batch, wire_packet_t *pack
     packet->to = take_u64 (&c);
     packet->boot = take_u64 (&c);
     packet->seq = take_u64 (&c);
+    packet->founding = take_u64 (&c);
     packet->message.type = (enum raft_message_type)packet->kind;
     packet->message.server_id = packet->from;
     if (ours && !c.bad && packet->from && packet->to && packet->seq)

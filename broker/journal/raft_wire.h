@@ -26,9 +26,10 @@ typedef struct wire_ping {
 typedef struct wire_packet {
     uint64_t from; /* id of the broker */
     uint64_t to;
-    uint64_t boot; /* number of the sender's run */
-    uint64_t seq;  /* grows with each packet from FROM to TO in that run */
-    unsigned kind; /* enum raft_message_type, or above */
+    uint64_t boot;     /* number of the sender's run */
+    uint64_t seq;      /* grows with each packet from FROM to TO in that run */
+    uint64_t founding; /* of the sender's log; 0: it has none */
+    unsigned kind;     /* enum raft_message_type, or above */
     struct raft_message message; /* entries and configuration point into OWNED */
     wire_ping_t ping;
     struct raft_buffer conf; /* of a snapshot, encoded */

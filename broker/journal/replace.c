@@ -170,6 +170,10 @@ static bool know_fresh (journal_t *self, uint64_t now)
     uint64_t id = self_fresh ? self->id : known ? known->id : 0;
     if (!known || (c->fresh_id && c->fresh_id != id))
         finish (self, DFS_EAGAIN, "the new broker is another one now: ask again");
+    else if (known->foreign)
+        finish (self, DFS_ECLUSTER,
+                "the new broker has the log of another set of brokers: remove its "
+                "directory and mark it again");
     else if (c->fresh_id || self_fresh || known->hello > c->since)
         c->fresh_id = id;
     else if (now > c->since + HEAR_MS)

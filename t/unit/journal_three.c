@@ -213,6 +213,88 @@ static void test_wiped (void **state)
     trio_destroy ();
 }
 
+/* A broker that waits for the others makes no log of its own when its list shrinks. */
+static void test_no_founding_after_reload (void **state)
+{
+    (void)state;
+    trio_new (3, true);
+    trio_start (1);
+    trio_brokers (1, 1, 2);
+    usleep (1000000);
+    assert_int_equal (trio.nodes[1].role, JOURNAL_FOLLOWER);
+    journal_stats_t stats;
+    journal_stats (trio.nodes[1].journal, &stats);
+    assert_int_equal (stats.last_index, 0);
+    trio_brokers (1, 0, 3);
+    trio_start (0);
+    trio_start (2);
+    trio_commit (20);
+    trio_same (20);
+    trio_destroy ();
+}
+
+/* Nobody begins while two have different lists. */
+static void test_different_lists (void **state)
+{
+    (void)state;
+    trio_new (3, true);
+    trio_start (0);
+    trio_start_with (1, 0, 2);
+    trio_start (2);
+    usleep (1500000);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal (trio.nodes[i].role, JOURNAL_FOLLOWER);
+    trio_stop (1);
+    trio_start (1);
+    trio_commit (20);
+    trio_same (20);
+    trio_destroy ();
+}
+
+/* A broker that has begun a log of its own is not taken in with it: up to where terms
+ * and indexes are the same it would keep what nobody else has. */
+static void test_foreign_log (void **state)
+{
+    (void)state;
+    trio_new (3, true);
+    node_t *foreign = &trio.nodes[2];
+    trio_start_with (2, 2, 3);
+    TRIO_WAIT (foreign->role == JOURNAL_LEADER);
+    dfs_error_t err;
+    uint64_t values[20] = {77};
+    for (uint64_t i = 1; i <= 10; i++)
+        assert_int_equal (journal_propose (foreign->journal,
+                                           &(journal_proposal_t){values, 160, i}, 1,
+                                           &err),
+                          DFS_OK);
+    TRIO_WAIT (foreign->acked == 10);
+    trio_stop (2);
+    state_t before = foreign->state;
+
+    trio_start_with (0, 0, 2);
+    trio_start_with (1, 0, 2);
+    trio_commit (50);
+    trio_same (50);
+    trio_brokers (0, 0, 3);
+    trio_brokers (1, 0, 3);
+    trio_start (2);
+    for (int i = 0; i < 200; i++) {
+        node_t *node = &trio.nodes[trio_leader ()];
+        uint64_t answers = node->n_answers;
+        journal_replace (node->journal, NULL, foreign->name, 5);
+        TRIO_WAIT (node->n_answers > answers);
+        assert_int_not_equal (node->answer, DFS_OK);
+        if (node->answer == DFS_ECLUSTER)
+            break;
+        usleep (100000);
+    }
+    TRIO_WAIT (trio.nodes[0].answer == DFS_ECLUSTER ||
+               trio.nodes[1].answer == DFS_ECLUSTER);
+    trio_commit (50);
+    assert_memory_equal (&foreign->state.sum, &before.sum, sizeof before.sum);
+    trio_destroy ();
+}
+
 static void quiet (enum log_level level, const char *line, void *arg)
 {
     (void)level;
@@ -229,6 +311,9 @@ int main (int argc, char **argv)
         cmocka_unit_test (test_transfer),
         cmocka_unit_test (test_state_for_one_behind),
         cmocka_unit_test (test_wiped),
+        cmocka_unit_test (test_no_founding_after_reload),
+        cmocka_unit_test (test_different_lists),
+        cmocka_unit_test (test_foreign_log),
     };
     if (argc < 2)
         log_set_sink (quiet, NULL);

@@ -192,14 +192,32 @@ void trio_destroy (void)
     pthread_mutex_destroy (&trio.lock);
 }
 
+static size_t list (journal_broker_t brokers[TRIO_MAX], size_t from, size_t to)
+{
+    for (size_t k = from; k < to; k++) {
+        brokers[k - from].name = trio.nodes[k].name;
+        memcpy (brokers[k - from].key, trio.nodes[k].secret.keys.public_key, 32);
+    }
+    return to - from;
+}
+
+void trio_brokers (size_t i, size_t from, size_t to)
+{
+    journal_broker_t brokers[TRIO_MAX];
+    size_t n = list (brokers, from, to);
+    journal_brokers (trio.nodes[i].journal, brokers, n);
+}
+
 void trio_start (size_t i)
+{
+    trio_start_with (i, 0, trio.n);
+}
+
+void trio_start_with (size_t i, size_t from, size_t to)
 {
     node_t *node = &trio.nodes[i];
     journal_broker_t brokers[TRIO_MAX];
-    for (size_t k = 0; k < trio.n; k++) {
-        brokers[k].name = trio.nodes[k].name;
-        memcpy (brokers[k].key, trio.nodes[k].secret.keys.public_key, 32);
-    }
+    size_t n = list (brokers, from, to);
     journal_config_t config = {
         .dir = node->dir,
         .applied = node->state.index,
@@ -213,7 +231,7 @@ void trio_start (size_t i)
                   .zap = trio.zap,
                   .bind = "127.0.0.1",
                   .brokers = brokers,
-                  .n = trio.n,
+                  .n = n,
                   .address = address,
                   .copy_state = copy_state,
                   .take_state = take_state,

@@ -62,6 +62,9 @@ extern trio_t trio;
 void trio_new (size_t n, bool secure);
 void trio_destroy (void);
 void trio_start (size_t i);
+/* With brokers FROM to TO - 1 for its list; or gives it that list later. */
+void trio_start_with (size_t i, size_t from, size_t to);
+void trio_brokers (size_t i, size_t from, size_t to);
 void trio_stop (size_t i);
 /* Takes its data, and gives its directory a new id. */
 void trio_wipe (size_t i);
