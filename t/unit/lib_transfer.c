@@ -241,9 +241,6 @@ static void test_put_many_small (void **state)
         if (i != 77)
             assert_stored (world, names[i][1], (uint8_t *)&i, sizeof i);
     }
-    /* batches: far fewer messages than files */
-    assert_true (world->fake->counts.places < N / 2);
-    assert_true (world->fake->counts.changes < N / 2);
     free (items);
     free (names);
 }

@@ -154,6 +154,57 @@ static void the_youngest_birth_stays (void **state)
         assert_int_equal (store_find (t.store, &key, &info, &err), 1);
         assert_int_equal (info.birth, 30);
     }
+    storetest_close (&t);
+    /* brokers hear of it in the order of the changes: never a lower one behind */
+    for (uint64_t i = 0; i < 50; i++) {
+        uint64_t told = 0;
+        free (storetest_chunk (i, 5000, &key, NULL));
+        for (size_t k = 0; k < t.n_changes; k++)
+            if (copykey_cmp (&t.changes[k].key, &key) == 0) {
+                assert_true (t.changes[k].birth >= told);
+                told = t.changes[k].birth;
+            }
+        assert_int_equal (told, 30);
+    }
+    storetest_end (&t);
+}
+
+/* An append begun with an older grant is sealed behind one of the same chunk that was
+ * begun later: the younger birth, which somebody counts on, stays, also when the store
+ * is opened again. */
+static void a_late_seal_makes_no_copy_older (void **state)
+{
+    (void)state;
+    storetest_t t;
+    storetest_init (&t, 1);
+    storetest_open (&t);
+    uint32_t *crcs;
+    store_new_t what = {.true_len = 300 * KIB, .stored_len = 300 * KIB, .birth = 10};
+    uint8_t *data = storetest_chunk (2, 300 * KIB, &what.key, &crcs);
+    dfs_error_t err;
+    int64_t cookies[2];
+    store_append_t *appends[2];
+    for (int i = 0; i < 2; i++, what.birth += 10) {
+        cookies[i] = storetest_cookie (&t);
+        appends[i] = store_begin (t.store, &what, (uint64_t)cookies[i], &err);
+        assert_non_null (appends[i]);
+        assert_int_equal (store_write (appends[i], 0, data, 300 * KIB, crcs, &err), 0);
+    }
+    for (int i = 1; i >= 0; i--) {
+        store_seal (&appends[i]);
+        int rc = storetest_wait (&t, cookies[i]);
+        assert_true (rc == 0 || rc == DFS_EEXIST);
+    }
+    assert_int_equal (store_drop (t.store, &what.key, 15, &err), DFS_ECONFLICT);
+    storetest_close (&t);
+    assert_true (t.n_changes > 0);
+    for (size_t k = 0; k < t.n_changes; k++)
+        assert_int_equal (t.changes[k].birth, 20);
+    storetest_open (&t);
+    assert_int_equal (store_drop (t.store, &what.key, 15, &err), DFS_ECONFLICT);
+    assert_int_equal (storetest_check (&t, 2, 300 * KIB), 0);
+    free (data);
+    free (crcs);
     storetest_end (&t);
 }
 
@@ -395,6 +446,7 @@ int main (void)
         cmocka_unit_test (births_renew_and_drops_respect_them),
         cmocka_unit_test (a_drop_sees_births_under_way),
         cmocka_unit_test (the_youngest_birth_stays),
+        cmocka_unit_test (a_late_seal_makes_no_copy_older),
         cmocka_unit_test (aborted_appends_leave_nothing),
         cmocka_unit_test (volumes_roll_and_many_small_ones_pack),
         cmocka_unit_test (inventory_lists_everything_once),

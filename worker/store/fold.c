@@ -111,6 +111,10 @@ static void fold_copy (disk_t *self, const record_t *rec, uint32_t crc0,
             entry.birth = old->birth;
     } else if (old && old->state == ENTRY_GHOST && old->last_seq > rec->seq) {
         apply_state (&entry, old->encoding, old->last_seq, old->birth, old->dropped);
+    } else if (held && old->state == ENTRY_LIVE && old->birth > entry.birth) {
+        /* begun with an older grant, sealed behind a younger copy: a birth that was
+         * told is never taken back, somebody counts on it */
+        entry.birth = old->birth;
     }
     put (self, &rec->key, old, &entry);
 }
@@ -161,10 +165,17 @@ bool disk_fold (disk_t *self, const record_t *rec, uint32_t crc0, uint32_t volum
         fold_note (self, rec, was);
     if (rec->bits & RECORD_MOVED)
         return false;
+    uint64_t birth = rec->birth;
+    if (rec->type == RECORD_CHUNK || rec->type == RECORD_SEAL ||
+        rec->type == RECORD_RENEWED) {
+        entry_t now;
+        if (index_get (self->index, &rec->key, &now, NULL) == 1 && now.birth > birth)
+            birth = now.birth;
+    }
     *change = (store_change_t){.seq = rec->seq,
                                .kind = kind_of (rec->type),
                                .key = rec->key,
-                               .birth = rec->birth,
+                               .birth = birth,
                                .length = rec->true_len};
     return true;
 }
