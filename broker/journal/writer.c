@@ -74,7 +74,8 @@ static bool no_room (int code)
     return code == DFS_ENOSPC || code == DFS_EQUOTA;
 }
 
-/* Waits a while for room; false when it is not waited for any more. */
+/* Waits a while for room, or makes some: what may be trimmed goes at once. False when
+ * it is not waited for any more. */
 static bool wait_for_room (writer_t *self, const dfs_error_t *err)
 {
     struct timespec until;
@@ -88,10 +89,14 @@ static bool wait_for_room (writer_t *self, const dfs_error_t *err)
     if (!self->stuck)
         log_warn ("journal_full", "err=\"%s\"", err->text);
     self->stuck = true;
-    if (!self->stop)
+    if (!self->stop && !self->trim)
         pthread_cond_timedwait (&self->wake, &self->lock, &until);
+    uint64_t trim = self->trim;
+    self->trim = 0;
     bool go_on = !self->stop;
     pthread_mutex_unlock (&self->lock);
+    if (trim)
+        wal_trim (self->config.wal, trim);
     return go_on;
 }
 

@@ -80,7 +80,7 @@ void trio_same (uint64_t n);
     do {                                                                               \
         struct timespec trio_until;                                                    \
         clock_gettime (CLOCK_REALTIME, &trio_until);                                   \
-        trio_until.tv_sec += 20;                                                       \
+        trio_until.tv_sec += 60;                                                       \
         int trio_late = 0;                                                             \
         pthread_mutex_lock (&trio.lock);                                               \
         while (!(condition) && !trio_late)                                             \
