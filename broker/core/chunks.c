@@ -125,8 +125,11 @@ bool chunk_differs (const chunk_t *chunk, uint64_t length)
 
 void chunks_merge (core_t *core, chunk_t *chunk, const core_chunk_t *found)
 {
+    /* What was heard of a chunk in use is younger than what is known of those that have
+     * no record. */
+    if (found->recorded || !chunk->looked_up)
+        chunk->condemned = found->condemned;
     chunk->looked_up = true;
-    chunk->condemned = found->condemned;
     chunk->replicas = found->replicas;
     if (found->refs > 0 || found->n_copies > 0)
         learn_length (chunk, found->length);

@@ -444,6 +444,7 @@ void core_step (core_t *self, const event_t *event, actions_t *actions)
     self->now = event->now;
     self->log_time = event->log_time;
     self->log_index = event->log_index;
+    self->clock_off = event->clock_off;
     self->out = actions;
     /* The event first: a sign of life that is here already beats a deadline. */
     on_event (self, event);

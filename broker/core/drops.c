@@ -341,6 +341,11 @@ void drops_timer (core_t *core)
     self->wake = true;
 }
 
+void drops_wake (core_t *core)
+{
+    core->drops->wake = true;
+}
+
 /* What was ordered and is not confirmed is told again. */
 static void take_back (core_t *core, drop_queue_t *queue)
 {

@@ -33,6 +33,8 @@ bool drops_result (core_t *core, const event_order_t *event);
 bool drops_proposed (core_t *core, const event_proposed_t *event);
 void drops_worker_changed (core_t *core, const worker_t *worker);
 void drops_timer (core_t *core);
+/* What a hold kept back may be sent. */
+void drops_wake (core_t *core);
 /* Sends what can be sent; at the end of each step. */
 void drops_flush (core_t *core);
 

@@ -477,6 +477,7 @@ typedef struct event {
     uint64_t now;       /* monotonic */
     uint64_t log_time;  /* log time now */
     uint64_t log_index; /* applied */
+    bool clock_off;     /* log time is in doubt */
     union {
         event_role_t role;
         core_member_t member;

@@ -380,6 +380,8 @@ bool reclaim_found (core_t *core, const event_reclaim_t *found)
     self->held = found->held;
     self->hold_index = found->hold_index;
     self->hold_known = true;
+    if (!self->held)
+        drops_wake (core);
     if (found->code != DFS_OK || self->held)
         give_up (core);
     else if (self->state == RECLAIM_FREE)
@@ -496,7 +498,7 @@ void reclaim_status (const core_t *core, core_status_t *out)
     out->reclaim_waits =
         core->leader && !core->reclaim->held &&
         (core->now < core->reclaim->since + core->config.upload_timeout_ns ||
-         !members_all_known (core));
+         !members_all_known (core) || core->clock_off);
 }
 
 /* --- rounds --- */
@@ -510,7 +512,7 @@ static bool may_act (core_t *core)
         set_timer (core, from);
         return false;
     }
-    if (members_all_known (core) && drops_loaded (core))
+    if (members_all_known (core) && drops_loaded (core) && !core->clock_off)
         return true;
     set_timer (core, core->now + WAIT_LATER);
     return false;

@@ -41,6 +41,7 @@ struct core {
     uint64_t now;
     uint64_t log_time;
     uint64_t log_index;
+    bool clock_off;
     actions_t *out;
 
     /* epoch of this broker, for grants */

@@ -12,6 +12,7 @@
 
 #define WAITING_MAX 65536 /* more are found by the next pass over all chunks */
 #define BATCH       128
+#define BATCH_BYTES (256 * MIB) /* hashed by each worker at most */
 #define HASH_WAIT   (120 * SEC)
 #define LOOK_LATER  (500 * MS) /* while the cluster has something better to do */
 
@@ -29,7 +30,8 @@ typedef struct surplus {
 typedef struct keeper {
     uint32_t worker;
     uint64_t birth;
-    bool whole; /* hashed on order, since the surplus was seen */
+    bool whole;     /* hashed on order, since the surplus was seen */
+    uint32_t epoch; /* of the worker's stores then: another disk is another copy */
 } keeper_t;
 
 typedef struct candidate {
@@ -60,6 +62,7 @@ struct trim {
     enum batch_state state;
     candidate_t batch[BATCH];
     size_t n_batch;
+    uint64_t bytes;    /* that each worker has to hash for it */
     uint64_t token;    /* of the look-up or the proposal */
     uint64_t deadline; /* of the hashing */
     hashing_t *hashing;
@@ -267,6 +270,12 @@ static void consider (core_t *core, candidate_t *candidate, const core_chunk_t *
     }
     if (candidate->n + PLANTED (BUG_TRIM_ONE_TOO_MANY) <= candidate->want)
         return;
+    /* More than is hashed in a while waits for the next batch. */
+    if (core->trim->bytes > 0 && core->trim->bytes + found->length > BATCH_BYTES) {
+        candidate->again = true;
+        return;
+    }
+    core->trim->bytes += found->length;
     victim = choose_victim (core, candidate);
     candidate->victim = candidate->keepers[victim].worker;
     candidate->birth = candidate->keepers[victim].birth;
@@ -283,10 +292,14 @@ static void end_batch (core_t *core)
 
     self->n_batch = 0;
     for (size_t i = 0; i < n; i++) {
-        if (self->batch[i].source > 0)
-            balance_moved (core, &self->batch[i].key,
-                           self->batch[i].gone &&
-                               self->batch[i].victim == self->batch[i].source);
+        candidate_t *candidate = &self->batch[i];
+
+        /* A move that could not be decided stays one. */
+        if (candidate->source > 0 && candidate->again && candidate->next_source == 0)
+            candidate->next_source = candidate->source;
+        else if (candidate->source > 0)
+            balance_moved (core, &candidate->key,
+                           candidate->gone && candidate->victim == candidate->source);
         if (self->batch[i].again || self->batch[i].noted)
             trim_note (core, &self->batch[i].key, self->batch[i].next_source);
     }
@@ -332,6 +345,7 @@ static void begin_batch (core_t *core)
     for (size_t i = 0; i < self->n_batch; i++)
         keys[i] = self->batch[i].key;
     self->state = BATCH_LOOKUP;
+    self->bytes = 0;
     self->token = core_id (core);
     action = actions_add (core->out, ACTION_LOOKUP_CHUNKS);
     action->u.chunks.token = self->token;
@@ -402,6 +416,7 @@ bool trim_result (core_t *core, const event_order_t *event)
 {
     trim_t *self = core->trim;
     hashing_t *hashing = NULL;
+    const worker_t *worker = members_find (core, event->worker);
 
     for (size_t h = 0; self->state == BATCH_HASH && h < self->n_hashing; h++)
         if (self->hashing[h].order == event->order &&
@@ -414,11 +429,15 @@ bool trim_result (core_t *core, const event_order_t *event)
 
         hashing->waiting--;
         for (uint32_t k = 0; candidate && k < candidate->n; k++)
-            if (candidate->keepers[k].worker == event->worker)
+            if (candidate->keepers[k].worker == event->worker && worker) {
                 candidate->keepers[k].whole = event->verified[i].code == DFS_OK;
+                candidate->keepers[k].epoch = worker->epoch;
+            }
     }
     if (event->code != DFS_OK)
         hashing->waiting = 0;
+    if (event->n > 0)
+        self->deadline = core->now + HASH_WAIT;
     self->wake = true;
     return true;
 }
@@ -459,10 +478,14 @@ static bool may_go (core_t *core, candidate_t *candidate, core_reclaim_t *out)
     out->worker = candidate->victim;
     out->limit = candidate->birth + 1;
     out->trim = true;
-    for (uint32_t k = 0; k < candidate->n; k++)
-        if (candidate->keepers[k].whole &&
-            steady (members_find (core, candidate->keepers[k].worker)))
-            out->keep[out->n_keep++] = candidate->keepers[k].worker;
+    for (uint32_t k = 0; k < candidate->n; k++) {
+        const keeper_t *keeper = &candidate->keepers[k];
+        const worker_t *worker = members_find (core, keeper->worker);
+
+        if (keeper->whole && steady (worker) &&
+            (keeper->epoch == worker->epoch || PLANTED (BUG_TRIM_UNHASHED)))
+            out->keep[out->n_keep++] = keeper->worker;
+    }
     candidate->again = out->n_keep + PLANTED (BUG_TRIM_ONE_TOO_MANY) < candidate->want;
     return !candidate->again;
 }

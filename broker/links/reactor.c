@@ -30,6 +30,7 @@ void links_step (links_t *self, event_t *event)
     event->now = self->now;
     event->log_time = links_log_time (self);
     event->log_index = self->log_index;
+    event->clock_off = self->time.off != 0;
     core_step (self->core, event, self->actions);
 }
 

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* Copies that are let go: what the leader tells the workers, on whose word it counts,
+ * and when it does nothing. */
+#include "t/unit/core_cluster.h"
+
+#include <string.h>
+
+#define ALL 0xfffffffeULL
+
+/* The I-th question for LIST of the last step; 0: none. */
+static uint64_t asked (const cluster_core_t *c, int list, size_t i)
+{
+    const action_t *action;
+
+    for (size_t k = 0; (action = cluster_action (c, ACTION_LOOKUP_RECLAIM, k)); k++)
+        if (action->u.reclaim.list == list && i-- == 0)
+            return action->u.reclaim.token;
+    return 0;
+}
+
+static void answer (cluster_core_t *c, uint64_t token, const core_reclaim_t *rows,
+                    size_t n, bool held)
+{
+    event_t event = {.type = EVENT_RECLAIM_FOUND};
+
+    event.u.reclaim.token = token;
+    event.u.reclaim.rows = rows;
+    event.u.reclaim.n = n;
+    event.u.reclaim.held = held;
+    cluster_step (c, event);
+}
+
+/* A term begins; *HOLD is the question whether reclaim is held. */
+static void lead (cluster_core_t *c, const core_reclaim_t *drops, size_t n,
+                  uint64_t *hold)
+{
+    event_t event = {.type = EVENT_ROLE, .u.role = {true, 3, 10}};
+    uint64_t token;
+
+    cluster_step (c, event);
+    token = asked (c, CORE_LIST_DROPS, 0);
+    assert_int_not_equal (token, 0);
+    *hold = asked (c, CORE_LIST_CONDEMNED, 0);
+    answer (c, token, drops, n, false);
+}
+
+static void tell_effect (cluster_core_t *c, core_effect_t effect)
+{
+    event_t event = {.type = EVENT_EFFECTS, .u.effects = {&effect, 1}};
+
+    cluster_step (c, event);
+}
+
+static void proposed (cluster_core_t *c, uint64_t token)
+{
+    event_t event = {.type = EVENT_PROPOSED, .u.proposed = {token, DFS_OK}};
+
+    cluster_step (c, event);
+}
+
+/* A copy goes: ordered, confirmed by the worker's change, taken off the list by an
+ * entry; then the worker itself may go. */
+static void test_drop (void **state)
+{
+    cluster_core_t c;
+    core_effect_t drop = {.kind = CORE_DROP, .key = cluster_key (1), .worker = 1};
+    const action_t *action;
+    uint64_t hold;
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    lead (&c, NULL, 0, &hold);
+    drop.limit = 1000;
+    drop.trim = true;
+    tell_effect (&c, drop);
+    action = cluster_want (&c, ACTION_DROP_ORDER);
+    assert_int_equal (action->u.drop_order.worker, 1);
+    assert_int_equal (action->u.drop_order.items[0].limit, 1000);
+    cluster_change (&c, 1, CHANGE_GONE, 1, 100);
+    action = cluster_want (&c, ACTION_PROPOSE);
+    assert_int_equal (action->u.propose.what, PROPOSE_DROPPED);
+    hold = action->u.propose.token;
+    drop.kind = CORE_DROPPED;
+    tell_effect (&c, drop);
+    proposed (&c, hold);
+    cluster_member (&c, 1, NULL, false, true);
+    assert_int_equal (cluster_state (&c, 1), WORKER_REMOVED);
+    cluster_free (&c);
+}
+
+/* Rows of a worker that is no member any more are confirmed by that. */
+static void test_drop_of_removed (void **state)
+{
+    cluster_core_t c;
+    core_reclaim_t row = {.key = cluster_key (1), .worker = 9, .limit = 90};
+    const action_t *action;
+    uint64_t hold;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    lead (&c, &row, 1, &hold);
+    action = cluster_want (&c, ACTION_PROPOSE);
+    assert_int_equal (action->u.propose.what, PROPOSE_DROPPED);
+    assert_int_equal (action->u.propose.items[0].worker, 9);
+    cluster_free (&c);
+}
+
+/* What a leader finds on the list is ordered once it knows that nothing is held, and
+ * when a hold ends. */
+static void test_hold (void **state)
+{
+    cluster_core_t c;
+    core_reclaim_t row = {.key = cluster_key (1), .worker = 1, .limit = 90};
+    core_effect_t change = {.kind = CORE_HOLD};
+    uint64_t hold;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    lead (&c, &row, 1, &hold);
+    assert_null (cluster_action (&c, ACTION_DROP_ORDER, 0));
+    answer (&c, hold, NULL, 0, true);
+    assert_null (cluster_action (&c, ACTION_DROP_ORDER, 0));
+    tell_effect (&c, change);
+    hold = asked (&c, CORE_LIST_CONDEMNED, 0);
+    answer (&c, hold, NULL, 0, false);
+    assert_int_equal (cluster_want (&c, ACTION_DROP_ORDER)->u.drop_order.n, 1);
+    cluster_free (&c);
+}
+
+/* --- trim --- */
+
+/* Chunks 1 and 2, one copy wanted, two there: on workers 1 and 2, on 3 and 4. */
+static void two_chunks (core_chunk_t chunks[2])
+{
+    memset (chunks, 0, 2 * sizeof *chunks);
+    for (uint32_t i = 0; i < 2; i++) {
+        chunks[i].key = cluster_key (1 + i);
+        chunks[i].refs = 1;
+        chunks[i].recorded = true;
+        chunks[i].length = 100;
+        chunks[i].replicas = 1;
+        for (uint32_t k = 1; k <= 2; k++)
+            chunks[i].copies[chunks[i].n_copies++] =
+                (core_copy_t){2 * i + k, 50, false};
+    }
+}
+
+/* Up to the orders to hash; ORDERS by worker. */
+static void begin_trim (cluster_core_t *c, uint64_t orders[6])
+{
+    core_chunk_t chunks[2];
+    event_t event = {.type = EVENT_SCANNED};
+    const action_t *action;
+    uint64_t hold;
+
+    lead (c, NULL, 0, &hold);
+    answer (c, hold, NULL, 0, false);
+    two_chunks (chunks);
+    event.u.scanned.token = c->scan.token;
+    event.u.scanned.chunks = chunks;
+    event.u.scanned.n = 2;
+    cluster_step (c, event);
+    cluster_pass (c, 100 * MS, ALL);
+    event = (event_t){.type = EVENT_CHUNKS_FOUND};
+    event.u.chunks.token = cluster_want (c, ACTION_LOOKUP_CHUNKS)->u.chunks.token;
+    event.u.chunks.chunks = chunks;
+    event.u.chunks.n = 2;
+    cluster_step (c, event);
+    memset (orders, 0, 6 * sizeof *orders);
+    for (size_t i = 0; (action = cluster_action (c, ACTION_VERIFY_ORDER, i)); i++)
+        orders[action->u.verify_order.worker] = action->u.verify_order.order;
+}
+
+static void hashed (cluster_core_t *c, uint32_t worker, uint64_t order, uint64_t chunk,
+                    int code)
+{
+    core_verified_t result = {.key = cluster_key (chunk), .code = code};
+    event_t event = {.type = EVENT_ORDER_RESULT};
+
+    event.u.order.worker = worker;
+    event.u.order.order = order;
+    event.u.order.verified = &result;
+    event.u.order.n = 1;
+    cluster_step (c, event);
+}
+
+/* The drops that were proposed for CHUNK; 0: none. */
+static uint32_t let_go (const cluster_core_t *c, uint64_t chunk)
+{
+    copykey_t key = cluster_key (chunk);
+    const action_t *action;
+
+    for (size_t i = 0; (action = cluster_action (c, ACTION_PROPOSE, i)); i++)
+        for (size_t k = 0;
+             action->u.propose.what == PROPOSE_DROP && k < action->u.propose.n; k++)
+            if (copykey_cmp (&action->u.propose.items[k].key, &key) == 0)
+                return action->u.propose.items[k].worker;
+    return 0;
+}
+
+static void test_trim (void **state)
+{
+    cluster_core_t c;
+    core_config_t config = {.seed = 1, .trim_delay_ns = MS};
+    uint64_t orders[6];
+    uint32_t keep, other;
+
+    (void)state;
+    cluster_make (&c, &config, 5, 1, 1, NULL);
+    begin_trim (&c, orders);
+    keep = orders[1] ? 1 : 2;
+    other = orders[3] ? 3 : 4;
+    hashed (&c, keep, orders[keep], 1, DFS_OK);
+    assert_null (cluster_action (&c, ACTION_PROPOSE, 0));
+    hashed (&c, other, orders[other], 2, DFS_EDAMAGED);
+    /* The other one of the good copy goes; where the copy is bad, nothing does. */
+    assert_int_equal (let_go (&c, 1), 3 - keep);
+    assert_int_equal (let_go (&c, 2), 0);
+    cluster_free (&c);
+}
+
+/* A worker whose copy was hashed comes back with another disk before the others have
+ * answered: its word counts no longer. */
+static void test_wiped (void **state)
+{
+    cluster_core_t c;
+    core_config_t config = {.seed = 1, .trim_delay_ns = MS};
+    core_store_t store = {.incarnation = 77, .capacity = 100 * GIB};
+    core_mark_t mark = {.incarnation = 77};
+    event_t event = {.type = EVENT_WORKER_HELLO};
+    uint64_t orders[6];
+    uint32_t keep, other;
+
+    (void)state;
+    cluster_make (&c, &config, 5, 1, 1, NULL);
+    begin_trim (&c, orders);
+    keep = orders[1] ? 1 : 2;
+    other = orders[3] ? 3 : 4;
+    hashed (&c, keep, orders[keep], 1, DFS_OK);
+    cluster_closed (&c, keep);
+    store.id[0] = mark.id[0] = 99;
+    event.u.hello = (event_hello_t){.worker = keep,
+                                    .conn = 500,
+                                    .incarnation = 9999,
+                                    .stores = &store,
+                                    .n_stores = 1};
+    cluster_step (&c, event);
+    event = (event_t){.type = EVENT_MARKS_FOUND};
+    event.u.marks.token = cluster_want (&c, ACTION_LOOKUP_MARKS)->u.marks.token;
+    event.u.marks.marks = &mark;
+    event.u.marks.n = 1;
+    cluster_step (&c, event);
+    assert_int_equal (cluster_state (&c, keep), WORKER_UP);
+    hashed (&c, other, orders[other], 2, DFS_OK);
+    assert_int_equal (let_go (&c, 1), 0);
+    assert_int_equal (let_go (&c, 2), 7 - other);
+    cluster_free (&c);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_drop),  cmocka_unit_test (test_drop_of_removed),
+        cmocka_unit_test (test_hold),  cmocka_unit_test (test_trim),
+        cmocka_unit_test (test_wiped),
+    };
+
+    cmocka_set_message_output (CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name ("core_reclaim", tests, NULL, NULL);
+}
