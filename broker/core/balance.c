@@ -37,8 +37,7 @@ typedef struct share {
 } share_t;
 
 struct balance {
-    bool asked;
-    bool active; /* workers are too far apart */
+    bool asked, active; /* an operator did; workers are too far apart */
     uint64_t next;
     uint64_t timer;
     bool wake;
@@ -287,11 +286,6 @@ void balance_moved (core_t *core, const copykey_t *key, bool done)
     end_move (core, move);
 }
 
-static bool steady (const worker_t *worker)
-{
-    return worker && worker_live (worker) && worker->told && worker_stays (worker);
-}
-
 /* Components that WORKER shares with the nearest copy but SOURCE's. */
 static uint32_t nearness (const core_t *core, const core_chunk_t *found,
                           const worker_t *worker, uint32_t source)
@@ -359,7 +353,7 @@ static bool complete (const core_t *core, const core_chunk_t *found)
         return false;
     for (uint32_t i = 0; i < found->n_copies; i++)
         if (found->copies[i].damaged ||
-            !steady (members_find (core, found->copies[i].worker)))
+            !worker_steady (members_find (core, found->copies[i].worker)))
             return false;
     return true;
 }

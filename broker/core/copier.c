@@ -215,80 +215,7 @@ static bool revive (core_t *core)
 
 /* --- starting --- */
 
-static bool is_bad (const job_t *job, uint32_t worker)
-{
-    for (size_t i = 0; i < BAD_WORKERS; i++)
-        if (job->bad[i] == worker)
-            return true;
-    return false;
-}
-
-/* The live holder with the least to do; *BUSY when all have as much as they may. */
-static worker_t *pick_source (core_t *core, const job_t *job, uint32_t limit,
-                              bool *busy)
-{
-    worker_t *best = NULL;
-    uint32_t holders[CORE_COPIES];
-    size_t n = chunk_workers (core, job->chunk, holders, CORE_COPIES);
-    bool best_bad = true;
-
-    *busy = false;
-    for (size_t i = 0; i < n; i++) {
-        worker_t *worker = members_find (core, holders[i]);
-        bool bad = is_bad (job, holders[i]);
-
-        if (!worker || !worker_live (worker))
-            continue;
-        if (worker->copying_from >= limit) {
-            *busy = true;
-            continue;
-        }
-        if (best && (bad > best_bad ||
-                     (bad == best_bad && worker->copying_from >= best->copying_from)))
-            continue;
-        best = worker;
-        best_bad = bad;
-    }
-    return best;
-}
-
 enum started { STARTED, BUSY, SETTLED };
-
-/* Bytes that may be sent now under the configured bandwidth. */
-static bool bandwidth (core_t *core, uint64_t bytes)
-{
-    copier_t *self = core->copier;
-    uint64_t most = core->config.repair_bandwidth;
-    uint64_t passed = core->now - self->tokens_at;
-
-    if (most == 0)
-        return true;
-    self->tokens += (passed < SEC ? passed : SEC) / 1000 * most / (SEC / 1000);
-    self->tokens_at = core->now;
-    if (self->tokens > most)
-        self->tokens = most;
-    /* A chunk larger than a second's worth goes when the bucket is full. */
-    if (self->tokens < bytes && self->tokens < most)
-        return false;
-    self->tokens -= bytes < self->tokens ? bytes : self->tokens;
-    return true;
-}
-
-/* The one place that is wanted, if it takes anything. */
-static void choose_target (core_t *core, const job_t *job, placement_t *ask)
-{
-    worker_t *worker = members_find (core, job->target);
-
-    ask->n_chosen = 0;
-    ask->starved = false;
-    if (!worker || worker->place_pos == SIZE_MAX ||
-        worker_free (worker) < ask->length || chunk_on (core, job->chunk, job->target))
-        return;
-    ask->starved = !credit_fits (core, worker, LANE_REPAIR, ask->credit) ||
-                   worker->copying_to >= ask->busy_to;
-    if (!ask->starved)
-        ask->chosen[ask->n_chosen++] = worker;
-}
 
 static enum started start_one (core_t *core, job_t *job, size_t n_orders)
 {
@@ -315,11 +242,11 @@ static enum started start_one (core_t *core, job_t *job, size_t n_orders)
          node != &job->orders && ask.n_taken < CORE_COPIES + GRANT_TARGETS;
          node = node->next)
         taken[ask.n_taken++] = LIST_OF (node, order_t, in_job)->target;
-    source = pick_source (core, job, limit, &busy);
+    source = copier_pick_source (core, job, limit, &busy);
     if (!source)
         return busy ? BUSY : SETTLED;
     if (job->target > 0)
-        choose_target (core, job, &ask);
+        copier_choose_target (core, job, &ask);
     else
         placement_choose (core, &ask);
     if (ask.n_chosen == 0) {
@@ -335,7 +262,7 @@ static enum started start_one (core_t *core, job_t *job, size_t n_orders)
     if (yield && ask.chosen[0]->copying_bytes > 0 &&
         ask.chosen[0]->copying_bytes + ask.credit > BUSY_BYTES)
         return BUSY;
-    if (!bandwidth (core, job->chunk->length))
+    if (!copier_bandwidth (core, job->chunk->length))
         return BUSY;
     copier_send_order (core, job, source, ask.chosen[0], ask.credit);
     return STARTED;

@@ -5,6 +5,7 @@
 #define BROKER_CORE_COPIER_PRIVATE_H
 
 #include "broker/core/copier.h"
+#include "broker/core/placement.h"
 
 #define BAD_WORKERS 4
 
@@ -86,5 +87,14 @@ void copier_wait_in (core_t *core, job_t *job, enum queue queue);
 void copier_send_order (core_t *core, job_t *job, worker_t *source, worker_t *target,
                         uint64_t credit);
 void copier_end_order (core_t *core, order_t *order);
+
+/* copier_pick.c. The live holder with the least to do; *BUSY when all have as much as
+ * they may. */
+worker_t *copier_pick_source (core_t *core, const job_t *job, uint32_t limit,
+                              bool *busy);
+/* The one place that is wanted, if it takes anything. */
+void copier_choose_target (core_t *core, const job_t *job, placement_t *ask);
+/* Bytes that may be sent now under the configured bandwidth. */
+bool copier_bandwidth (core_t *core, uint64_t bytes);
 
 #endif

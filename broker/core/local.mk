@@ -7,11 +7,13 @@ core_sources = \
 	broker/core/chunks.c broker/core/chunks.h \
 	broker/core/commits.c broker/core/commits.h \
 	broker/core/copier.c broker/core/copier.h broker/core/copier_private.h \
+	broker/core/copier_pick.c \
 	broker/core/core.c broker/core/core.h broker/core/state.h \
 	broker/core/credit.c broker/core/credit.h \
 	broker/core/directory.c \
 	broker/core/domains.c broker/core/domains.h \
-	broker/core/drops.c broker/core/drops.h \
+	broker/core/drops.c broker/core/drops.h broker/core/drops_private.h \
+	broker/core/drops_orders.c \
 	broker/core/grants.c broker/core/grants.h \
 	broker/core/hello.c \
 	broker/core/list.h \
@@ -24,14 +26,16 @@ core_sources = \
 	broker/core/place.c broker/core/place.h broker/core/place_private.h \
 	broker/core/placement.c broker/core/placement.h \
 	broker/core/policies.c broker/core/policies.h \
-	broker/core/reclaim.c broker/core/reclaim.h \
+	broker/core/reclaim.c broker/core/reclaim.h broker/core/reclaim_private.h \
+	broker/core/reclaim_choose.c \
 	broker/core/route.c broker/core/route.h \
 	broker/core/scan.c broker/core/scan.h \
 	broker/core/sessions.c broker/core/sessions.h \
 	broker/core/status.c \
 	broker/core/steal.c broker/core/steal.h \
 	broker/core/table.c broker/core/table.h \
-	broker/core/trim.c broker/core/trim.h \
+	broker/core/trim.c broker/core/trim.h broker/core/trim_private.h \
+	broker/core/trim_choose.c \
 	broker/core/unknown.c broker/core/unknown.h \
 	broker/core/uploads.c broker/core/uploads.h \
 	broker/core/verify.c broker/core/verify.h

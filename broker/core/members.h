@@ -94,6 +94,9 @@ worker_t *members_find (const core_t *core, uint32_t id);
 bool worker_live (const worker_t *worker);
 /* Not heard enough of, may be back at any moment. */
 bool worker_unsure (const worker_t *worker);
+/* Live, has told what it has, and is not to be emptied: its copies can be counted on.
+ */
+bool worker_steady (const worker_t *worker);
 /* Live or unsure, its disks do not fail, and it is not to be emptied: its copies are
  * there to stay. */
 bool worker_stays (const worker_t *worker);

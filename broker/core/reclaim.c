@@ -7,57 +7,8 @@
 
 #include "broker/core/chunks.h"
 #include "broker/core/drops.h"
+#include "broker/core/reclaim_private.h"
 #include "broker/core/unknown.h"
-
-#define ROUND_MAX     (60 * SEC)
-#define ROUND_MIN     SEC
-#define WAIT_LATER    SEC
-#define ABANDONED_MAX 65536
-#define PAGE          256
-#define DROPS_MAX     131072 /* under way: more wait for those */
-
-/* What the leader is at. */
-enum reclaim_state {
-    RECLAIM_IDLE,
-    RECLAIM_FREE,      /* the list of free chunks is asked for */
-    RECLAIM_CONDEMN,   /* proposed; goes on with the list */
-    RECLAIM_CONDEMNED, /* the list of condemned chunks is asked for */
-    RECLAIM_COPIES,    /* their copies are asked for */
-    RECLAIM_DROP,      /* proposed */
-    RECLAIM_FORGET,    /* proposed */
-    RECLAIM_AGAIN,     /* proposed: condemned anew, for younger copies */
-    RECLAIM_ABANDONED, /* chunks of uploads that ended are asked for */
-    RECLAIM_UNKNOWN,   /* proposed: condemns them, or what workers have too much */
-};
-
-typedef struct abandoned {
-    copykey_t key;
-    uint64_t due;
-} abandoned_t;
-
-struct reclaim {
-    bool hold_known;
-    bool held;
-    uint64_t hold_index;
-    uint64_t since; /* this broker leads */
-    uint64_t next;  /* round */
-    uint64_t timer;
-    enum reclaim_state state;
-    uint64_t token;
-    bool more;            /* in the list */
-    core_reclaim_t after; /* where it goes on */
-    core_reclaim_t rows[PAGE];
-    size_t n_rows;
-    /* proposals of this page */
-    core_reclaim_t *drops, *forgets, *agains;
-    size_t n_drops, n_forgets, n_agains;
-    size_t cap_drops, cap_forgets, cap_agains;
-    abandoned_t *abandoned; /* a ring */
-    size_t first, n_abandoned;
-    bool wake;
-    uint64_t condemned; /* since this broker leads */
-    uint64_t dropped;
-};
 
 reclaim_t *reclaim_new (void)
 {
@@ -182,12 +133,6 @@ static void give_up (core_t *core)
     set_timer (core, self->next);
 }
 
-/* An upload, or somebody's repair, is at work on it. */
-static bool in_use (const core_t *core, const copykey_t *key)
-{
-    return chunks_find (core, key) != NULL;
-}
-
 /* --- condemning --- */
 
 static void found_free (core_t *core, const event_reclaim_t *found)
@@ -196,7 +141,7 @@ static void found_free (core_t *core, const event_reclaim_t *found)
 
     self->n_rows = 0;
     for (size_t i = 0; i < found->n && i < PAGE; i++)
-        if (!in_use (core, &found->rows[i].key))
+        if (!reclaim_in_use (core, &found->rows[i].key))
             self->rows[self->n_rows++] = found->rows[i];
     self->more = found->more && found->n > 0;
     if (self->more)
@@ -221,7 +166,7 @@ static void found_condemned (core_t *core, const event_reclaim_t *found)
         young =
             found->rows[i].time_ns + core->config.reclaim_grace_ns > core->log_time &&
             !PLANTED (BUG_NO_GRACE);
-        if (!young && !in_use (core, &found->rows[i].key))
+        if (!young && !reclaim_in_use (core, &found->rows[i].key))
             self->rows[self->n_rows++] = found->rows[i];
     }
     self->more = found->more && found->n > 0 && !young &&
@@ -234,57 +179,6 @@ static void found_condemned (core_t *core, const event_reclaim_t *found)
         ask_list (core, RECLAIM_CONDEMNED, false);
     else
         rest (core);
-}
-
-static core_reclaim_t *grow (core_reclaim_t **list, size_t *n, size_t *cap)
-{
-    void *data = *list;
-
-    core_grow (&data, cap, *n, sizeof **list);
-    *list = data;
-    memset (&(*list)[*n], 0, sizeof **list);
-    return &(*list)[(*n)++];
-}
-
-/* Copies of a chunk that was condemned at INDEX and is so still. */
-static void consider (core_t *core, const core_chunk_t *found, uint64_t index)
-{
-    reclaim_t *self = core->reclaim;
-    bool younger = false, older = false;
-
-    if (found->refs > 0 || found->condemned != index || in_use (core, &found->key))
-        return;
-    for (uint32_t i = 0; i < found->n_copies && i < CORE_COPIES; i++) {
-        const core_copy_t *copy = &found->copies[i];
-        const worker_t *worker = members_find (core, copy->worker);
-        core_reclaim_t *drop;
-
-        if (!worker || copy->damaged)
-            continue;
-        if (copy->birth >= index) {
-            younger = true;
-            continue;
-        }
-        /* What is on a worker that is away is dropped when it is back. */
-        older = true;
-        if (!worker_live (worker))
-            continue;
-        drop = grow (&self->drops, &self->n_drops, &self->cap_drops);
-        drop->key = found->key;
-        drop->worker = copy->worker;
-        drop->limit = index;
-    }
-    if (older || drops_any (core, &found->key))
-        return;
-    if (younger) {
-        core_reclaim_t *again =
-            grow (&self->agains, &self->n_agains, &self->cap_agains);
-
-        again->key = found->key;
-        again->length = found->length;
-    } else {
-        grow (&self->forgets, &self->n_forgets, &self->cap_forgets)->key = found->key;
-    }
 }
 
 /* What the page came to, one proposal after the other. */
@@ -356,7 +250,8 @@ static void found_abandoned (core_t *core, const event_chunks_t *found)
     for (size_t i = 0; i < found->n && i < PAGE; i++) {
         const core_chunk_t *chunk = &found->chunks[i];
 
-        if (chunk->recorded || chunk->n_copies == 0 || in_use (core, &chunk->key))
+        if (chunk->recorded || chunk->n_copies == 0 ||
+            reclaim_in_use (core, &chunk->key))
             continue;
         memset (&self->rows[self->n_rows], 0, sizeof self->rows[0]);
         self->rows[self->n_rows].key = chunk->key;
@@ -407,7 +302,7 @@ bool reclaim_chunks (core_t *core, const event_chunks_t *found)
     } else {
         self->n_drops = self->n_forgets = self->n_agains = 0;
         for (size_t i = 0; i < found->n && i < self->n_rows; i++)
-            consider (core, &found->chunks[i], self->rows[i].index);
+            reclaim_consider (core, &found->chunks[i], self->rows[i].index);
         go_on (core);
     }
     return true;

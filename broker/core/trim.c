@@ -9,71 +9,7 @@
 #include "broker/core/copier.h"
 #include "broker/core/drops.h"
 #include "broker/core/scan.h"
-
-#define WAITING_MAX 65536 /* more are found by the next pass over all chunks */
-#define BATCH       128
-#define BATCH_BYTES (256 * MIB) /* hashed by each worker at most */
-#define HASH_WAIT   (120 * SEC)
-#define LOOK_LATER  (500 * MS) /* while the cluster has something better to do */
-
-enum batch_state { BATCH_NONE, BATCH_LOOKUP, BATCH_HASH, BATCH_PROPOSED };
-
-/* A chunk that waits its turn. */
-typedef struct surplus {
-    copykey_t key;
-    uint32_t source;
-    uint64_t due;
-    list_t node;
-} surplus_t;
-
-/* One copy of a chunk in the batch. */
-typedef struct keeper {
-    uint32_t worker;
-    uint64_t birth;
-    bool whole;     /* hashed on order, since the surplus was seen */
-    uint32_t epoch; /* of the worker's stores then: another disk is another copy */
-} keeper_t;
-
-typedef struct candidate {
-    copykey_t key;
-    uint32_t source;
-    uint32_t want;
-    uint32_t victim; /* 0: nothing can go */
-    uint64_t birth;  /* of the victim's copy */
-    bool spoiled;    /* something happened to it */
-    keeper_t keepers[CORE_COPIES];
-    uint32_t n;
-    bool again; /* it could not be decided this time */
-    bool gone;  /* the entry says so */
-    bool noted; /* it was seen again meanwhile */
-    uint32_t next_source;
-} candidate_t;
-
-typedef struct hashing {
-    uint64_t order;
-    uint32_t worker;
-    size_t waiting;
-} hashing_t;
-
-struct trim {
-    table_t *by_key;
-    list_t now;   /* moves */
-    list_t later; /* in order of their due */
-    enum batch_state state;
-    candidate_t batch[BATCH];
-    size_t n_batch;
-    uint64_t bytes;    /* that each worker has to hash for it */
-    uint64_t token;    /* of the look-up or the proposal */
-    uint64_t deadline; /* of the hashing */
-    hashing_t *hashing;
-    size_t n_hashing;
-    size_t cap_hashing;
-    uint64_t timer;
-    bool wake;
-    uint64_t recount_at;
-    bool recount; /* copies went since the last pass over all chunks */
-    uint64_t done;
-};
+#include "broker/core/trim_private.h"
 
 static bool match_surplus (const void *entry, const void *key)
 {
@@ -179,107 +115,6 @@ void trim_chunk_changed (core_t *core, const copykey_t *key)
     candidate = in_batch (core->trim, key);
     if (candidate)
         candidate->spoiled = true;
-}
-
-/* --- which copy may go --- */
-
-/* Somebody has a use for the chunk that this one does not know of. */
-static bool busy (const core_t *core, const copykey_t *key)
-{
-    const chunk_t *chunk = chunks_find (core, key);
-
-    return chunk && (!list_empty (&chunk->pins) || chunk->job);
-}
-
-/* A copy on WORKER is one to count on. */
-static bool steady (const worker_t *worker)
-{
-    return worker && worker_live (worker) && worker->told && worker_stays (worker);
-}
-
-/* Distinct domains, over all levels, of the N copies but the one at LEFT_OUT. */
-static uint32_t spread (core_t *core, const candidate_t *candidate, uint32_t left_out)
-{
-    uint32_t sum = 0;
-
-    for (uint32_t i = 0; i < candidate->n; i++)
-        for (uint32_t level = 0; i != left_out && level < DOMAIN_DEPTH; level++) {
-            const worker_t *a = members_find (core, candidate->keepers[i].worker);
-            bool first = a->path.depth > level;
-
-            for (uint32_t k = 0; first && k < i; k++) {
-                const worker_t *b = members_find (core, candidate->keepers[k].worker);
-
-                if (k != left_out && b->path.depth > level &&
-                    b->path.nodes[level] == a->path.nodes[level])
-                    first = false;
-            }
-            sum += first;
-        }
-    return sum;
-}
-
-static uint64_t fill (const worker_t *worker)
-{
-    uint64_t capacity = worker->beat.capacity >> 10;
-
-    return (worker->beat.used >> 10) * 1000 / (capacity > 0 ? capacity : 1);
-}
-
-/* The copy without which the others stand best: of equals the one asked for, else that
- * of the fullest worker. */
-static uint32_t choose_victim (core_t *core, const candidate_t *candidate)
-{
-    uint32_t best = UINT32_MAX, best_spread = 0;
-    uint64_t best_fill = 0;
-
-    for (uint32_t i = 0; i < candidate->n; i++) {
-        const keeper_t *copy = &candidate->keepers[i];
-        uint32_t left = spread (core, candidate, i);
-        uint64_t full = copy->worker == candidate->source
-                            ? UINT64_MAX
-                            : fill (members_find (core, copy->worker));
-
-        if (best != UINT32_MAX &&
-            (left < best_spread || (left == best_spread && full <= best_fill)))
-            continue;
-        best = i;
-        best_spread = left;
-        best_fill = full;
-    }
-    return best;
-}
-
-static void consider (core_t *core, candidate_t *candidate, const core_chunk_t *found)
-{
-    uint32_t victim;
-
-    candidate->want = found->replicas;
-    candidate->n = 0;
-    if (found->refs == 0 || found->replicas == 0)
-        return;
-    candidate->again = candidate->spoiled || busy (core, &found->key);
-    if (candidate->again)
-        return;
-    for (uint32_t i = 0; i < found->n_copies && i < CORE_COPIES; i++) {
-        const core_copy_t *copy = &found->copies[i];
-
-        if (!copy->damaged && steady (members_find (core, copy->worker)))
-            candidate->keepers[candidate->n++] =
-                (keeper_t){.worker = copy->worker, .birth = copy->birth};
-    }
-    if (candidate->n + PLANTED (BUG_TRIM_ONE_TOO_MANY) <= candidate->want)
-        return;
-    /* More than is hashed in a while waits for the next batch. */
-    if (core->trim->bytes > 0 && core->trim->bytes + found->length > BATCH_BYTES) {
-        candidate->again = true;
-        return;
-    }
-    core->trim->bytes += found->length;
-    victim = choose_victim (core, candidate);
-    candidate->victim = candidate->keepers[victim].worker;
-    candidate->birth = candidate->keepers[victim].birth;
-    candidate->keepers[victim] = candidate->keepers[--candidate->n];
 }
 
 /* --- the batch --- */
@@ -402,7 +237,7 @@ bool trim_found (core_t *core, const event_chunks_t *found)
     if (self->state != BATCH_LOOKUP || found->token != self->token)
         return false;
     for (size_t i = 0; i < found->n && i < self->n_batch; i++)
-        consider (core, &self->batch[i], &found->chunks[i]);
+        trim_consider (core, &self->batch[i], &found->chunks[i]);
     order_hashing (core);
     for (size_t i = 0; PLANTED (BUG_TRIM_UNHASHED) && i < self->n_batch; i++)
         for (uint32_t k = 0; k < self->batch[i].n; k++)
@@ -472,7 +307,7 @@ static bool may_go (core_t *core, candidate_t *candidate, core_reclaim_t *out)
     if (candidate->victim == 0)
         return false;
     candidate->again = true;
-    if (candidate->spoiled || busy (core, &candidate->key))
+    if (candidate->spoiled || trim_busy (core, &candidate->key))
         return false;
     out->key = candidate->key;
     out->worker = candidate->victim;
@@ -482,7 +317,7 @@ static bool may_go (core_t *core, candidate_t *candidate, core_reclaim_t *out)
         const keeper_t *keeper = &candidate->keepers[k];
         const worker_t *worker = members_find (core, keeper->worker);
 
-        if (keeper->whole && steady (worker) &&
+        if (keeper->whole && worker_steady (worker) &&
             (keeper->epoch == worker->epoch || PLANTED (BUG_TRIM_UNHASHED)))
             out->keep[out->n_keep++] = keeper->worker;
     }

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* From where a copy is made, to which one place it goes if one is wanted, and whether
+ * the bandwidth allows it. */
+#include "broker/core/copier_private.h"
+
+static bool is_bad (const job_t *job, uint32_t worker)
+{
+    for (size_t i = 0; i < BAD_WORKERS; i++)
+        if (job->bad[i] == worker)
+            return true;
+    return false;
+}
+
+worker_t *copier_pick_source (core_t *core, const job_t *job, uint32_t limit,
+                              bool *busy)
+{
+    worker_t *best = NULL;
+    uint32_t holders[CORE_COPIES];
+    size_t n = chunk_workers (core, job->chunk, holders, CORE_COPIES);
+    bool best_bad = true;
+
+    *busy = false;
+    for (size_t i = 0; i < n; i++) {
+        worker_t *worker = members_find (core, holders[i]);
+        bool bad = is_bad (job, holders[i]);
+
+        if (!worker || !worker_live (worker))
+            continue;
+        if (worker->copying_from >= limit) {
+            *busy = true;
+            continue;
+        }
+        if (best && (bad > best_bad ||
+                     (bad == best_bad && worker->copying_from >= best->copying_from)))
+            continue;
+        best = worker;
+        best_bad = bad;
+    }
+    return best;
+}
+
+bool copier_bandwidth (core_t *core, uint64_t bytes)
+{
+    copier_t *self = core->copier;
+    uint64_t most = core->config.repair_bandwidth;
+    uint64_t passed = core->now - self->tokens_at;
+
+    if (most == 0)
+        return true;
+    self->tokens += (passed < SEC ? passed : SEC) / 1000 * most / (SEC / 1000);
+    self->tokens_at = core->now;
+    if (self->tokens > most)
+        self->tokens = most;
+    /* A chunk larger than a second's worth goes when the bucket is full. */
+    if (self->tokens < bytes && self->tokens < most)
+        return false;
+    self->tokens -= bytes < self->tokens ? bytes : self->tokens;
+    return true;
+}
+
+void copier_choose_target (core_t *core, const job_t *job, placement_t *ask)
+{
+    worker_t *worker = members_find (core, job->target);
+
+    ask->n_chosen = 0;
+    ask->starved = false;
+    if (!worker || worker->place_pos == SIZE_MAX ||
+        worker_free (worker) < ask->length || chunk_on (core, job->chunk, job->target))
+        return;
+    ask->starved = !credit_fits (core, worker, LANE_REPAIR, ask->credit) ||
+                   worker->copying_to >= ask->busy_to;
+    if (!ask->starved)
+        ask->chosen[ask->n_chosen++] = worker;
+}
