@@ -24,8 +24,11 @@ leads () {
         my @l = grep { $_->{role} eq "leader" } @{$s->{brokers}};
         print substr($l[0]{name}, 1), "\n"; exit(@l != 1);' <state.json
 }
+# All is redundant, and all workers are back: with one of three still away, another may
+# not be taken.
 healthy () {
-    state && test "$(json health state.json)" = ok
+    state && test "$(json health state.json)" = ok &&
+        for i in 0 1 2; do test "$(json workers.$i.state state.json)" = up || return 1; done
 }
 degraded () {
     state && test "$(json health state.json)" = degraded

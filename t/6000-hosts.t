@@ -85,7 +85,8 @@ test_expect_success HOSTS 'one host falls silent: it is named, put and get go on
 
 test_expect_success HOSTS 'it is back: healthy again' '
     host_heal 3 && wait_until 5 host_run 4 "$srcdir/t/lib/nsssh" 10.88.0.3 true &&
-    healthy () { on 4 dfs-client status --json >h.json && test "$(json health h.json)" = ok; } &&
+    healthy () { on 4 dfs-client status --json >h.json && test "$(json health h.json)" = ok &&
+        for k in 0 1 2; do test "$(json workers.$k.state h.json)" = up || return 1; done; } &&
     wait_until 20 healthy
 '
 

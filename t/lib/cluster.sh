@@ -116,6 +116,12 @@ worker_is () {
     test "$(worker_state "$1")" = "$2"
 }
 
+# none_missing: what verify finds, in v.json. A copy that is on its way out while it is
+# asked for counts as missing, so where copies move it is waited for.
+none_missing () {
+    dfs-client verify --json >v.json && test "$(json missing v.json)" -eq 0
+}
+
 # as_mortal COMMAND…: file permissions hold for it, whoever runs the test.
 as_mortal () {
     if test "$(id -u)" -eq 0; then
