@@ -28,8 +28,7 @@ test_expect_success 'three workers, filled by a third' '
 '
 
 test_expect_success 'one more joins, empty' '
-    dfs-cluster add-worker "$PWD/c" w4 && capacity w4 && dfs-cluster restart "$PWD/c" w4 && wait_until 20 worker_is w4 up &&
-    test_must_fail within 5
+    dfs-cluster add-worker "$PWD/c" w4 && capacity w4 && dfs-cluster restart "$PWD/c" w4 && wait_until 60 worker_is w4 up
 '
 
 test_expect_success 'evened out over kills of a worker and of the broker, while it is read' '
