@@ -21,7 +21,7 @@ repaired () {
         test "$(json repair.queued s.json)" -eq 0 && test "$(json repair.active s.json)" -eq 0
 }
 clean () {
-    dfs-client verify --json / >v.json && test "$(json corrupt v.json)" -eq 0 &&
+    wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 &&
         test "$(json missing v.json)" -eq 0 && test "$(json replicas v.json)" -ge 496
 }
 troubled () { # WORD: in what status says of w1

@@ -54,7 +54,7 @@ repaired () {
 }
 
 test_expect_success 'and every copy is whole' '
-    wait_until 60 repaired && dfs-client verify --json / >v.json && test "$(json corrupt v.json)" -eq 0 &&
+    wait_until 60 repaired && wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 &&
     test "$(json missing v.json)" -eq 0
 '
 

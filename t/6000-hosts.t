@@ -8,6 +8,7 @@ S=$PWD/site
 client () {
     on 4 timeout 60 dfs-client "$@"
 }
+verifier=client
 DFS_CONFIG=$S/cluster.cfg
 export DFS_CONFIG
 
@@ -128,7 +129,7 @@ test_expect_success HOSTS 'every file is what it was' '
     client get -r /roll rolled && for f in rolled/*; do cmp mid "$f" || return 1; done &&
     client get /big back4 && cmp big back4 && client get /mid mid2 && cmp mid mid2 &&
     client get /cut cut2 && cmp cut cut2 &&
-    client verify --json >v.json && test "$(json corrupt v.json)" -eq 0 && test "$(json missing v.json)" -eq 0
+    wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 && test "$(json missing v.json)" -eq 0
 '
 
 test_expect_success HOSTS 'logs of all hosts in the order of time; kill and start one elsewhere' '
