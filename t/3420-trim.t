@@ -3,6 +3,12 @@
 test_description="Surplus copies go late, hashed and logged; a dead worker can be given up"
 . "${srcdir:-.}/t/lib/cluster.sh"
 
+# Minutes of waiting on a busy machine: part of check-long.
+test -n "$DFS_LONG" || {
+    skip_all="only with DFS_LONG"
+    test_done
+}
+
 # copies N: every chunk of /f has exactly N copies.
 copies () {
     dfs-client explain --json /f >e.json && perl -MJSON::PP -e '
