@@ -17,8 +17,8 @@ none () {
 }
 
 test_expect_success 'each file says its licence' '
-    { sources; find t etc quickstart .ci -type f \( -name "*.c" -o -name "*.h" -o -name "*.sh" -o -name "*.t" \
-        -o -name quickstart -o -name run \) 2>/dev/null; } |
+    { sources; find t etc scripts quickstart .ci -type f \( -name "*.c" -o -name "*.h" -o -name "*.sh" -o -name "*.t" \
+        -o -name quickstart -o -name run -o -path "scripts/*" \) 2>/dev/null; } |
         while read -r f; do head -n 3 "$f" | grep -q SPDX-License-Identifier || echo "$f"; done | none
 '
 

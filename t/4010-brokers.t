@@ -16,6 +16,10 @@ load_ends () {
     load_code=$?
     cat load load.err && test $load_code -eq 0 && "$builddir/t/lib/ledger" check "$C" $led
 }
+# A case that failed leaves no load running for the next ones.
+case_failed () {
+    kill $load_pid && wait $load_pid
+}
 acks_go_on () {
     lines=$(cat $led/* | wc -l) && wait_until 30 more_than "$lines"
 }

@@ -17,6 +17,7 @@ export DFS_CONFIG
 client () {
     on 4 timeout 60 dfs-client "$@"
 }
+verifier=client
 other () {
     on 5 timeout 60 dfs-client "$@"
 }

@@ -10,6 +10,7 @@ export DFS_CONFIG
 client () {
     on 4 timeout 30 dfs-client "$@"
 }
+verifier=client
 round_trip () {
     client put some "/$1" && client get "/$1" "$1.back" && cmp some "$1.back"
 }

@@ -8,6 +8,7 @@ S=$PWD/site
 client () {
     on 4 timeout 60 dfs-client "$@"
 }
+verifier=client
 DFS_CONFIG=$S/cluster.cfg
 export DFS_CONFIG
 

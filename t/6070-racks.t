@@ -10,6 +10,7 @@ export DFS_CONFIG
 client () {
     on 4 timeout 90 dfs-client "$@"
 }
+verifier=client
 ok () {
     client status --json >s.json && test "$(json health s.json)" = ok
 }

@@ -13,6 +13,7 @@ mkdir -p "$SHARNESS_TEST_DIRECTORY"
 export SHARNESS_TEST_DIRECTORY
 : "${SHARNESS:=/usr/share/sharness/sharness.sh}"
 . "$SHARNESS"
+. "$srcdir/t/lib/diagnose.sh"
 
 # Whatever was started is ended by its pid from the ready files, also when a test fails.
 cluster_kill_all () {
@@ -27,13 +28,6 @@ cluster_kill_all () {
 cluster_cleanup () {
     cluster_status=$?
     cluster_kill_all
-    # A failed test keeps its files' logs in the output, not on the disk.
-    if test "${test_failure:-0}" -gt 0; then
-        for cluster_log in "$SHARNESS_TRASH_DIRECTORY"/*/logs/*.log; do
-            test -f "$cluster_log" && echo "# $cluster_log" &&
-                tail -n 15 "$cluster_log" | sed 's/^/#   /'
-        done
-    fi
     cd / && rm -rf "$SHARNESS_TEST_DIRECTORY"
     return $cluster_status
 }
@@ -64,7 +58,7 @@ cluster_down () {
 }
 cluster_clean () {
     for cluster_log in "$PWD/$1"/logs/*.log; do
-        if grep -E 'Sanitizer|runtime error:|Assertion' "$cluster_log"; then
+        if grep -E "$diagnose_reports" "$cluster_log"; then
             echo "$cluster_log: see above" >&2
             return 1
         fi
@@ -77,13 +71,23 @@ cluster_pid () {
 }
 
 # wait_until SECONDS COMMAND…: until it succeeds; fails when it never does.
+# (What it tried is not traced, but the last try is shown.)
 wait_until () {
+    case $- in *x*) wait_traced=t ;; *) wait_traced= ;; esac
+    { set +x; } 4>/dev/null
+    wait_for "$@"
+    { wait_code=$?; test -z "$wait_traced" || set -x; } 4>/dev/null
+    return $wait_code
+}
+wait_for () {
     wait_left=$(($1 * 20))
     shift
     while ! "$@" >/dev/null 2>&1; do
         wait_left=$((wait_left - 1))
         test $wait_left -gt 0 || {
             echo "never became true: $*" >&2
+            (test -z "$wait_traced" || set -x; "$@" >&2) || return 1
+            echo "but now it is" >&2
             return 1
         }
         sleep 0.05
@@ -92,8 +96,9 @@ wait_until () {
 
 # json FILTER FILE: a value of a JSON file, by a path of keys and numbers such as
 # workers.0.state.
-json () {
-    perl -MJSON::PP -e '
+json () (
+    { set +x; } 4>/dev/null
+    exec perl -MJSON::PP -e '
         my ($path, $file) = @ARGV;
         open my $f, "<", $file or die "$file: $!\n";
         local $/; my $v = JSON::PP->new->utf8->decode(<$f>);
@@ -102,16 +107,17 @@ json () {
         }
         die "no $path\n" unless defined $v;
         print ref $v ? JSON::PP->new->canonical->encode($v) : $v, "\n";' "$1" "$2"
-}
+)
 
 # worker_state NODE: as status says.
-worker_state () {
+worker_state () (
+    { set +x; } 4>/dev/null
     dfs-client status --json >status.json 2>/dev/null &&
         perl -MJSON::PP -e '
             local $/; my $s = JSON::PP->new->utf8->decode(<STDIN>);
             for (@{$s->{workers}}) { print "$_->{state}\n" if $_->{name} eq $ARGV[0] }' \
             "$1" <status.json
-}
+)
 worker_is () {
     test "$(worker_state "$1")" = "$2"
 }
@@ -142,7 +148,8 @@ random_file () {
 # --- several brokers ---
 
 # broker_field NODE FIELD: of a broker, as status says ("true" and "false" as words).
-broker_field () {
+broker_field () (
+    { set +x; } 4>/dev/null
     dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
         perl -MJSON::PP -e '
             local $/; my $s = JSON::PP->new->utf8->decode(<STDIN>);
@@ -151,25 +158,27 @@ broker_field () {
                 print((ref $v ? ($v ? "true" : "false") : defined $v ? $v : ""), "\n")
                     if $_->{name} eq $ARGV[0];
             }' "$1" "$2" <brokers.json
-}
+)
 broker_is () {
     test "$(broker_field "$1" role)" = "$2"
 }
 # leader: its name; fails when none leads.
-leader () {
+leader () (
+    { set +x; } 4>/dev/null
     dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
         perl -MJSON::PP -e '
             local $/; my $s = JSON::PP->new->utf8->decode(<STDIN>);
             my @l = grep { $_->{role} eq "leader" } @{$s->{brokers}};
             print "$l[0]{name}\n"; exit(@l != 1);' <brokers.json
-}
+)
 # followers: names of those that do not lead, a line each.
-followers () {
+followers () (
+    { set +x; } 4>/dev/null
     dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
         perl -MJSON::PP -e '
             local $/; my $s = JSON::PP->new->utf8->decode(<STDIN>);
             print "$_->{name}\n" for grep { $_->{role} ne "leader" } @{$s->{brokers}};' <brokers.json
-}
+)
 health_is () {
     dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
         test "$(json health brokers.json)" = "$1"
