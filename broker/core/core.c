@@ -145,6 +145,7 @@ void core_worker_changed (core_t *core, worker_t *worker, int before)
         grants_worker_told (core, worker);
     scan_worker_changed (core, worker, before);
     drops_worker_changed (core, worker);
+    reclaim_worker_changed (core);
     copier_worker_changed (core, worker);
     place_wake (core);
 }

@@ -78,7 +78,7 @@ uint64_t drops_limit (const core_t *core, const copykey_t *key, uint32_t worker)
     return drop ? drop->limit : 0;
 }
 
-bool drops_any (const core_t *core, const copykey_t *key)
+static bool any_of (const core_t *core, const copykey_t *key, bool live)
 {
     size_t n;
     worker_t *const *all = members_all (core, &n);
@@ -86,9 +86,20 @@ bool drops_any (const core_t *core, const copykey_t *key)
     if (table_count (core->drops->by_copy) == 0)
         return false;
     for (size_t i = 0; i < n; i++)
-        if (drops_find (core, key, all[i]->member.id))
+        if ((!live || worker_live (all[i])) &&
+            drops_find (core, key, all[i]->member.id))
             return true;
     return false;
+}
+
+bool drops_any (const core_t *core, const copykey_t *key)
+{
+    return any_of (core, key, false);
+}
+
+bool drops_any_live (const core_t *core, const copykey_t *key)
+{
+    return any_of (core, key, true);
 }
 
 size_t drops_count (const core_t *core)

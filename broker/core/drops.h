@@ -20,6 +20,8 @@ bool drops_loaded (const core_t *core);
 uint64_t drops_limit (const core_t *core, const copykey_t *key, uint32_t worker);
 /* A copy of KEY on any member counts as gone and is not confirmed. */
 bool drops_any (const core_t *core, const copykey_t *key);
+/* One of a worker that is there: it is about to be confirmed. */
+bool drops_any_live (const core_t *core, const copykey_t *key);
 /* Those of workers that are there. */
 size_t drops_under_way (const core_t *core);
 size_t drops_count (const core_t *core);

@@ -101,6 +101,22 @@ static void ask_copies (core_t *core, enum reclaim_state state)
     action->u.chunks.n = self->n_rows;
 }
 
+/* The list from its start, behind what waits for workers that are away. */
+static void ask_condemned (core_t *core)
+{
+    reclaim_t *self = core->reclaim;
+
+    self->all_barren = true;
+    if (self->passed_known)
+        self->after = self->passed;
+    ask_list (core, RECLAIM_CONDEMNED, !self->passed_known);
+}
+
+void reclaim_worker_changed (core_t *core)
+{
+    core->reclaim->passed_known = core->reclaim->all_barren = false;
+}
+
 static void propose (core_t *core, enum reclaim_state state, enum core_proposal what,
                      const core_reclaim_t *items, size_t n)
 {
@@ -151,10 +167,19 @@ static void found_free (core_t *core, const event_reclaim_t *found)
     else if (self->more)
         ask_list (core, RECLAIM_FREE, false);
     else
-        ask_list (core, RECLAIM_CONDEMNED, true);
+        ask_condemned (core);
 }
 
 /* --- dropping --- */
+
+static void end_page (reclaim_t *self)
+{
+    self->all_barren &= self->barren;
+    if (!self->all_barren)
+        return;
+    self->passed_known = true;
+    self->passed = self->last;
+}
 
 static void found_condemned (core_t *core, const event_reclaim_t *found)
 {
@@ -162,13 +187,21 @@ static void found_condemned (core_t *core, const event_reclaim_t *found)
     bool young = false;
 
     self->n_rows = 0;
-    for (size_t i = 0; i < found->n && i < PAGE && !young; i++) {
-        young =
-            found->rows[i].time_ns + core->config.reclaim_grace_ns > core->log_time &&
-            !PLANTED (BUG_NO_GRACE);
-        if (!young && !reclaim_in_use (core, &found->rows[i].key))
-            self->rows[self->n_rows++] = found->rows[i];
+    self->barren = true;
+    for (size_t i = 0; i < found->n && i < PAGE; i++) {
+        const core_reclaim_t *row = &found->rows[i];
+
+        young = row->time_ns + core->config.reclaim_grace_ns > core->log_time &&
+                !PLANTED (BUG_NO_GRACE);
+        if (young)
+            break;
+        self->last = *row;
+        if (reclaim_in_use (core, &row->key))
+            self->barren = false;
+        else
+            self->rows[self->n_rows++] = *row;
     }
+    self->all_barren &= self->barren;
     self->more = found->more && found->n > 0 && !young &&
                  drops_under_way (core) + PAGE * CORE_COPIES < DROPS_MAX;
     if (self->more)
@@ -303,6 +336,7 @@ bool reclaim_chunks (core_t *core, const event_chunks_t *found)
         self->n_drops = self->n_forgets = self->n_agains = 0;
         for (size_t i = 0; i < found->n && i < self->n_rows; i++)
             reclaim_consider (core, &found->chunks[i], self->rows[i].index);
+        end_page (self);
         go_on (core);
     }
     return true;
@@ -330,7 +364,7 @@ bool reclaim_proposed (core_t *core, const event_proposed_t *event)
         if (self->more)
             ask_list (core, RECLAIM_FREE, false);
         else
-            ask_list (core, RECLAIM_CONDEMNED, true);
+            ask_condemned (core);
         break;
     case RECLAIM_DROP:
     case RECLAIM_FORGET:

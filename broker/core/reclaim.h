@@ -27,6 +27,8 @@ bool reclaim_found (core_t *core, const event_reclaim_t *found);
 bool reclaim_chunks (core_t *core, const event_chunks_t *found);
 bool reclaim_scanned (core_t *core, const event_scanned_t *found);
 bool reclaim_proposed (core_t *core, const event_proposed_t *event);
+/* A worker is there, is not any more, or has told what it has. */
+void reclaim_worker_changed (core_t *core);
 void reclaim_timer (core_t *core);
 /* Looks again at what is to be done, in this step. */
 void reclaim_wake (core_t *core);

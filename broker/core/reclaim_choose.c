@@ -25,9 +25,12 @@ void reclaim_consider (core_t *core, const core_chunk_t *found, uint64_t index)
     reclaim_t *self = core->reclaim;
     bool younger = false, older = false;
 
-    if (found->refs > 0 || found->condemned != index ||
-        reclaim_in_use (core, &found->key))
+    if (found->refs > 0 || found->condemned != index)
         return;
+    if (reclaim_in_use (core, &found->key)) {
+        self->barren = false;
+        return;
+    }
     for (uint32_t i = 0; i < found->n_copies && i < CORE_COPIES; i++) {
         const core_copy_t *copy = &found->copies[i];
         const worker_t *worker = members_find (core, copy->worker);
@@ -43,13 +46,17 @@ void reclaim_consider (core_t *core, const core_chunk_t *found, uint64_t index)
         older = true;
         if (!worker_live (worker))
             continue;
+        self->barren = false;
         drop = grow (&self->drops, &self->n_drops, &self->cap_drops);
         drop->key = found->key;
         drop->worker = copy->worker;
         drop->limit = index;
     }
-    if (older || drops_any (core, &found->key))
+    if (older || drops_any (core, &found->key)) {
+        self->barren &= !drops_any_live (core, &found->key);
         return;
+    }
+    self->barren = false;
     if (younger) {
         core_reclaim_t *again =
             grow (&self->agains, &self->n_agains, &self->cap_agains);

@@ -43,6 +43,13 @@ struct reclaim {
     uint64_t token;
     bool more;            /* in the list */
     core_reclaim_t after; /* where it goes on */
+    /* The oldest condemned chunks may all wait for workers that are away: they are
+     * passed over until a worker comes, goes or tells what it has. */
+    bool barren;     /* so far this page has nothing else */
+    bool all_barren; /* nor have the pages of this round before it */
+    bool passed_known;
+    core_reclaim_t passed; /* the last one that is passed over */
+    core_reclaim_t last;   /* of this page */
     core_reclaim_t rows[PAGE];
     size_t n_rows;
     /* proposals of this page */

@@ -257,12 +257,127 @@ static void test_wiped (void **state)
     cluster_free (&c);
 }
 
+/* --- what waits for workers that are away --- */
+
+#define CONDEMNED 600
+
+/* Chunk I was condemned at 10 + I and has one copy, on worker 3. */
+static void answer_list (cluster_core_t *c, const action_reclaim_t *ask)
+{
+    core_reclaim_t rows[CORE_RECLAIM_ROWS];
+    event_t event = {.type = EVENT_RECLAIM_FOUND};
+    uint64_t first = ask->from_start ? 0 : ask->after.index - 9;
+    size_t n = 0;
+
+    memset (rows, 0, sizeof rows);
+    for (uint64_t i = first;
+         ask->list == CORE_LIST_CONDEMNED && i < CONDEMNED && n < ask->max; i++) {
+        rows[n].key = cluster_key (i);
+        rows[n].index = 10 + i;
+        rows[n++].time_ns = SEC;
+    }
+    event.u.reclaim.token = ask->token;
+    event.u.reclaim.rows = rows;
+    event.u.reclaim.n = n;
+    event.u.reclaim.more = n > 0 && first + n < CONDEMNED;
+    cluster_step (c, event);
+}
+
+static void answer_chunks (cluster_core_t *c, const action_lookup_chunks_t *ask)
+{
+    static core_chunk_t chunks[CORE_RECLAIM_ROWS];
+    event_t event = {.type = EVENT_CHUNKS_FOUND};
+
+    memset (chunks, 0, sizeof chunks);
+    for (size_t i = 0; i < ask->n; i++) {
+        uint64_t number = 0;
+        copykey_t key = cluster_key (number);
+
+        while (copykey_cmp (&key, &ask->keys[i]) != 0)
+            key = cluster_key (++number);
+        chunks[i].key = key;
+        chunks[i].recorded = true;
+        chunks[i].length = 100;
+        chunks[i].condemned = 10 + number;
+        chunks[i].n_copies = 1;
+        chunks[i].copies[0] = (core_copy_t){3, 5, false};
+    }
+    event.u.chunks.token = ask->token;
+    event.u.chunks.chunks = chunks;
+    event.u.chunks.n = ask->n;
+    cluster_step (c, event);
+}
+
+/* Answers what reclaim asks for a while; returns how many chunks it looked at, *DROPS
+ * gets the copies that it wants dropped. */
+static size_t rounds (cluster_core_t *c, uint64_t time, uint64_t alive, size_t *drops)
+{
+    uint64_t end = c->now + time;
+    size_t looked = 0;
+
+    *drops = 0;
+    while (c->now < end) {
+        action_t ask = {0};
+        copykey_t keys[CORE_RECLAIM_ROWS];
+        const action_t *action;
+
+        cluster_pass (c, 20 * MS, alive);
+        for (;;) {
+            if ((action = cluster_action (c, ACTION_LOOKUP_RECLAIM, 0))) {
+                ask = *action;
+                answer_list (c, &ask.u.reclaim);
+            } else if ((action = cluster_action (c, ACTION_LOOKUP_CHUNKS, 0))) {
+                ask = *action;
+                memcpy (keys, ask.u.chunks.keys, ask.u.chunks.n * sizeof *keys);
+                ask.u.chunks.keys = keys;
+                looked += ask.u.chunks.n;
+                answer_chunks (c, &ask.u.chunks);
+            } else if ((action = cluster_action (c, ACTION_PROPOSE, 0))) {
+                if (action->u.propose.what == PROPOSE_DROP)
+                    *drops += action->u.propose.n;
+                proposed (c, action->u.propose.token);
+            } else {
+                break;
+            }
+        }
+    }
+    return looked;
+}
+
+/* Chunks whose copies are all on a worker that is away are looked at once, not in each
+ * round; when it is back they go. */
+static void test_away (void **state)
+{
+    cluster_core_t c;
+    core_config_t config = {
+        .seed = 1, .upload_timeout_ns = SEC, .reclaim_grace_ns = 4 * SEC};
+    uint64_t hold;
+    size_t drops, looked;
+
+    (void)state;
+    cluster_make (&c, &config, 3, 2, 2, NULL);
+    lead (&c, NULL, 0, &hold);
+    answer (&c, hold, NULL, 0, false);
+    cluster_closed (&c, 3);
+    /* Once while it is suspect, perhaps, and once when it is dead. */
+    looked = rounds (&c, 8 * SEC, 6, &drops);
+    assert_int_equal (cluster_state (&c, 3), WORKER_DEAD);
+    assert_true (looked >= CONDEMNED && looked <= 2 * CONDEMNED);
+    assert_int_equal (drops, 0);
+    assert_int_equal (rounds (&c, 60 * SEC, 6, &drops), 0);
+    assert_int_equal (drops, 0);
+    cluster_join (&c, 3, 0);
+    assert_true (rounds (&c, 3 * SEC, ALL, &drops) >= CONDEMNED);
+    assert_true (drops >= CONDEMNED);
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_drop),  cmocka_unit_test (test_drop_of_removed),
         cmocka_unit_test (test_hold),  cmocka_unit_test (test_trim),
-        cmocka_unit_test (test_wiped),
+        cmocka_unit_test (test_wiped), cmocka_unit_test (test_away),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
