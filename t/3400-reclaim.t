@@ -15,8 +15,11 @@ reclaim () {
 reclaim_is () {
     test "$(reclaim "$1")" = "$2"
 }
-some_condemned () {
-    test "$(reclaim chunks_condemned)" -gt 0
+free_are () {
+    test "$(reclaim chunks_free)" -eq "$1"
+}
+condemned_above () {
+    test "$(reclaim chunks_condemned)" -gt "$1"
 }
 some_on_their_way () {
     test "$(reclaim chunks_free)" -gt 0 || test "$(json reclaim.chunks_condemned status.json)" -gt 0
@@ -80,12 +83,15 @@ test_expect_success 'a namespace of before holds it; an operator lets it go on' 
 
 test_expect_success 'it stops cleanly' 'cluster_down c'
 
+# So many that more than one entry lifts, and more than one request asks for it.
 test_expect_success 'undone: nothing is condemned until it is resumed' '
     dfs-cluster init "$PWD/u" --base-port 0 --workers 2 --replicas 2 --chunk-size 256KiB && short u 20s &&
-    dfs-cluster start "$PWD/u" && DFS_CONFIG=$PWD/u/cluster.cfg && dfs-client put keep /f && dfs-client rm /f &&
-    wait_until 60 some_condemned && dfs-client admin reclaim undo && reclaim_is chunks_condemned 0 &&
-    reclaim_is held true && test "$(json reclaim.chunks_free status.json)" -eq 16 &&
-    dfs-client put keep /f && dfs-client get /f - | cmp - keep && reclaim_is chunks_free 0 &&
+    mkdir many && perl -e "for (1 .. 1500) { open my \$f, q(>), qq(many/\$_) or die; print \$f qq(file \$_\n) }" &&
+    dfs-cluster start "$PWD/u" && DFS_CONFIG=$PWD/u/cluster.cfg && dfs-client put keep /f && dfs-client put -r many /many &&
+    dfs-client rm /f && dfs-client rm -r /many && wait_until 60 condemned_above 1100 &&
+    dfs-client admin reclaim undo && reclaim_is chunks_condemned 0 &&
+    reclaim_is held true && test "$(json reclaim.chunks_free status.json)" -gt 1100 &&
+    dfs-client put keep /f && dfs-client get /f - | cmp - keep && wait_until 60 free_are 1500 &&
     dfs-client admin reclaim resume && reclaim_is held false && cluster_down u
 '
 

@@ -177,6 +177,8 @@ void front_answered (links_t *self, job_t *job);
 void front_totals (links_t *self, mail_totals_t *mail);
 /* reclaim and rebalance, for an administrator. */
 void front_reclaim (links_t *self, job_t *job);
+/* JOB, whose reference is taken, goes on with ROUND when storage has told the totals. */
+void front_reclaim_round (links_t *self, job_t *job, uint32_t round);
 /* The totals that front_reclaim asked for. */
 void front_reclaim_totals (links_t *self, mail_totals_t *mail);
 /* What the admin asked for has happened; gives up the reference to JOB. */

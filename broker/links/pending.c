@@ -83,7 +83,9 @@ void change_answer_asker (links_t *links, change_t *change, int code, const char
     job_t *job = change->asker;
 
     change->asker = NULL;
-    if (job && code == DFS_OK)
+    if (job && code == DFS_OK && change->round > 0)
+        front_reclaim_round (links, job, change->round + 1);
+    else if (job && code == DFS_OK)
         roster_answer_at (links, job, index);
     else if (job) {
         front_refuse (links, job, code, text);
@@ -300,10 +302,16 @@ void pending_own (links_t *links, Dfs__Op *op)
 
 void pending_own_for (links_t *links, Dfs__Op *op, job_t *asker)
 {
+    pending_own_round (links, op, asker, 0);
+}
+
+void pending_own_round (links_t *links, Dfs__Op *op, job_t *asker, uint32_t round)
+{
     change_t *change = new_change (links->pending);
 
     links->pending->own++;
     change->asker = asker;
+    change->round = round;
     if (asker)
         asker->refs++;
     change->op = op;

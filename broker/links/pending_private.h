@@ -26,6 +26,7 @@ typedef struct change {
     bool directory;  /* changes members, users or policies */
     bool policy;     /* gives files another policy */
     job_t *asker;    /* of an admin's request that became an op of the broker's own */
+    uint32_t round;  /* of what the asker wants; 0: there is only this entry */
     size_t bytes;    /* of its entry, once proposed */
 } change_t;
 

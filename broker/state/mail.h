@@ -139,7 +139,8 @@ typedef struct mail_directory {
 
 typedef struct mail_totals {
     mail_t head;
-    job_t *job; /* the request that wants them */
+    job_t *job;     /* the request that wants them */
+    uint32_t round; /* of what it takes to do what was asked */
     namespace_totals_t totals;
     reclaim_hold_t hold;
     uint64_t applied;

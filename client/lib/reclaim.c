@@ -11,6 +11,7 @@
 #define KEYS_MAX 256
 
 typedef struct explain {
+    uint64_t left; /* to be undone by asking again */
     int (*each) (const dfs_reclaim_chunk_t *chunk, void *arg);
     void *arg;
     int stopped;
@@ -43,6 +44,8 @@ static int take (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
 
     if (env->body_case != DFS__ENVELOPE__BODY_ADMIN_REPLY)
         return fail (err, DFS_EPROTO, "broker answered another question");
+    if (explain)
+        explain->left = env->admin_reply->left;
     for (size_t i = 0; explain && i < env->admin_reply->n_chunks && !explain->stopped;
          i++)
         explain->stopped = tell (explain, env->admin_reply->chunks[i]);
@@ -83,7 +86,16 @@ int dfs_reclaim_resume (dfs_t *dfs, dfs_error_t *err)
 
 int dfs_reclaim_undo (dfs_t *dfs, dfs_error_t *err)
 {
-    return ask_plain (dfs, DFS__ADMIN_ACTION__ADMIN_RECLAIM_UNDO, err);
+    Dfs__Admin body = DFS__ADMIN__INIT;
+    explain_t undo;
+    int rc;
+
+    body.action = DFS__ADMIN_ACTION__ADMIN_RECLAIM_UNDO;
+    do {
+        memset (&undo, 0, sizeof undo);
+        rc = ask (dfs, &body, &undo, err);
+    } while (rc == 0 && undo.left > 0);
+    return rc;
 }
 
 int dfs_worker_abandon (dfs_t *dfs, const char *worker, dfs_error_t *err)
