@@ -428,7 +428,7 @@ static void each_sync_is_needed (void **state)
     size_t count = iofault_sites (sites, 64);
     assert_true (count >= 6);
     uint64_t first = is_long () ? 2 * n : 60; /* of the long load */
-    uint64_t tries = first + 3000; /* some need a rare order */
+    uint64_t tries = first + 3000;            /* some need a rare order */
     size_t unnoticed = 0;
     for (size_t i = 0; i < count; i++) {
         bool noticed = false;

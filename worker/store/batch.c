@@ -47,6 +47,11 @@ static void grow (batch_t *self, size_t len)
     }
 }
 
+void batch_space (batch_t *self)
+{
+    grow (self, 0);
+}
+
 batch_item_t *batch_add (batch_t *self, const record_t *rec, const uint32_t *crcs,
                          const void *payload)
 {
@@ -86,6 +91,12 @@ static void append_item (batch_t *to, const batch_item_t *item, const uint8_t *p
     copy->at = to->len;
     memmove (to->buf + to->len, packed, len);
     to->len += len;
+}
+
+void batch_join (batch_t *self, const batch_t *other)
+{
+    for (size_t i = 0; i < other->n; i++)
+        append_item (self, &other->items[i], other->buf + other->items[i].at);
 }
 
 void batch_split (batch_t *self, bool (*drop) (const batch_item_t *item), batch_t *out)

@@ -36,11 +36,15 @@ void batch_init (batch_t *self, uint32_t seed);
 void batch_free (batch_t *self);
 /* Empty again; memory is kept up to BATCH_FULL. */
 void batch_reset (batch_t *self);
+/* The buffer is there, up to the padding. */
+void batch_space (batch_t *self);
 bool batch_takes (const batch_t *self, size_t len);
 /* Adds a record with CRCS (rec->n_crcs) and PAYLOAD (record_payload (rec) bytes).
  * Returns the item, valid until the next add, for the caller to fill. */
 batch_item_t *batch_add (batch_t *self, const record_t *rec, const uint32_t *crcs,
                          const void *payload);
+/* Adds what OTHER holds behind it. */
+void batch_join (batch_t *self, const batch_t *other);
 /* Gives every record that is a new change its number from SEQ on; returns the next. */
 uint64_t batch_number (batch_t *self, uint64_t seq);
 /* Takes the items for which DROP is true out of the batch into OUT. */

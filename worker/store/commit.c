@@ -34,7 +34,9 @@ int commit_wait_room (disk_t *self, size_t len, dfs_error_t *err)
             return rc;
         bool behind =
             !keeper && self->keeper_runs && index_pending (self->index) > PENDING_MAX;
-        if (!behind && batch_takes (&self->fill, len))
+        bool fits = self->waiting ? self->waiting + self->fill.len + len <= BATCH_FULL
+                                  : batch_takes (&self->fill, len);
+        if (!behind && fits)
             return DFS_OK;
         rc = disk_answers (self, err);
         if (rc < 0)
@@ -52,10 +54,16 @@ void commit_drain (disk_t *self)
 {
     pthread_mutex_lock (&self->lock);
     /* What comes in meanwhile is not waited for. */
-    uint64_t target = self->taken + (self->fill.n > 0);
+    uint64_t target = self->taken + (self->fill.n > 0 || self->push);
     while (self->commit_runs && self->ended < target)
         pthread_cond_wait (&self->room, &self->lock);
     pthread_mutex_unlock (&self->lock);
+}
+
+void commit_push (disk_t *self)
+{
+    self->push = true;
+    commit_wake (self);
 }
 
 int commit_note (disk_t *self, int type, const copykey_t *key, const entry_t *entry,
@@ -81,7 +89,7 @@ int commit_note (disk_t *self, int type, const copykey_t *key, const entry_t *en
     }
     if (type == RECORD_GONE || type == RECORD_DAMAGED)
         table_put (self->leaving, key, entry);
-    if (type == RECORD_RENEWED) {
+    if (type == RECORD_RENEWED || type == RECORD_BACK) {
         entry_t newer = *entry;
         newer.birth = birth;
         const entry_t *other = table_get (self->renewing, key);
@@ -122,7 +130,7 @@ static void arrived (disk_t *self, const batch_item_t *item)
     const copykey_t *key = &item->rec.key;
     if (item->rec.type == RECORD_GONE || item->rec.type == RECORD_DAMAGED)
         table_del (self->leaving, key);
-    if (item->rec.type != RECORD_RENEWED)
+    if (item->rec.type != RECORD_RENEWED && item->rec.type != RECORD_BACK)
         return;
     const entry_t *newest = table_get (self->renewing, key);
     if (newest && newest->birth <= item->rec.birth)
@@ -187,6 +195,7 @@ typedef struct written {
 static int write_batch (disk_t *self, written_t *w, dfs_error_t *err)
 {
     batch_t *batch = &self->commit;
+    batch_space (batch);
     *w = (written_t){.length = volume_align (batch->len)};
     memset (batch->buf + batch->len, 0, w->length - batch->len);
     w->next_seq = batch_number (batch, self->next_seq);
@@ -248,20 +257,26 @@ static int write_less (disk_t *self, written_t *w, dfs_error_t *err)
     return rc;
 }
 
-/* Puts what is left of the batch back to be tried later. */
+/* Puts what is left of the batch back to be tried later, in front of what came
+ * meanwhile: a chunk that is sent again must not be overtaken by the drop of the copy
+ * before it. */
 static void requeue (disk_t *self)
 {
     pthread_mutex_lock (&self->lock);
-    bool stop = self->stop;
-    for (size_t i = 0; !stop && i < self->commit.n; i++)
-        batch_add (&self->fill, &self->commit.items[i].rec, NULL, NULL);
+    bool again = self->commit.n > 0 && !self->stop;
+    if (again) {
+        batch_join (&self->commit, &self->fill);
+        batch_t joined = self->commit;
+        self->commit = self->fill;
+        self->fill = joined;
+        batch_reset (&self->commit);
+        self->waiting = self->fill.len;
+    }
     pthread_mutex_unlock (&self->lock);
-    bool any = self->commit.n > 0;
-    if (stop)
-        refuse (self, &self->commit, DFS_ENOSPC);
-    batch_reset (&self->commit);
-    if (any && !stop)
+    if (again)
         nanosleep (&(struct timespec){.tv_nsec = 100 * 1000 * 1000}, NULL);
+    else
+        refuse (self, &self->commit, DFS_ENOSPC);
 }
 
 /* Everything in the batch is durable. */
@@ -269,6 +284,10 @@ static size_t publish (disk_t *self, const written_t *w, store_change_t *changes
 {
     size_t n = 0;
     pthread_mutex_lock (&self->lock);
+    self->waiting = 0;
+    self->folding_volume = w->volume->number;
+    self->folding_offset = w->offset;
+    disk_let_go_replaced (self);
     for (size_t i = 0; i < self->commit.n; i++) {
         batch_item_t *item = &self->commit.items[i];
         if (disk_fold (self, &item->rec, item->crc0, w->volume->number,
@@ -354,13 +373,14 @@ void *commit_main (void *arg)
     disk_t *self = arg;
     pthread_mutex_lock (&self->lock);
     for (;;) {
-        while (self->fill.n == 0 && !self->stop) {
+        while (self->fill.n == 0 && !self->push && !self->stop) {
             self->sleeping = true;
             pthread_cond_wait (&self->work, &self->lock);
             self->sleeping = false;
         }
-        if (self->fill.n == 0)
+        if (self->fill.n == 0 && !self->push)
             break;
+        self->push = false;
         batch_t taken = self->fill;
         self->fill = self->commit;
         self->commit = taken;

@@ -13,6 +13,7 @@
 #include "worker/store/store_private.h"
 
 #define COPY_STEP (1024 * 1024)
+#define ROLL_MIN  (1024 * 1024) /* dead bytes for which the active volume is left */
 
 static record_t record_of (const copykey_t *key, const entry_t *entry)
 {
@@ -46,6 +47,29 @@ static bool worth_it (const disk_t *disk, const volume_t *vol, unsigned live_per
     if (vol->cursor || vol->live_count == 0)
         return true;
     return vol->live_bytes * 100 < held_bytes (vol) * live_percent;
+}
+
+/* The active volume is not compacted; when enough of it is dead, another one takes its
+ * turn. Notes about copies elsewhere do not count as dead once they have been moved: a
+ * volume full of them would follow the other for ever. */
+static void leave_sparse (disk_t *disk, unsigned live_percent)
+{
+    pthread_mutex_lock (&disk->lock);
+    const volume_t *vol = disk->active;
+    uint64_t held = vol ? held_bytes (vol) : 0;
+    uint64_t wanted = vol ? vol->live_bytes + vol->carried : 0;
+    bool roll = vol && vol->inflight == 0 && !vol->bad && held >= wanted + ROLL_MIN &&
+                wanted * 100 < held * live_percent && disk_writable (disk, NULL) == 0;
+    dfs_error_t err = {0};
+    int rc = roll ? volume_roll (disk, &err) : DFS_OK;
+    roll = roll && rc == DFS_OK;
+    if (roll)
+        commit_push (disk);
+    else if (rc < 0 && rc != DFS_ENOSPC) /* a full disk waits for holes */
+        disk_fail (disk, rc, err.text);
+    pthread_mutex_unlock (&disk->lock);
+    if (roll)
+        commit_drain (disk);
 }
 
 /* One that is begun goes on; else the one with the least to move. Held. */
@@ -155,12 +179,8 @@ static int move_extent (disk_t *disk, const copykey_t *key, const entry_t *entry
     volume_t *from = volume_find (disk, entry->volume);
     if (from && index_get (disk->index, key, &now, NULL) == 1 &&
         now.seq == entry->seq &&
-        (now.volume != entry->volume || now.offset != entry->offset) &&
-        !disk_place_open (from, entry->offset)) {
-        extent_head_t head;
-        extent_of (disk, &rec, entry->volume, entry->offset, &head);
-        volume_free_extent (disk, from, &head);
-    }
+        (now.volume != entry->volume || now.offset != entry->offset))
+        disk_let_go (disk, key, entry);
     pthread_mutex_unlock (&disk->lock);
     return DFS_OK;
 }
@@ -316,6 +336,8 @@ static int remove_empty (disk_t *disk, volume_t *vol, dfs_error_t *err)
 static int compact (disk_t *disk, uint64_t budget, unsigned live_percent,
                     uint32_t below, dfs_error_t *err)
 {
+    if (below == UINT32_MAX)
+        leave_sparse (disk, live_percent);
     pthread_mutex_lock (&disk->lock);
     int rc = disk_writable (disk, err);
     volume_t *vol = rc == 0 ? choose (disk, live_percent, below) : NULL;
@@ -346,6 +368,7 @@ int store_compact (store_t *self, unsigned live_percent, dfs_error_t *err)
     for (size_t i = 0; i < self->n; i++) {
         if (!self->disks[i]->usable)
             continue;
+        leave_sparse (self->disks[i], live_percent);
         /* What this itself writes is not compacted again. */
         pthread_mutex_lock (&self->disks[i]->lock);
         uint32_t below = self->disks[i]->durable.volume;

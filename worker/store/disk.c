@@ -345,6 +345,7 @@ void disk_close (disk_t **self_p)
     table_destroy (&self->renewing);
     batch_free (&self->fill);
     batch_free (&self->commit);
+    free (self->replaced);
     io_close (self->lock_fd);
     ring_destroy (&self->ring);
     buf_pool_destroy (&self->staging);

@@ -30,12 +30,19 @@ typedef struct volume {
     uint64_t punched;    /* bytes below END given back to the file system */
     uint64_t live_bytes; /* of entries in the index */
     uint64_t live_count; /* places that index entries name */
+    uint64_t carried;    /* bytes of notes that compaction brought: still wanted */
     bool scattered;      /* its file system cannot allocate space ahead */
     bool bad;            /* do not compact: something in it cannot be read */
     bool stuck;          /* compacted as far as it goes until a place in it is left */
     uint64_t cursor;     /* where its compaction goes on; 0: not begun */
     store_chunk_t *open; /* chunks open for reading */
 } volume_t;
+
+/* A copy of which another one has taken the place, to be let go. */
+typedef struct replaced {
+    copykey_t key;
+    entry_t entry;
+} replaced_t;
 
 #define DISK_WRITERS 2
 /* Threads whose writes are timed: that of the commits, the writers. */
@@ -84,13 +91,16 @@ typedef struct disk {
 
     index_t *index;
     table_t *leaving;  /* keys with a drop or damage record under way */
-    table_t *renewing; /* keys with a newer birth under way: a drop must see it */
+    table_t *renewing; /* keys with a newer birth under way: a drop must see it; or
+                        * on their way back out of quarantine */
     bool rebuilding;
     bool missing;   /* volumes that entries name are not there or too short */
     bool index_bad; /* a flipped bit was met in it: rebuild at the next start */
 
     batch_t fill;   /* gathers */
     batch_t commit; /* commit thread only */
+    size_t waiting; /* bytes at the start of `fill` that found no space before */
+    bool push;      /* a batch is wanted, though nothing has to go into it */
     uint64_t taken; /* batches */
     uint64_t ended;
     bool sleeping; /* the commit thread waits for work */
@@ -99,7 +109,11 @@ typedef struct disk {
     uint64_t next_seq;
     uint32_t mark_volume;
     uint64_t mark_end;
-    position_t durable; /* all below is durable and in the index */
+    position_t durable;      /* all below is durable and in the index */
+    uint32_t folding_volume; /* the batch that is being folded */
+    uint64_t folding_offset;
+    replaced_t *replaced; /* sealed in that batch: freed when another one follows */
+    size_t n_replaced;
     pthread_t commit_thread;
     bool commit_runs;
 
@@ -173,6 +187,14 @@ volume_stat_t *disk_stats (disk_t *self, size_t *n); /* locked; returns owned */
 /* One checkpoint; DFS_OK when all that was durable before is in LMDB. NOT locked. */
 int disk_checkpoint (disk_t *self, dfs_error_t *err);
 
+/* --- reclaim.c --- */
+
+/* Gives back the extent of a copy that is no longer the one of its key, now or when its
+ * last reader closes it. Locked. */
+void disk_let_go (disk_t *self, const copykey_t *key, const entry_t *entry);
+/* … of those that stand in batches before the one that is being folded. Locked. */
+void disk_let_go_replaced (disk_t *self);
+
 /* --- volume.c --- */
 
 /* Opens what lies in DIR/volumes. NOT locked. */
@@ -186,6 +208,8 @@ void volume_done (disk_t *self, volume_t *vol);
  * a new one when it is full. */
 int volume_take (disk_t *self, uint64_t len, volume_t **vol, uint64_t *offset,
                  dfs_error_t *err);
+/* The next item goes into a new volume. Locked. */
+int volume_roll (disk_t *self, dfs_error_t *err);
 /* Reserves an extent under a header. The volume is held and has one more in flight.
  * *PROMISED bytes of it are not allocated yet and counted in the disk's. */
 int volume_reserve (disk_t *self, const record_t *rec, volume_t **vol, uint64_t *offset,
@@ -218,6 +242,9 @@ int commit_wait_room (disk_t *self, size_t len, dfs_error_t *err);
 void commit_wake (disk_t *self);
 /* Waits until everything queued so far has ended. NOT locked. */
 void commit_drain (disk_t *self);
+/* Has a batch written even when nothing is queued: the end of what is durable moves to
+ * the active volume. Locked. */
+void commit_push (disk_t *self);
 void *commit_main (void *arg);
 /* Queues a record without bytes about a copy (gone, damaged, renewed, back). Locked. */
 int commit_note (disk_t *self, int type, const copykey_t *key, const entry_t *entry,
@@ -235,6 +262,8 @@ int disk_report_missing (disk_t *self, dfs_error_t *err);
 /* The copy turned out bad: quarantine it, tell by a change. Locked. */
 void disk_damaged (disk_t *self, const copykey_t *key, const entry_t *entry);
 bool disk_place_open (const volume_t *vol, uint64_t offset);
+/* Those who read at OFFSET are to let it go. Locked. */
+void chunks_orphan (const volume_t *vol, uint64_t offset);
 
 store_chunk_t *disk_open_chunk (disk_t *self, const copykey_t *key, int *code,
                                 dfs_error_t *err);

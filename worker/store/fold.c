@@ -73,6 +73,23 @@ static void apply_state (entry_t *entry, int type, uint64_t seq, uint64_t birth,
     }
 }
 
+/* OLD has lost its place to another copy. In a rebuild nothing is certain yet; the last
+ * batch has to be whole after a crash, with all that it seals. */
+static void replaced (disk_t *self, const copykey_t *key, const entry_t *old)
+{
+    if (self->rebuilding || !old->seal_volume)
+        return;
+    if (old->seal_volume != self->folding_volume ||
+        old->seal_offset < self->folding_offset) {
+        disk_let_go (self, key, old);
+        return;
+    }
+    self->replaced =
+        realloc (self->replaced, (self->n_replaced + 1) * sizeof *self->replaced);
+    assert (self->replaced);
+    self->replaced[self->n_replaced++] = (replaced_t){.key = *key, .entry = *old};
+}
+
 static void fold_copy (disk_t *self, const record_t *rec, uint32_t crc0,
                        uint32_t volume, uint64_t offset, const entry_t *old)
 {
@@ -111,31 +128,45 @@ static void fold_copy (disk_t *self, const record_t *rec, uint32_t crc0,
             entry.birth = old->birth;
     } else if (old && old->state == ENTRY_GHOST && old->last_seq > rec->seq) {
         apply_state (&entry, old->encoding, old->last_seq, old->birth, old->dropped);
+        entry.birth = old->birth > entry.birth ? old->birth : entry.birth;
     } else if (held && old->state == ENTRY_LIVE && old->birth > entry.birth) {
         /* begun with an older grant, sealed behind a younger copy: a birth that was
          * told is never taken back, somebody counts on it */
         entry.birth = old->birth;
     }
     put (self, &rec->key, old, &entry);
+    if (held && rec->seq != old->seq)
+        replaced (self, &rec->key, old);
+}
+
+/* A note met before its copy: the newest of them, with the youngest birth of all. */
+static void fold_ghost (disk_t *self, const record_t *rec, const entry_t *old)
+{
+    entry_t ghost = old ? *old : (entry_t){.state = ENTRY_GHOST};
+    if (rec->seq > ghost.last_seq) {
+        ghost.encoding = rec->type;
+        ghost.last_seq = rec->seq;
+        ghost.dropped = rec->time;
+    }
+    if (rec->birth > ghost.birth)
+        ghost.birth = rec->birth;
+    put (self, &rec->key, old, &ghost);
 }
 
 static void fold_note (disk_t *self, const record_t *rec, const entry_t *old)
 {
     if (!old || old->state == ENTRY_GHOST) {
-        if (!self->rebuilding || (old && old->last_seq >= rec->seq))
-            return;
-        entry_t ghost = {.state = ENTRY_GHOST,
-                         .encoding = rec->type,
-                         .birth = rec->birth,
-                         .last_seq = rec->seq,
-                         .dropped = rec->time};
-        put (self, &rec->key, old, &ghost);
+        if (self->rebuilding)
+            fold_ghost (self, rec, old);
         return;
     }
-    if (rec->seq <= old->last_seq)
-        return;
     entry_t entry = *old;
-    apply_state (&entry, rec->type, rec->seq, rec->birth, rec->time);
+    if (rec->seq > old->last_seq)
+        apply_state (&entry, rec->type, rec->seq, rec->birth, rec->time);
+    else if (rec->seq > old->seq && rec->birth > old->birth)
+        entry.birth = rec->birth; /* met out of order */
+    else
+        return;
     put (self, &rec->key, old, &entry);
 }
 
@@ -163,6 +194,12 @@ bool disk_fold (disk_t *self, const record_t *rec, uint32_t crc0, uint32_t volum
         fold_copy (self, rec, crc0, volume, offset, was);
     else
         fold_note (self, rec, was);
+    if (rec->bits & RECORD_MOVED &&
+        !(rec->type == RECORD_CHUNK || rec->type == RECORD_SEAL)) {
+        volume_t *vol = volume_find (self, volume);
+        if (vol)
+            vol->carried += rec->head_len;
+    }
     if (rec->bits & RECORD_MOVED)
         return false;
     uint64_t birth = rec->birth;

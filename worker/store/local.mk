@@ -31,13 +31,17 @@ worker_store_libstore_la_LIBADD = msgs/libmsgs.la $(URING_LIBS)
 
 store_test_common = t/lib/storetest.c t/lib/storetest.h
 UNIT_TESTS += t/unit/store_record t/unit/store_basic t/unit/store_tend t/unit/store_fault \
-	t/unit/store_damage t/unit/store_golden t/fuzz/record
+	t/unit/store_damage t/unit/store_golden t/unit/store_order t/unit/store_space t/fuzz/record
 t_unit_store_record_SOURCES = t/unit/store_record.c
 t_unit_store_record_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_basic_SOURCES = t/unit/store_basic.c $(store_test_common)
 t_unit_store_basic_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_tend_SOURCES = t/unit/store_tend.c $(store_test_common)
 t_unit_store_tend_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+t_unit_store_order_SOURCES = t/unit/store_order.c $(store_test_common)
+t_unit_store_order_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+t_unit_store_space_SOURCES = t/unit/store_space.c $(store_test_common)
+t_unit_store_space_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_fault_SOURCES = t/unit/store_fault.c t/lib/iofault.c t/lib/iofault.h \
 	$(store_test_common)
 t_unit_store_fault_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)

@@ -23,6 +23,7 @@ struct store_chunk {
     uint32_t crc0;       /* of a packed one */
     store_chunk_t *next; /* in volume->open */
     store_chunk_t *late; /* in disk->unclosed */
+    bool orphan;         /* its place is free when nobody reads there any more */
 };
 
 void store_fill_info (const disk_t *disk, const copykey_t *key, const entry_t *entry,
@@ -44,6 +45,12 @@ bool disk_place_open (const volume_t *vol, uint64_t offset)
         if (c->entry.offset == offset)
             return true;
     return false;
+}
+
+void chunks_orphan (const volume_t *vol, uint64_t offset)
+{
+    for (store_chunk_t *c = vol->open; c; c = c->next)
+        c->orphan = c->orphan || c->entry.offset == offset;
 }
 
 void disk_damaged (disk_t *disk, const copykey_t *key, const entry_t *entry)
@@ -174,6 +181,8 @@ static void close_chunk (store_chunk_t *chunk)
     while (*p != chunk)
         p = &(*p)->next;
     *p = chunk->next;
+    if (chunk->orphan)
+        disk_let_go (chunk->disk, &chunk->info.key, &chunk->entry);
     volume_done (chunk->disk, chunk->volume);
     free_chunk (chunk);
 }

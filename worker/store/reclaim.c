@@ -9,25 +9,65 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "worker/store/scan.h"
 #include "worker/store/store_private.h"
 
 #define PAGE 64
 
-/* False when a reader has it open. Locked. */
+static void extent_of (const disk_t *disk, const copykey_t *key, const entry_t *entry,
+                       extent_head_t *head)
+{
+    *head = (extent_head_t){.volume = entry->volume,
+                            .offset = entry->offset,
+                            .length = extent_length (entry->stored_len),
+                            .key = *key,
+                            .stored_len = entry->stored_len,
+                            .true_len = entry->true_len,
+                            .birth = entry->birth};
+    memcpy (head->disk_id, disk->id, 16);
+}
+
+void disk_let_go (disk_t *disk, const copykey_t *key, const entry_t *entry)
+{
+    volume_t *vol = entry->seal_volume ? volume_find (disk, entry->volume) : NULL;
+    if (vol && disk_place_open (vol, entry->offset)) {
+        chunks_orphan (vol, entry->offset);
+        return;
+    }
+    if (!vol || !volume_use (disk, vol->number, NULL))
+        return;
+    /* After a crash this may have been done before. */
+    scan_item_t item;
+    extent_head_t head;
+    if (scan_at (vol->fd, disk->id, vol->number, entry->offset, &item, NULL) == 0 &&
+        item.kind == SCAN_EXTENT && item.extent.state == EXTENT_RESERVED &&
+        copykey_cmp (&item.extent.key, key) == 0) {
+        extent_of (disk, key, entry, &head);
+        volume_free_extent (disk, vol, &head);
+    }
+    volume_done (disk, vol);
+}
+
+void disk_let_go_replaced (disk_t *disk)
+{
+    for (size_t i = 0; i < disk->n_replaced; i++)
+        disk_let_go (disk, &disk->replaced[i].key, &disk->replaced[i].entry);
+    free (disk->replaced);
+    disk->replaced = NULL;
+    disk->n_replaced = 0;
+}
+
+/* False when a reader has it open, or it is on its way back. Locked. */
 static bool free_copy (disk_t *disk, const copykey_t *key, const entry_t *entry)
 {
     volume_t *vol = volume_find (disk, entry->volume);
+    if (table_get (disk->renewing, key))
+        return false;
     if (vol && disk_place_open (vol, entry->offset))
         return false;
     if (vol && entry->seal_volume && volume_use (disk, entry->volume, NULL)) {
-        extent_head_t head = {.volume = entry->volume,
-                              .offset = entry->offset,
-                              .length = extent_length (entry->stored_len),
-                              .key = *key,
-                              .stored_len = entry->stored_len,
-                              .true_len = entry->true_len,
-                              .birth = entry->birth};
-        memcpy (head.disk_id, disk->id, 16);
+        extent_head_t head;
+        extent_of (disk, key, entry, &head);
         volume_free_extent (disk, vol, &head);
         volume_done (disk, vol);
     }

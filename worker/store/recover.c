@@ -164,6 +164,9 @@ static void fold_batch (walk_t *walk, const batch_head_t *head)
     walk->batch.at = BATCH_HEAD_PACKED;
     walk->batch.seen = 0;
     walk->batch.lost = 0;
+    disk->folding_volume = head->volume;
+    disk->folding_offset = head->offset;
+    disk_let_go_replaced (disk);
     while (scan_record (&walk->batch, head, &rec, &at) == 1) {
         store_change_t change;
         uint32_t crc0 = rec.n_crcs ? record_crc (&rec, 0) : 0;

@@ -274,21 +274,30 @@ static volume_t *create (disk_t *self, dfs_error_t *err)
     return vol;
 }
 
+int volume_roll (disk_t *self, dfs_error_t *err)
+{
+    dfs_error_t mine = {0};
+    volume_t *old = self->active;
+    volume_t *fresh = create (self, &mine);
+    if (!fresh)
+        return fail (err, mine.code, "new volume: %s", mine.text);
+    self->active = fresh;
+    if (old) {
+        old->refs++; /* volume_done closes what is idle */
+        volume_done (self, old);
+    }
+    return DFS_OK;
+}
+
 int volume_take (disk_t *self, uint64_t len, volume_t **out, uint64_t *offset,
                  dfs_error_t *err)
 {
     volume_t *vol = self->active;
     if (!vol || (vol->end > VOLUME_HEAD_LEN && vol->end + len > self->volume_size)) {
-        dfs_error_t mine = {0};
-        volume_t *fresh = create (self, &mine);
-        if (!fresh)
-            return fail (err, mine.code, "new volume: %s", mine.text);
-        self->active = fresh;
-        if (vol) {
-            vol->refs++; /* volume_done closes what is idle */
-            volume_done (self, vol);
-        }
-        vol = fresh;
+        int rc = volume_roll (self, err);
+        if (rc < 0)
+            return rc;
+        vol = self->active;
     }
     if (!volume_use (self, vol->number, err))
         return DFS_EIO;
