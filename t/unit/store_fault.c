@@ -247,18 +247,29 @@ static bool reopen_and_check (load_t *l)
 
 enum kind { FAIL_EIO, FAIL_ENOSPC, POWER, KILL_THEN_POWER, KINDS };
 
+/* Ways to the disk: by the ring, by threads, buffered. */
+enum { WAYS = 3 };
+
+static void set_way (load_t *l, uint64_t way)
+{
+    l->t.config.no_ring = way > 0;
+    l->t.config.no_direct = way > 1;
+}
+
 static const char *const kind_names[] = {"an I/O error", "no space", "power loss",
                                          "kill, then power loss"};
 
 /* One round; returns false when no operation was left to hit. */
 static bool run_round (void (*load) (load_t *l), enum kind kind, uint64_t k,
-                       uint64_t seed, uint64_t muted, char *why, size_t cap)
+                       uint64_t seed, uint64_t way, uint64_t muted, char *why,
+                       size_t cap)
 {
     load_t *l = calloc (1, sizeof *l);
     assert_non_null (l);
     storetest_init (&l->t, 1);
     l->t.config.volume_size = 600 * KIB;
     l->t.config.compact_rate = 1;
+    set_way (l, way);
     iofault_start (l->t.root);
     iofault_mute (muted);
     iofault_arm (k, kind == FAIL_ENOSPC ? ENOSPC : EIO, kind >= POWER);
@@ -296,15 +307,16 @@ static bool run_round (void (*load) (load_t *l), enum kind kind, uint64_t k,
     return fired;
 }
 
-static uint64_t count_operations (void (*load) (load_t *l))
+static uint64_t count_operations (void (*load) (load_t *l), uint64_t way)
 {
     char why[200];
-    run_round (load, FAIL_EIO, 0, 1, 0, why, sizeof why);
+    run_round (load, FAIL_EIO, 0, 1, way, 0, why, sizeof why);
     assert_string_equal (why, "");
     load_t *l = calloc (1, sizeof *l);
     storetest_init (&l->t, 1);
     l->t.config.volume_size = 600 * KIB;
     l->t.config.compact_rate = 1;
+    set_way (l, way);
     iofault_start (l->t.root);
     load (l);
     storetest_close (&l->t);
@@ -320,32 +332,35 @@ static bool is_long (void)
     return getenv ("DFS_LONG") != NULL;
 }
 
-static void loop_load (void (*load) (load_t *l), enum kind kind, uint64_t rounds)
+static void loop_load (void (*load) (load_t *l), enum kind kind, uint64_t way,
+                       uint64_t rounds)
 {
-    uint64_t n = count_operations (load);
+    uint64_t n = count_operations (load, way);
     rounds = is_long () ? n : rounds;
     uint64_t repeats = is_long () && kind >= POWER ? 3 : 1;
     uint64_t fired = 0;
     for (uint64_t r = 0; r < rounds * repeats; r++) {
         uint64_t k = 1 + (r % rounds) * n / rounds;
         char why[200];
-        fired += run_round (load, kind, k, r + 1, 0, why, sizeof why);
+        fired += run_round (load, kind, k, r + 1, way, 0, why, sizeof why);
         if (why[0])
-            print_error ("# %s at operation %llu of %llu (seed %llu): %s\n",
+            print_error ("# %s at operation %llu of %llu (way %llu, seed %llu): %s\n",
                          kind_names[kind], (unsigned long long)k, (unsigned long long)n,
-                         (unsigned long long)(r + 1), why);
+                         (unsigned long long)way, (unsigned long long)(r + 1), why);
         assert_string_equal (why, "");
     }
     assert_true (fired >= rounds * repeats / 2);
-    print_message ("# %llu rounds, %llu faults, %llu operations per round\n",
-                   (unsigned long long)(rounds * repeats), (unsigned long long)fired,
-                   (unsigned long long)n);
+    print_message ("# way %llu: %llu rounds, %llu faults, %llu operations per round\n",
+                   (unsigned long long)way, (unsigned long long)(rounds * repeats),
+                   (unsigned long long)fired, (unsigned long long)n);
 }
 
 static void loop_over (enum kind kind)
 {
-    loop_load (run_load, kind, 25);
-    loop_load (run_short_load, kind, 10);
+    for (uint64_t way = 0; way < WAYS; way++) {
+        loop_load (run_load, kind, way, 9);
+        loop_load (run_short_load, kind, way, 4);
+    }
 }
 
 /* A disk that cannot be written says so, takes nothing more and serves what it has. */
@@ -416,14 +431,15 @@ static void what_a_restart_shows_is_durable (void **state)
 static void each_sync_is_needed (void **state)
 {
     (void)state;
-    uint64_t n = count_operations (run_load);
-    uint64_t n_short = count_operations (run_short_load);
+    uint64_t n = count_operations (run_load, 0);
+    uint64_t n_short = count_operations (run_short_load, 0);
     /* Let recovery's own syncs be met, too. */
     char why[200];
     for (uint64_t k = 5; k < n; k += n / 8)
-        run_round (run_load, k % 2 ? POWER : KILL_THEN_POWER, k, k, 0, why, sizeof why);
+        run_round (run_load, k % 2 ? POWER : KILL_THEN_POWER, k, k, k % WAYS, 0, why,
+                   sizeof why);
     for (uint64_t k = 5; k < n_short; k++)
-        run_round (run_short_load, KILL_THEN_POWER, k, k, 0, why, sizeof why);
+        run_round (run_short_load, KILL_THEN_POWER, k, k, k % WAYS, 0, why, sizeof why);
     uint64_t sites[64];
     size_t count = iofault_sites (sites, 64);
     assert_true (count >= 6);
@@ -440,8 +456,8 @@ static void each_sync_is_needed (void **state)
             bool sweep = r >= first; /* every operation of the short load in turn */
             uint64_t k = sweep ? 1 + r % (n_short + 5) : 1 + rng_below (&rng, n);
             run_round (sweep ? run_short_load : run_load,
-                       sweep ? KILL_THEN_POWER : kind, k, rng_next (&rng), sites[i],
-                       why, sizeof why);
+                       sweep ? KILL_THEN_POWER : kind, k, rng_next (&rng), r % WAYS,
+                       sites[i], why, sizeof why);
             noticed = why[0] != 0;
         }
         print_message ("# sync %zu%s: %s after %llu rounds%s%s\n", i,

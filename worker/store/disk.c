@@ -262,7 +262,7 @@ disk_t *disk_open (const store_config_t *config, uint32_t number, cache_t *cache
     self->config = config;
     self->number = number;
     self->staging = buf_pool_new (STAGING_SIZE, STAGING_COUNT);
-    self->ring = ring_new (STAGING_COUNT);
+    self->ring = config->no_ring ? NULL : ring_new (STAGING_COUNT);
     self->cache = cache;
     snprintf (self->dir, sizeof self->dir, "%s", config->dirs[number]);
     self->volume_size = config->volume_size ? config->volume_size : VOLUME_SIZE;

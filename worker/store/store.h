@@ -56,6 +56,8 @@ typedef struct store_config {
     uint64_t scrub_rate;    /* bytes/s re-hashed in the background; 0: none */
     uint64_t scrub_every;   /* ns between two checks of a chunk; 0: 30 days */
     uint64_t cache_size;    /* bytes of hot blocks kept in memory; 0: none */
+    bool no_ring;           /* for tests: as where the kernel has no io_uring … */
+    bool no_direct;         /* … and the file system no O_DIRECT */
     store_changed_f *changed;
     store_done_f *done;
     void *arg;

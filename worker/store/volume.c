@@ -82,7 +82,7 @@ static int open_fds (disk_t *self, volume_t *vol, dfs_error_t *err)
  * none (tmpfs), the buffered fd does. */
 static void open_direct (disk_t *self, volume_t *vol)
 {
-    if (vol->direct >= 0)
+    if (vol->direct >= 0 || self->config->no_direct)
         return;
     char path[512];
     volume_path (self, vol->number, path, sizeof path);
