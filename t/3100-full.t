@@ -8,8 +8,14 @@ mounts_prereq
 test_expect_success MOUNTS 'two workers of three are up, one of them on a file system of 64 MiB' '
     dfs-cluster init "$PWD/c" --base-port 0 --workers 3 --replicas 2 --chunk-size 1MiB --inline-max 0 &&
     mkdir keep && mv c/data/w1/* keep && truncate -s 64M img && mounts_loop "$PWD/img" "$PWD/c/data/w1" &&
-    mv keep/* c/data/w1 && dfs-cluster start "$PWD/c" && dfs-cluster stop "$PWD/c" w3 &&
+    mv keep/* c/data/w1 && perl -pi -e "s{history = .*}{history = 1s\n    upload-timeout = 3s\n    reclaim-grace = 3s}" c/cluster.cfg &&
+    dfs-cluster start "$PWD/c" && dfs-cluster stop "$PWD/c" w3 &&
     DFS_CONFIG=$PWD/c/cluster.cfg && export DFS_CONFIG
+'
+
+test_expect_success MOUNTS 'small files, which share their volumes' '
+    mkdir small && random_file all 8000000 small && split -b 20000 all small/f &&
+    dfs-client put -r small /small
 '
 
 all_there () {
@@ -46,6 +52,16 @@ test_expect_success MOUNTS 'killed and restarted with no byte free it serves wha
 test_expect_success MOUNTS 'nothing was lost, nothing is damaged' '
     rm c/data/w1/foreign && wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 &&
     test "$(json missing v.json)" -eq 0 && test "$(json replicas v.json)" -ge $((n * 10))
+'
+
+# emptied: w1 has next to nothing left on its disk.
+emptied () {
+    condition_is w1 ok && test "$(df --output=used c/data/w1 | tail -n 1 | tr -d " ")" -lt 8192
+}
+
+test_expect_success MOUNTS 'everything removed, the space comes back and is used again' '
+    for i in $(seq $n); do dfs-client rm /f$i || return 1; done && dfs-client rm -r /small &&
+    wait_until 120 emptied && dfs-client put f1 /again && rm -f back && dfs-client get /again back && cmp f1 back
 '
 
 test_expect_success MOUNTS 'it stops cleanly' 'cluster_down c && mounts_down'
