@@ -8,6 +8,7 @@
 #include "broker/core/copier.h"
 #include "broker/core/reclaim.h"
 #include "broker/core/uploads.h"
+#include "broker/core/verify.h"
 
 typedef struct copy_id {
     const copykey_t *key;
@@ -219,6 +220,7 @@ void drops_effect (core_t *core, const core_effect_t *effect)
     copy_id_t id = {&effect->key, effect->worker};
     drop_t *drop;
 
+    verify_dropped (core, &effect->key, effect->worker);
     if (effect->kind == CORE_DROP) {
         add (core, &effect->key, effect->worker, effect->limit, effect->trim);
         recount (core, &effect->key, effect->worker);

@@ -4,8 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/core/drops.h"
+
 #define PEEK_WAIT (5 * SEC)
 #define WAITING   1 /* no DFS_E code is positive */
+#define LEAVING   2 /* the same of a copy that goes by an entry */
+#define LEFT_OUT  3
+#define RECENT    1024 /* copies that went, as long as a look-up may still show them */
+#define RECENT_NS (60 * SEC)
 
 /* One request; its orders are numbered id * 1, they hold a row of its results each. */
 typedef struct verification {
@@ -26,9 +32,18 @@ typedef struct part {
     verification_t *whole;
 } part_t;
 
+/* A copy that went by an entry. */
+typedef struct went {
+    copykey_t key;
+    uint32_t worker;
+    uint64_t at;
+} went_t;
+
 struct verify {
     table_t *parts;  /* by order */
     table_t *wholes; /* by id */
+    went_t *recent;  /* a ring, made when it is needed */
+    size_t n_recent; /* ever */
 };
 
 static bool match_part (const void *entry, const void *key)
@@ -70,6 +85,7 @@ void verify_destroy (verify_t **self_p)
         free_whole (whole);
     table_destroy (&(*self_p)->parts);
     table_destroy (&(*self_p)->wholes);
+    free ((*self_p)->recent);
     free (*self_p);
     *self_p = NULL;
 }
@@ -88,9 +104,82 @@ static void reply (core_t *core, const verification_t *whole, int code)
         actions_dup (core->out, whole->results, whole->n * sizeof *whole->results);
 }
 
+/* --- copies that go --- */
+
+void verify_dropped (core_t *core, const copykey_t *key, uint32_t worker)
+{
+    verify_t *self = core->verify;
+    size_t cursor = 0;
+    verification_t *whole;
+
+    while ((whole = table_next (self->wholes, &cursor)))
+        for (size_t i = 0; i < whole->n; i++)
+            if (whole->results[i].worker == worker &&
+                whole->results[i].code == WAITING &&
+                copykey_cmp (&whole->results[i].key, key) == 0)
+                whole->results[i].code = LEAVING;
+    if (!self->recent)
+        self->recent = core_zalloc (RECENT * sizeof *self->recent);
+    self->recent[self->n_recent++ % RECENT] = (went_t){*key, worker, core->now};
+}
+
+/* The copy of KEY on WORKER is on its way out, or what was looked up is older than its
+ * end. */
+static bool is_leaving (const core_t *core, const copykey_t *key, uint32_t worker)
+{
+    const verify_t *self = core->verify;
+    size_t n = self->n_recent < RECENT ? self->n_recent : RECENT;
+
+    if (drops_limit (core, key, worker) > 0)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (self->recent[i].worker == worker &&
+            self->recent[i].at + RECENT_NS > core->now &&
+            copykey_cmp (&self->recent[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+/* The code of a copy that its worker does not have. One that catches up may have lost
+ * it by an entry that was confirmed under another leader. */
+static int code_of_missing (const core_t *core, const core_verified_t *result)
+{
+    const worker_t *worker = members_find (core, result->worker);
+
+    if (result->code == LEAVING || is_leaving (core, &result->key, result->worker))
+        return LEFT_OUT;
+    return worker && worker->told && drops_loaded (core) ? DFS_ENOENT : DFS_EAGAIN;
+}
+
+/* Takes out the rows that are LEFT_OUT; false when nothing stays of a chunk: it is on
+ * workers that the look-up did not know yet. */
+static bool leave_out (verification_t *whole)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < whole->n; i++) {
+        bool others = whole->results[i].code != LEFT_OUT;
+
+        for (size_t k = 0; !others && k < whole->n; k++)
+            others = whole->results[k].code != LEFT_OUT &&
+                     copykey_cmp (&whole->results[k].key, &whole->results[i].key) == 0;
+        if (!others)
+            return false;
+    }
+    for (size_t i = 0; i < whole->n; i++)
+        if (whole->results[i].code != LEFT_OUT)
+            whole->results[kept++] = whole->results[i];
+    whole->n = kept;
+    return true;
+}
+
 static void finish (core_t *core, verification_t *whole)
 {
-    reply (core, whole, DFS_OK);
+    int code = leave_out (whole) ? DFS_OK : DFS_EAGAIN;
+
+    if (code != DFS_OK)
+        whole->n = 0;
+    reply (core, whole, code);
     table_remove (core->verify->wholes, table_hash (whole->id), &whole->id);
     free_whole (whole);
 }
@@ -101,11 +190,16 @@ static void remove_part (core_t *core, part_t *part)
     free (part);
 }
 
+static bool is_waiting (const core_verified_t *result)
+{
+    return result->code == WAITING || result->code == LEAVING;
+}
+
 /* Every result of WORKER (0: of all) that is still missing becomes CODE. */
 static void settle (verification_t *whole, uint32_t worker, int code)
 {
     for (size_t i = 0; i < whole->n; i++)
-        if (whole->results[i].code == WAITING &&
+        if (is_waiting (&whole->results[i]) &&
             (worker == 0 || whole->results[i].worker == worker)) {
             whole->results[i].code = code;
             whole->waiting--;
@@ -235,11 +329,14 @@ bool verify_result (core_t *core, const event_order_t *event)
         for (size_t k = 0; k < whole->n; k++) {
             core_verified_t *result = &whole->results[k];
 
-            if (result->code != WAITING || result->worker != event->worker ||
+            if (!is_waiting (result) || result->worker != event->worker ||
                 copykey_cmp (&result->key, &event->verified[i].key) != 0)
                 continue;
-            result->code =
-                event->verified[i].code <= 0 ? event->verified[i].code : DFS_EPROTO;
+            if (event->verified[i].code == DFS_ENOENT)
+                result->code = code_of_missing (core, result);
+            else
+                result->code =
+                    event->verified[i].code <= 0 ? event->verified[i].code : DFS_EPROTO;
             result->bytes = event->verified[i].bytes;
             result->verified_at = event->verified[i].verified_at;
             whole->waiting--;
@@ -247,7 +344,7 @@ bool verify_result (core_t *core, const event_order_t *event)
     if (event->code != DFS_OK)
         settle (whole, event->worker, event->code < 0 ? event->code : DFS_EPROTO);
     for (size_t k = 0; k < whole->n; k++)
-        if (whole->results[k].code == WAITING &&
+        if (is_waiting (&whole->results[k]) &&
             whole->results[k].worker == event->worker)
             more = true;
     if (!more)

@@ -372,12 +372,88 @@ static void test_away (void **state)
     cluster_free (&c);
 }
 
+static void verify_ask (cluster_core_t *c, uint64_t *orders, const core_chunk_t *chunks,
+                        size_t n)
+{
+    event_t event = {.type = EVENT_VERIFY, .u.verify = {1, 6, chunks, n, false}};
+    const action_t *action;
+
+    cluster_step (c, event);
+    for (size_t i = 0; (action = cluster_action (c, ACTION_VERIFY_ORDER, i)); i++)
+        orders[action->u.verify_order.worker] = action->u.verify_order.order;
+}
+
+static const action_verify_reply_t *verify_told (const cluster_core_t *c, int code)
+{
+    const action_verify_reply_t *reply =
+        &cluster_want (c, ACTION_VERIFY_REPLY)->u.verify_reply;
+
+    assert_int_equal (reply->code, code);
+    return reply;
+}
+
+/* A copy that goes while it is looked for is not missing; one that goes with nobody's
+ * word is. */
+static void test_verify_leaving (void **state)
+{
+    cluster_core_t c;
+    uint64_t hold;
+    core_reclaim_t listed = {.key = cluster_key (1), .worker = 1, .limit = 9};
+    core_effect_t effect = {
+        .kind = CORE_DROP, .worker = 2, .key = cluster_key (2), .limit = 9};
+    core_chunk_t chunks[3];
+    uint64_t orders[5];
+    const action_verify_reply_t *reply;
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    lead (&c, &listed, 1, &hold);
+    for (uint32_t id = 1; id <= 4; id++)
+        cluster_join (&c, id, 0);
+    memset (chunks, 0, sizeof chunks);
+    for (uint32_t i = 0; i < 3; i++) {
+        chunks[i].key = cluster_key (i + 1);
+        chunks[i].refs = 1;
+        chunks[i].n_copies = 2;
+        chunks[i].copies[0].worker = i + 1;
+        chunks[i].copies[1].worker = 4;
+    }
+    verify_ask (&c, orders, chunks, 3);
+    /* Chunk 1 was leaving before; 2 has gone before its worker answers. */
+    tell_effect (&c, effect);
+    effect.kind = CORE_DROPPED;
+    tell_effect (&c, effect);
+    for (uint32_t id = 1; id <= 3; id++)
+        hashed (&c, id, orders[id], id, DFS_ENOENT);
+    for (uint32_t id = 1; id <= 3; id++)
+        hashed (&c, 4, orders[4], id, DFS_OK);
+    reply = verify_told (&c, DFS_OK);
+    assert_int_equal (reply->n, 4);
+    for (size_t i = 0; i < reply->n; i++)
+        assert_int_equal (reply->replicas[i].code,
+                          reply->replicas[i].worker == 4 ? DFS_OK : DFS_ENOENT);
+
+    /* What went a moment ago may still be found; where nothing else was, the client
+     * asks again. */
+    chunks[1].n_copies = 1;
+    verify_ask (&c, orders, &chunks[1], 1);
+    hashed (&c, 2, orders[2], 2, DFS_ENOENT);
+    verify_told (&c, DFS_EAGAIN);
+    cluster_pass (&c, 61 * SEC, ALL);
+    verify_ask (&c, orders, &chunks[1], 1);
+    hashed (&c, 2, orders[2], 2, DFS_ENOENT);
+    reply = verify_told (&c, DFS_OK);
+    assert_int_equal (reply->replicas[0].code, DFS_ENOENT);
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_drop),  cmocka_unit_test (test_drop_of_removed),
-        cmocka_unit_test (test_hold),  cmocka_unit_test (test_trim),
-        cmocka_unit_test (test_wiped), cmocka_unit_test (test_away),
+        cmocka_unit_test (test_drop),           cmocka_unit_test (test_drop_of_removed),
+        cmocka_unit_test (test_hold),           cmocka_unit_test (test_trim),
+        cmocka_unit_test (test_wiped),          cmocka_unit_test (test_away),
+        cmocka_unit_test (test_verify_leaving),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
