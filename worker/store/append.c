@@ -83,33 +83,23 @@ static record_t record_of (const store_new_t *what)
     return rec;
 }
 
-/* The lock of a disk that answers. */
-static int give_to (disk_t *disk, dfs_error_t *err)
-{
-    int rc = disk_answers (disk, err);
-    if (rc == DFS_OK && !disk_try (disk))
-        rc = fail (err, DFS_ETIMEOUT, "disk %s does not answer", disk->dir);
-    return rc;
-}
-
 /* Space on one disk; the code says why not. */
 static int reserve (disk_t *disk, store_append_t *append, dfs_error_t *err)
 {
-    bool packed = append->rec.stored_len <= PACK_MAX;
-    uint64_t len = packed ? append->rec.stored_len + RECORD_HEAD_MIN + 4
-                          : extent_length (append->rec.stored_len);
-    int rc = give_to (disk, err);
+    append->disk = disk;
+    if (append->rec.stored_len > PACK_MAX) {
+        extent_place_t place = {0};
+        int rc = reserve_extent (disk, &append->rec, &place, err);
+        append->volume = place.volume;
+        append->offset = place.offset;
+        append->promised = place.promised;
+        return rc;
+    }
+    int rc = reserve_lock (disk, err);
     if (rc < 0)
         return rc;
-    rc = disk_room (disk, len, false, err);
-    if (rc == DFS_OK && !packed) {
-        rc = volume_reserve (disk, &append->rec, &append->volume, &append->offset,
-                             &append->promised, err);
-        if (rc == DFS_EIO || rc == DFS_EROFS)
-            disk_fail (disk, rc, err ? err->text : "write");
-    }
+    rc = disk_room (disk, append->rec.stored_len + RECORD_HEAD_MIN + 4, false, err);
     pthread_mutex_unlock (&disk->lock);
-    append->disk = disk;
     return rc;
 }
 
@@ -180,17 +170,8 @@ void append_finish (store_append_t *append)
         item->volume = append->volume;
         commit_wake (disk);
     } else if (append->volume) {
-        extent_head_t head = {.volume = append->volume->number,
-                              .offset = append->offset,
-                              .length = extent_length (append->rec.stored_len),
-                              .key = append->rec.key,
-                              .stored_len = append->rec.stored_len,
-                              .true_len = append->rec.true_len,
-                              .birth = append->rec.birth};
-        memcpy (head.disk_id, disk->id, 16);
-        volume_free_extent (disk, append->volume, &head);
-        append->volume->inflight--;
-        volume_done (disk, append->volume);
+        extent_place_t place = {.volume = append->volume, .offset = append->offset};
+        reserve_free (disk, &append->rec, &place);
     }
     pthread_mutex_unlock (&disk->lock);
     if (seal && rc < 0 && config->done)
@@ -281,7 +262,7 @@ static int put_packed (store_t *self, const store_new_t *what, const void *data,
     int rc = DFS_EUNAVAIL;
     for (size_t i = 0; rc < 0 && i < self->n; i++) {
         disk_t *disk = order[i];
-        rc = give_to (disk, err);
+        rc = reserve_lock (disk, err);
         if (rc < 0)
             continue;
         rc = disk_room (disk, len, false, err);

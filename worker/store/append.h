@@ -6,6 +6,13 @@
 
 #include "worker/store/disk.h"
 
+/* Where an extent was reserved: its volume is held and has one more in flight. */
+typedef struct extent_place {
+    volume_t *volume;
+    uint64_t offset;
+    uint64_t promised; /* bytes of it that are not allocated */
+} extent_place_t;
+
 enum append_state { APPEND_OPEN, APPEND_SEALED, APPEND_ABORTED };
 
 struct store_append {
@@ -33,6 +40,19 @@ void append_failed (store_append_t *self, int code, const char *text);
 /* It has ended for its owner and nothing of it is on the way: the lock is held, and
  * dropped. */
 void append_finish (store_append_t *self);
+
+/* --- reserve.c --- */
+
+/* The lock of a disk that answers; DFS_ETIMEOUT, soon. */
+int reserve_lock (disk_t *disk, dfs_error_t *err);
+/* Space for the bytes of REC; as store_begin. Does not wait for a disk that hangs when
+ * there is another. NOT locked. */
+int reserve_extent (disk_t *disk, const record_t *rec, extent_place_t *place,
+                    dfs_error_t *err);
+/* Gives it back; its promise is the caller's. Locked. */
+void reserve_free (disk_t *disk, const record_t *rec, const extent_place_t *place);
+
+/* --- stage.c --- */
 
 /* Copies bytes for OFFSET of the volume and returns while they are being written.
  * DFS_ETIMEOUT when the disk hangs: then some are missing. */

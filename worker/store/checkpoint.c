@@ -135,7 +135,7 @@ static int write_stats (index_t *self, MDB_txn *txn, dfs_error_t *err)
     return rc < 0 ? rc : DFS_OK;
 }
 
-int index_write (index_t *self, dfs_error_t *err)
+static int write_all (index_t *self, dfs_error_t *err)
 {
     dfs_error_t mine = {0};
     MDB_txn *txn = kv_begin (self->kv, true, &mine);
@@ -156,6 +156,11 @@ int index_write (index_t *self, dfs_error_t *err)
         rc = kv_commit (self->kv, &txn, &mine);
     kv_abort (&txn);
     return rc < 0 ? fail (err, rc, "index: %s", mine.text) : DFS_OK;
+}
+
+int index_write (index_t *self, dfs_error_t *err)
+{
+    INDEX_GUARDED (self, err, write_all (self, err));
 }
 
 void index_thaw (index_t *self, bool written)

@@ -283,6 +283,10 @@ disk_t *disk_open (const store_config_t *config, uint32_t number, cache_t *cache
     pthread_cond_init (&self->work, NULL);
     pthread_cond_init (&self->spill, NULL);
     self->pieces_end = &self->pieces;
+    pthread_mutex_init (&self->asking, NULL);
+    pthread_cond_init (&self->asked, NULL);
+    pthread_cond_init (&self->answered, NULL);
+    self->asks_end = &self->asks;
     pthread_cond_init (&self->room, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init (&attr);
@@ -314,6 +318,7 @@ static void stop_threads (disk_t *self)
     pthread_mutex_unlock (&self->lock);
     pthread_join (self->keeper_thread, NULL);
     self->keeper_runs = false;
+    reserve_stop (self);
     writers_stop (self);
     pthread_mutex_lock (&self->lock);
     self->stop = true;
@@ -358,8 +363,23 @@ void disk_close (disk_t **self_p)
     pthread_cond_destroy (&self->spill);
     pthread_cond_destroy (&self->room);
     pthread_cond_destroy (&self->tend);
+    pthread_mutex_destroy (&self->asking);
+    pthread_cond_destroy (&self->asked);
+    pthread_cond_destroy (&self->answered);
     free (self);
     *self_p = NULL;
+}
+
+/* The disk was pulled, or the file cut short; a start with the disk makes it anew. */
+void disk_check_index (disk_t *self)
+{
+    if (!index_broken (self->index) || self->index_lost)
+        return;
+    self->index_lost = self->index_bad = true;
+    char bad[512];
+    snprintf (bad, sizeof bad, "%s/index-bad", self->dir);
+    io_replace (bad, "", 0, 0600, NULL);
+    disk_fail (self, DFS_EIO, "the index cannot be read: the disk is gone or damaged");
 }
 
 int disk_find (disk_t *self, const copykey_t *key, entry_t *entry, dfs_error_t *err)
@@ -369,6 +389,8 @@ int disk_find (disk_t *self, const copykey_t *key, entry_t *entry, dfs_error_t *
     if (table_size (self->leaving) && table_get (self->leaving, key))
         return 0;
     int rc = index_get (self->index, key, entry, err);
+    if (rc == DFS_EIO)
+        disk_check_index (self);
     if (rc == DFS_EDAMAGED && !self->index_bad) {
         self->index_bad = true;
         log_error ("index_damaged", "disk=%s action=rebuild-at-next-start", self->dir);

@@ -94,8 +94,9 @@ typedef struct disk {
     table_t *renewing; /* keys with a newer birth under way: a drop must see it; or
                         * on their way back out of quarantine */
     bool rebuilding;
-    bool missing;   /* volumes that entries name are not there or too short */
-    bool index_bad; /* a flipped bit was met in it: rebuild at the next start */
+    bool missing;    /* volumes that entries name are not there or too short */
+    bool index_lost; /* its file cannot be read any more */
+    bool index_bad;  /* a flipped bit was met in it: rebuild at the next start */
 
     batch_t fill;   /* gathers */
     batch_t commit; /* commit thread only */
@@ -126,6 +127,16 @@ typedef struct disk {
     size_t n_writers; /* started */
     int n_writing;    /* … and running */
     bool writers_stop;
+
+    /* large chunks that ask for space: see reserve.c */
+    pthread_mutex_t asking;
+    pthread_cond_t asked;
+    pthread_cond_t answered;
+    struct ask *asks;
+    struct ask **asks_end;
+    pthread_t opener;
+    bool opener_runs;
+    bool opener_stop;
 
     pthread_t keeper_thread;
     bool keeper_runs;
@@ -158,6 +169,8 @@ bool disk_full (disk_t *self);         /* locked */
 int disk_writable (const disk_t *self, dfs_error_t *err);
 /* The entry of a copy that may be served: 1, 0, negative. Locked. */
 int disk_find (disk_t *self, const copykey_t *key, entry_t *entry, dfs_error_t *err);
+/* Fails the disk when its index cannot be read any more. Locked. */
+void disk_check_index (disk_t *self);
 /* New incarnation, durable: the store cannot say what it lost. NOT locked. */
 int disk_renew (disk_t *self, dfs_error_t *err);
 
@@ -168,6 +181,8 @@ bool disk_try (disk_t *self);
 /* A write of thread WHO (DISK_COMMITS, 1 …) begins, has ended. */
 void disk_busy (disk_t *self, int who);
 void disk_idle (disk_t *self, int who);
+/* For how long to wait for it: next to nothing when that was in vain before, ns. */
+uint64_t disk_patience (const disk_t *self);
 /* For how long it has owed an answer, ns. */
 uint64_t disk_owes (const disk_t *self);
 /* DFS_ETIMEOUT when that is too long to give it anything more. */
@@ -228,8 +243,10 @@ static inline int volume_sync (const disk_t *self, const volume_t *vol,
     return self->config->memory_durability ? DFS_OK : io_fdatasync (vol->fd, err);
 }
 
-/* --- stage.c --- */
+/* --- reserve.c, stage.c --- */
 
+/* Waits for those who ask for space and ends the thread that answers. NOT locked. */
+void reserve_stop (disk_t *self);
 /* Waits for the staged bytes and ends the threads that write them. NOT locked. */
 void writers_stop (disk_t *self);
 

@@ -47,9 +47,34 @@ static int load_state (index_t *self, dfs_error_t *err)
     return rc;
 }
 
-index_t *index_open (const char *dir, const uint8_t disk_id[16], dfs_error_t *err)
+int index_fault (index_t *self, const guard_t *guard, dfs_error_t *err)
+{
+    guard_end (guard);
+    atomic_store (&self->broken, true);
+    return fail (err, DFS_EIO, "the index cannot be read: its disk is gone");
+}
+
+bool index_broken (const index_t *self)
+{
+    return atomic_load (&self->broken);
+}
+
+/* The file is mapped here, and read for the first time. */
+static int open_env (index_t *self, const char *dir, dfs_error_t *err)
 {
     static const char *const tables[] = {"chunks", "changes", "meta", "quarantine"};
+    self->kv = kv_open (dir, tables, 4, MAP_SIZE, 0, err);
+    return self->kv ? load_state (self, err) : err->code;
+}
+
+static int open_guarded (index_t *self, const char *dir, dfs_error_t *err)
+{
+    INDEX_GUARDED (self, err, open_env (self, dir, err));
+}
+
+index_t *index_open (const char *dir, const uint8_t disk_id[16], dfs_error_t *err)
+{
+    guard_install ();
     index_t *self = calloc (1, sizeof *self);
     assert (self);
     memcpy (self->disk_id, disk_id, 16);
@@ -58,8 +83,7 @@ index_t *index_open (const char *dir, const uint8_t disk_id[16], dfs_error_t *er
     self->position.next_seq = 1;
     self->first_seq = 1;
     dfs_error_t mine = {0};
-    self->kv = kv_open (dir, tables, 4, MAP_SIZE, 0, &mine);
-    if (!self->kv || load_state (self, &mine) < 0) {
+    if (open_guarded (self, dir, &mine) < 0) {
         fail (err, mine.code, "index %s: %s", dir, mine.text);
         index_close (&self);
     }
@@ -71,9 +95,11 @@ void index_close (index_t **self_p)
     index_t *self = *self_p;
     if (!self)
         return;
-    if (self->reader)
+    /* A broken one stays mapped: to take it apart is to touch it. */
+    if (self->reader && !self->broken)
         mdb_txn_abort (self->reader);
-    kv_close (&self->kv);
+    if (!self->broken)
+        kv_close (&self->kv);
     table_destroy (&self->hot);
     table_destroy (&self->cold);
     change_log_free (&self->hot_log);
@@ -102,12 +128,12 @@ position_t index_position (const index_t *self)
     return self->position;
 }
 
-volume_stat_t *index_volumes (index_t *self, size_t *n, dfs_error_t *err)
+static int read_volumes (index_t *self, volume_stat_t **list, size_t *n,
+                         dfs_error_t *err)
 {
-    *n = 0;
     MDB_txn *txn = kv_begin (self->kv, false, err);
     if (!txn)
-        return NULL;
+        return err->code;
     MDB_stat stat;
     mdb_stat (txn, kv_dbi (self->kv, INDEX_META), &stat);
     volume_stat_t *out = calloc (stat.ms_entries + 1, sizeof *out);
@@ -132,11 +158,27 @@ volume_stat_t *index_volumes (index_t *self, size_t *n, dfs_error_t *err)
     mdb_cursor_close (cur);
     kv_abort (&txn);
     if (rc != MDB_NOTFOUND) {
-        kv_fail (err, rc, "read volumes from the index");
         free (out);
-        return NULL;
+        return kv_fail (err, rc, "read volumes from the index");
     }
-    return out;
+    *list = out;
+    return DFS_OK;
+}
+
+static int guarded_volumes (index_t *self, volume_stat_t **list, size_t *n,
+                            dfs_error_t *err)
+{
+    INDEX_GUARDED (self, err, read_volumes (self, list, n, err));
+}
+
+volume_stat_t *index_volumes (index_t *self, size_t *n, dfs_error_t *err)
+{
+    volume_stat_t *list = NULL;
+    dfs_error_t mine = {0};
+    *n = 0;
+    if (guarded_volumes (self, &list, n, &mine) < 0)
+        fail (err, mine.code, "%s", mine.text);
+    return list;
 }
 
 /* --- entries --- */
@@ -177,19 +219,30 @@ static const entry_t *get_memory (const index_t *self, const copykey_t *key)
     return found;
 }
 
-int index_get (index_t *self, const copykey_t *key, entry_t *entry, dfs_error_t *err)
+static int get_stored (index_t *self, const copykey_t *key, entry_t *entry,
+                       dfs_error_t *err)
 {
-    const entry_t *found = get_memory (self, key);
-    if (found) {
-        *entry = *found;
-        return found->state != ENTRY_NONE;
-    }
     MDB_txn *txn = read_txn (self, err);
     if (!txn)
         return DFS_EIO;
     int rc = get_cold (self, txn, key, entry, err);
     mdb_txn_reset (txn);
     return rc;
+}
+
+static int get_guarded (index_t *self, const copykey_t *key, entry_t *entry,
+                        dfs_error_t *err)
+{
+    INDEX_GUARDED (self, err, get_stored (self, key, entry, err));
+}
+
+int index_get (index_t *self, const copykey_t *key, entry_t *entry, dfs_error_t *err)
+{
+    const entry_t *found = get_memory (self, key);
+    if (!found)
+        return get_guarded (self, key, entry, err);
+    *entry = *found;
+    return found->state != ENTRY_NONE;
 }
 
 void index_put (index_t *self, const copykey_t *key, const entry_t *old,
@@ -236,26 +289,31 @@ void index_trim (index_t *self, uint64_t seq)
         self->first_seq = seq + 1;
 }
 
+static int stored_changes (index_t *self, uint64_t first, store_change_t *out,
+                           size_t max, dfs_error_t *err)
+{
+    MDB_txn *txn = read_txn (self, err);
+    if (!txn)
+        return DFS_EIO;
+    int n = changes_read (self->kv, txn, first, out, max, err);
+    mdb_txn_reset (txn);
+    return n;
+}
+
 int index_changes (index_t *self, uint64_t first, store_change_t *out, size_t max,
                    dfs_error_t *err)
 {
     if (first < self->first_seq)
         return fail (err, DFS_ESTALE, "changes below %llu are trimmed",
                      (unsigned long long)self->first_seq);
-    if (first < self->position.next_seq) {
-        MDB_txn *txn = read_txn (self, err);
-        if (!txn)
-            return DFS_EIO;
-        int n = changes_read (self->kv, txn, first, out, max, err);
-        mdb_txn_reset (txn);
-        return n;
-    }
+    if (first < self->position.next_seq)
+        INDEX_GUARDED (self, err, stored_changes (self, first, out, max, err));
     if (self->frozen && first < self->cold_position.next_seq)
         return (int)change_log_copy (&self->cold_log, first, out, max);
     return (int)change_log_copy (&self->hot_log, first, out, max);
 }
 
-int index_close_gaps (index_t *self, dfs_error_t *err)
+static int close_gaps_stored (index_t *self, dfs_error_t *err)
 {
     MDB_txn *txn = kv_begin (self->kv, false, err);
     if (!txn)
@@ -266,10 +324,15 @@ int index_close_gaps (index_t *self, dfs_error_t *err)
     return rc;
 }
 
+int index_close_gaps (index_t *self, dfs_error_t *err)
+{
+    INDEX_GUARDED (self, err, close_gaps_stored (self, err));
+}
+
 /* --- walk --- */
 
-int index_expired (index_t *self, uint64_t before, copykey_t *keys, entry_t *entries,
-                   size_t max, dfs_error_t *err)
+static int expired_stored (index_t *self, uint64_t before, copykey_t *keys,
+                           entry_t *entries, size_t max, dfs_error_t *err)
 {
     MDB_txn *txn = read_txn (self, err);
     if (!txn)
@@ -303,8 +366,14 @@ int index_expired (index_t *self, uint64_t before, copykey_t *keys, entry_t *ent
     return rc != 0 && rc != MDB_NOTFOUND ? kv_fail (err, rc, "walk the quarantine") : n;
 }
 
-int index_walk (index_t *self, const copykey_t *after, copykey_t *keys,
-                entry_t *entries, size_t max, dfs_error_t *err)
+int index_expired (index_t *self, uint64_t before, copykey_t *keys, entry_t *entries,
+                   size_t max, dfs_error_t *err)
+{
+    INDEX_GUARDED (self, err, expired_stored (self, before, keys, entries, max, err));
+}
+
+static int walk_stored (index_t *self, const copykey_t *after, copykey_t *keys,
+                        entry_t *entries, size_t max, dfs_error_t *err)
 {
     MDB_txn *txn = read_txn (self, err);
     if (!txn)
@@ -354,4 +423,10 @@ int index_walk (index_t *self, const copykey_t *after, copykey_t *keys,
     if (rc != 0 && rc != MDB_NOTFOUND)
         return kv_fail (err, rc, "walk the index");
     return n;
+}
+
+int index_walk (index_t *self, const copykey_t *after, copykey_t *keys,
+                entry_t *entries, size_t max, dfs_error_t *err)
+{
+    INDEX_GUARDED (self, err, walk_stored (self, after, keys, entries, max, err));
 }

@@ -34,6 +34,9 @@ typedef struct volume_stat {
 /* DIR is made when absent. DFS_EDAMAGED: throw it away (index_wipe) and rebuild. */
 index_t *index_open (const char *dir, const uint8_t disk_id[16], dfs_error_t *err);
 void index_close (index_t **self_p);
+/* Its file cannot be read any more (the disk went away): every call fails. Any thread.
+ */
+bool index_broken (const index_t *self);
 /* Removes the files of a closed index. */
 int index_wipe (const char *dir, dfs_error_t *err);
 

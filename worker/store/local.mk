@@ -13,6 +13,7 @@ worker_store_libstore_la_SOURCES = \
 	worker/store/disk.c worker/store/disk.h \
 	worker/store/entry.c worker/store/entry.h \
 	worker/store/fold.c \
+	worker/store/guard.c worker/store/guard.h \
 	worker/store/index.c worker/store/index.h worker/store/index_private.h \
 	worker/store/keeper.c \
 	worker/store/le.h \
@@ -21,6 +22,7 @@ worker_store_libstore_la_SOURCES = \
 	worker/store/reclaim.c \
 	worker/store/record.c worker/store/record.h \
 	worker/store/recover.c \
+	worker/store/reserve.c \
 	worker/store/ring.c worker/store/ring.h \
 	worker/store/scan.c worker/store/scan.h \
 	worker/store/scrub.c \
@@ -31,7 +33,8 @@ worker_store_libstore_la_LIBADD = msgs/libmsgs.la $(URING_LIBS)
 
 store_test_common = t/lib/storetest.c t/lib/storetest.h
 UNIT_TESTS += t/unit/store_record t/unit/store_basic t/unit/store_tend t/unit/store_fault \
-	t/unit/store_damage t/unit/store_golden t/unit/store_order t/unit/store_space t/fuzz/record
+	t/unit/store_damage t/unit/store_golden t/unit/store_order t/unit/store_space \
+	t/unit/store_trouble t/fuzz/record
 t_unit_store_record_SOURCES = t/unit/store_record.c
 t_unit_store_record_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_basic_SOURCES = t/unit/store_basic.c $(store_test_common)
@@ -42,6 +45,8 @@ t_unit_store_order_SOURCES = t/unit/store_order.c $(store_test_common)
 t_unit_store_order_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_space_SOURCES = t/unit/store_space.c $(store_test_common)
 t_unit_store_space_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+t_unit_store_trouble_SOURCES = t/unit/store_trouble.c $(store_test_common)
+t_unit_store_trouble_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_fault_SOURCES = t/unit/store_fault.c t/lib/iofault.c t/lib/iofault.h \
 	$(store_test_common)
 t_unit_store_fault_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)

@@ -15,13 +15,17 @@
 #define LOCK_WAIT    (300 * MS)
 #define LOCK_STALLED (2 * MS) /* … when it was in vain the last time */
 
+uint64_t disk_patience (const disk_t *self)
+{
+    return atomic_load (&self->stalled) ? LOCK_STALLED : LOCK_WAIT;
+}
+
 bool disk_try (disk_t *self)
 {
     int rc = pthread_mutex_trylock (&self->lock);
     if (rc != 0) {
-        uint64_t wait = atomic_load (&self->stalled) ? LOCK_STALLED : LOCK_WAIT;
         uint64_t from = clock_mono ();
-        uint64_t at = from + wait;
+        uint64_t at = from + disk_patience (self);
         struct timespec ts = {.tv_sec = (time_t)(at / SEC),
                               .tv_nsec = (long)(at % SEC)};
         rc = pthread_mutex_clocklock (&self->lock, CLOCK_MONOTONIC, &ts);

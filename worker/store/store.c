@@ -181,6 +181,8 @@ int store_inventory (store_t *self, uint32_t number, const copykey_t *after,
 /* Locked. */
 static void describe (disk_t *disk, store_disk_t *out)
 {
+    if (disk->usable)
+        disk_check_index (disk);
     *out = (store_disk_t){.usable = disk->usable, .condition = disk->condition};
     memcpy (out->dir, disk->dir, sizeof out->dir);
     memcpy (out->trouble, disk->trouble, sizeof out->trouble);
