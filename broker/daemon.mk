@@ -20,6 +20,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/hello.c \
 	broker/links/idmap.c broker/links/idmap.h \
 	broker/links/links.c broker/links/links.h broker/links/links_private.h \
+	broker/links/lost.c broker/links/lost.h \
 	broker/links/outbox.c broker/links/outbox.h \
 	broker/links/pending_journal.c \
 	broker/links/pending.c broker/links/pending.h broker/links/pending_private.h \

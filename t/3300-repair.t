@@ -95,11 +95,28 @@ test_expect_success 'damaged copies are replaced when they are found' '
     test "$(json corrupt v.json)" -eq 0 && test "$(json missing v.json)" -eq 0 && copies /big 2
 '
 
-test_expect_success 'chunks without a live copy: critical, exit 7; they heal when a worker is back' '
+# lost_files OPERATOR N: of status; all files were looked at.
+lost_files () {
+    dfs-client status --json >status.json && test "$(json files_lost status.json)" "$1" "$2" &&
+        test "$(json files_lost_known status.json)" = true
+}
+some_lost () {
+    dfs-client explain --json "$1" >e.json && grep -q "\"lost\": true" e.json
+}
+test_expect_success 'chunks without a live copy: critical, their files are listed, exit 7; they heal when a worker is back' '
+    dfs-client cp /big /big-too &&
     for n in w1 w2 w3; do dfs-cluster kill "$PWD/c" $n KILL || return 1; done &&
     wait_until 30 status_has health critical && test "$(json chunks_lost status.json)" -gt 0 &&
+    wait_until 30 lost_files -ge 2 && test "$(json lost_files.0 status.json)" = /big &&
+    test "$(json lost_files.1 status.json)" = /big-too && dfs-client status >s.txt &&
+    grep -q "^lost: [0-9]* files" s.txt && grep -q "^  /big-too$" s.txt &&
+    dfs-client analyze --json >a.json && test "$(json lost_files.1.path a.json)" = /big-too &&
+    test "$(json lost_files.1.chunks_lost a.json)" -gt 0 && dfs-client analyze >a.txt &&
+    test "$(grep -c "/big" a.txt)" -ge 4 && some_lost /big && dfs-client explain /big >e.txt && grep -q LOST e.txt &&
     test_expect_code 7 dfs-client get /big lost 2>err && test ! -e lost && grep -qE "[0-9a-f]{16}" err &&
-    dfs-cluster start "$PWD/c" && wait_until 60 healthy w3 up && dfs-client get /big - | cmp - big
+    dfs-cluster start "$PWD/c" && wait_until 60 healthy w3 up && dfs-client get /big - | cmp - big &&
+    wait_until 30 lost_files -eq 0 && test "$(json chunks_lost status.json)" -eq 0 &&
+    test_must_fail some_lost /big
 '
 
 test_expect_success 'it stops cleanly' 'cluster_down c'

@@ -63,7 +63,9 @@ void copier_enqueue (core_t *core, job_t *job, enum queue queue)
     if (!list_empty (&job->node)) {
         list_remove (&job->node);
         self->counts[job->queue]--;
+        self->lost_changes += job->queue == QUEUE_LOST;
     }
+    self->lost_changes += queue == QUEUE_LOST;
     job->queue = queue;
     job->round = self->round;
     list_push (&self->queues[queue], &job->node);
@@ -79,6 +81,7 @@ void copier_free_job (core_t *core, job_t *job)
 
     list_remove (&job->node);
     self->counts[job->queue]--;
+    self->lost_changes += job->queue == QUEUE_LOST;
     self->jobs--;
     self->repairs -= job->repair;
     self->moves -= job->move && !job->repair;
@@ -415,6 +418,19 @@ size_t copier_busy (const core_t *core)
     size_t idle = self->counts[QUEUE_LOST] + self->counts[QUEUE_STUCK];
 
     return self->repairs > idle ? self->repairs - idle : 0;
+}
+
+size_t core_lost (const core_t *core, copykey_t *out, size_t max, uint64_t *changes)
+{
+    const copier_t *self = core->copier;
+    list_t *lost = &core->copier->queues[QUEUE_LOST];
+    size_t n = 0;
+
+    for (list_t *node = lost->next; node != lost && n < max; node = node->next)
+        out[n++] = LIST_OF (node, job_t, node)->chunk->key;
+    if (changes)
+        *changes = self->lost_changes;
+    return n;
 }
 
 size_t copier_moves (const core_t *core)

@@ -59,6 +59,7 @@ struct copier {
     table_t *orders;
     list_t queues[QUEUES];
     size_t counts[QUEUES];
+    uint64_t lost_changes; /* of what is in QUEUE_LOST */
     size_t jobs;
     size_t repairs; /* jobs that references count on */
     size_t moves;   /* other jobs that move copies */

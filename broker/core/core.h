@@ -124,6 +124,9 @@ typedef struct core_status {
 void core_status (const core_t *self, core_status_t *out);
 /* Workers that are not removed, at most MAX; returns their number. */
 size_t core_workers (const core_t *self, core_worker_status_t *out, size_t max);
+/* Chunks without a live copy that files refer to, at most MAX; returns their number.
+ * *CHANGES (may be NULL) is another number whenever they are others. */
+size_t core_lost (const core_t *core, copykey_t *out, size_t max, uint64_t *changes);
 /* State of a worker (enum worker_state), WORKER_REMOVED when not known; *NAME borrowed
  * until the next step, may be NULL. */
 int core_worker_state (const core_t *self, uint32_t worker, const char **name);

@@ -94,6 +94,13 @@ void front_list (links_t *self, conn_t *conn, job_t *job)
         ask->limit = LIST_MAX;
     ask->has_limit = true;
     job->index = self->log_index;
+    if (ask->lost) {
+        if (!links_leads (self)) {
+            front_not_leader (self, job);
+            return;
+        }
+        lost_attach (self, job);
+    }
     if (ask->has_index && ask->index > 0)
         links_ask_storage (self, job); /* the next page of what was confirmed */
     else

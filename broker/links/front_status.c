@@ -311,6 +311,7 @@ void front_totals (links_t *self, mail_totals_t *mail)
     put_core (&core, out);
     put_totals (&mail->totals, out);
     put_reclaim (self, &core, mail, out);
+    lost_put (self, out);
     put_notes (self, &core, out);
     out->has_uptime_ns = true;
     out->uptime_ns = self->now - self->started;

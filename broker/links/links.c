@@ -114,6 +114,7 @@ links_t *links_new (const links_config_t *config, dfs_error_t *err)
     link_init (&self->back, "back");
     self->clients = clients_new ();
     self->pending = pending_new ();
+    self->lost_files = lost_new ();
     self->reads = reads_new ();
     self->roster = roster_new ();
     self->workers = idmap_new ();
@@ -227,6 +228,7 @@ void links_destroy (links_t **self_p)
     sock_close (&self->announce);
     free_jobs (self);
     pending_destroy (&self->pending);
+    lost_destroy (&self->lost_files);
     reads_destroy (&self->reads);
     brokers_clear (self);
     clients_destroy (&self->clients);

@@ -11,6 +11,7 @@
 #include "broker/links/reads.h"
 #include "broker/links/idmap.h"
 #include "broker/links/links.h"
+#include "broker/links/lost.h"
 #include "broker/links/roster.h"
 #include "broker/links/probe.h"
 #include "broker/links/session.h"
@@ -40,6 +41,7 @@ struct links {
     pending_t *pending;
     reads_t *reads;
     roster_t *roster;
+    lost_t *lost_files;
     job_t *spare; /* list of jobs for the next messages */
     size_t n_spare;
     size_t n_asked;   /* jobs that are at storage */

@@ -217,6 +217,9 @@ static void take_mail (links_t *self, mail_t *mail)
     case MAIL_TOTALS:
         front_totals (self, (mail_totals_t *)mail);
         break;
+    case MAIL_LOST:
+        lost_found (self, (mail_lost_t *)mail);
+        break;
     case MAIL_CHORES:
         roster_chores_found (self, (mail_chores_t *)mail);
         break;
@@ -299,6 +302,7 @@ static void tick (links_t *self)
         front_forget (self, session);
     roster_chores (self);
     reads_tick (self);
+    lost_tick (self);
 }
 
 static int next_wait (const links_t *self)

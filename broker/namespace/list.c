@@ -7,7 +7,9 @@
 #include "broker/namespace/attributes.h"
 #include "broker/namespace/chunk.h"
 #include "broker/namespace/dentry.h"
+#include "broker/namespace/extent.h"
 #include "broker/namespace/inode.h"
+#include "broker/namespace/page.h"
 #include "broker/namespace/readers.h"
 #include "broker/namespace/tables.h"
 #include "msgs/path.h"
@@ -17,6 +19,7 @@ enum {
     LIST_MAX = 10000,
     LIST_BYTES = 900 * 1024,
     LIST_VISITED = 50000,
+    LIST_EXTENTS = 512,
     LIST_DEPTH = PATH_MAX_LEN / 2 + 2,
 };
 
@@ -26,6 +29,7 @@ typedef struct level {
 } level_t;
 
 typedef struct lister {
+    const namespace_reader_t *reader;
     view_t *view;
     arena_t *scratch; /* of a record at a time */
     arena_t *arena;   /* of the answer */
@@ -41,6 +45,8 @@ typedef struct lister {
     size_t limit;
     size_t bytes;
     size_t visited;
+    uint64_t part; /* of the file looked at next: extents that need no look any more */
+    uint64_t part_lost;
     dfs_error_t *err;
 } lister_t;
 
@@ -54,8 +60,53 @@ static bool matches (const lister_t *l, const char *name, size_t len)
     return fnmatch (l->asked->pattern, text, 0) == 0;
 }
 
+/* Counts extents of the file INODE whose chunk is lost; *ENDED when the page ends in
+ * the middle of it. */
+static int count_lost (lister_t *l, uint64_t inode, uint64_t *lost, bool *ended)
+{
+    Dfs__RecInode *rec;
+    uint64_t root, all, at = l->part, n_lost = l->part_lost;
+    int rc = inode_must (l->view, l->scratch, inode, &rec, l->err);
+
+    *lost = 0;
+    *ended = false;
+    if (rc < 0)
+        return rc;
+    root = rec->root;
+    all = root ? rec->extents : 0;
+    l->part = l->part_lost = 0;
+    while (at < all) {
+        Dfs__RecExtent **extents;
+        uint64_t offset;
+        size_t n;
+        if (l->visited >= LIST_VISITED) {
+            l->part = at;
+            l->part_lost = n_lost;
+            *ended = true;
+            return 0;
+        }
+        arena_reset (l->scratch);
+        rc = page_extents (l->view, l->scratch, root, PAGE_BY_NUMBER, at, LIST_EXTENTS,
+                           &extents, &n, &offset, l->err);
+        if (rc < 0 || n == 0)
+            return rc;
+        for (size_t i = 0; i < n; i++) {
+            copykey_t key = {.domain = extents[i]->domain};
+            if (extent_kind (extents[i]) != DFS__EXTENT_KIND__EXTENT_CHUNK ||
+                extents[i]->digest.len != sizeof key.digest)
+                continue;
+            memcpy (key.digest, extents[i]->digest.data, sizeof key.digest);
+            n_lost += reader_is_lost (l->reader, &key);
+        }
+        at += n;
+        l->visited += n;
+    }
+    *lost = n_lost;
+    return 0;
+}
+
 /* Adds the path at hand; 0 added, 1 no room for it, negative. */
-static int add (lister_t *l, uint64_t inode, Dfs__FileType type)
+static int add (lister_t *l, uint64_t inode, Dfs__FileType type, uint64_t lost)
 {
     Dfs__Attr attr;
     Dfs__RecInode *rec = NULL;
@@ -77,6 +128,8 @@ static int add (lister_t *l, uint64_t inode, Dfs__FileType type)
     entry.path.data = path;
     entry.path.len = l->len;
     entry.attr = &attr;
+    entry.has_lost = lost > 0;
+    entry.lost = lost;
     size_t size = dfs__list_entry__get_packed_size (&entry) + 4;
     if (l->bytes + size > LIST_BYTES)
         return 1;
@@ -189,18 +242,31 @@ static int visit (lister_t *l, const MDB_val *k, const MDB_val *v)
     const char *name = (const char *)k->mv_data + 8;
     memcpy (l->path + prefix, name, n);
     l->len = prefix + n;
-    if (matches (l, name, n)) {
-        int rc = add (l, dentry->inode, dentry->type);
+    uint64_t inode = dentry->inode, lost = 0;
+    Dfs__FileType type = dentry->type;
+    bool wanted = matches (l, name, n);
+    if (wanted && l->asked->lost) {
+        bool ended = false;
+        int rc = type == DFS__FILE_TYPE__FILE_REGULAR
+                     ? count_lost (l, inode, &lost, &ended)
+                     : 0;
+        if (rc < 0 || ended)
+            return rc < 0 ? rc : 1;
+        wanted = lost > 0;
+    }
+    l->part = l->part_lost = 0;
+    if (wanted) {
+        int rc = add (l, inode, type, lost);
         if (rc != 0)
             return rc;
     }
     memcpy (l->last, l->path, l->len);
     l->last_len = l->len;
     l->visited++;
-    if (!l->asked->recursive || dentry->type != DFS__FILE_TYPE__FILE_DIRECTORY ||
+    if (!l->asked->recursive || type != DFS__FILE_TYPE__FILE_DIRECTORY ||
         l->depth >= LIST_DEPTH || l->len + 1 > PATH_MAX_LEN)
         return 0;
-    descend (l, dentry->inode);
+    descend (l, inode);
     return 2;
 }
 
@@ -247,6 +313,10 @@ static int fill (lister_t *l)
     l->out->has_cursor = 1;
     l->out->cursor.data = arena_dup (l->arena, l->last, l->last_len);
     l->out->cursor.len = l->last_len;
+    l->out->has_part = l->part > 0;
+    l->out->part = l->part;
+    l->out->has_part_lost = l->part_lost > 0;
+    l->out->part_lost = l->part_lost;
     return l->out->cursor.data ? 0 : refuse (l->err, DFS_ENOMEM);
 }
 
@@ -297,7 +367,10 @@ int namespace_list (namespace_reader_t *self, const Dfs__List *asked, arena_t *a
     if (rc == 0) {
         dfs__listing__init (listing);
         listing->index = snapshot.index;
+        l->reader = self;
         l->view = &snapshot.view;
+        l->part = asked->part;
+        l->part_lost = asked->part_lost;
         l->arena = arena;
         l->asked = asked;
         l->out = listing;

@@ -201,6 +201,8 @@ uint64_t namespace_reader_index (namespace_reader_t *self);
  * to 900 KiB. Names come in byte order; recursive listings are depth first and give
  * paths relative to the listed directory. A cursor of another index goes on at its
  * name. */
+/* The chunks that listings of lost files look for: N keys, sorted here, taken. */
+void namespace_reader_lost (namespace_reader_t *self, copykey_t *keys, size_t n);
 int namespace_list (namespace_reader_t *self, const Dfs__List *asked, arena_t *arena,
                     Dfs__Listing **out, dfs_error_t *err);
 /* Every chunk with references, in key order after AFTER (NULL: from the start): for

@@ -23,6 +23,8 @@ struct namespace_reader {
     catalog_t catalog;
     bool has_catalog;
     arena_t *scratch;
+    copykey_t *lost; /* sorted */
+    size_t n_lost;
 };
 
 namespace_reader_t *namespace_reader_new (namespace_t *ns, dfs_error_t *err)
@@ -54,6 +56,7 @@ void namespace_reader_destroy (namespace_reader_t **self_p)
     pthread_mutex_unlock (&self->ns->lock);
     catalog_clear (&self->catalog);
     arena_destroy (&self->scratch);
+    free (self->lost);
     free (self);
     *self_p = NULL;
 }
@@ -61,6 +64,26 @@ void namespace_reader_destroy (namespace_reader_t **self_p)
 arena_t *reader_scratch (namespace_reader_t *self)
 {
     return self->scratch;
+}
+
+static int compare (const void *a, const void *b)
+{
+    return copykey_cmp (a, b);
+}
+
+void namespace_reader_lost (namespace_reader_t *self, copykey_t *keys, size_t n)
+{
+    free (self->lost);
+    self->lost = keys;
+    self->n_lost = n;
+    if (n > 0)
+        qsort (keys, n, sizeof *keys, compare);
+}
+
+bool reader_is_lost (const namespace_reader_t *self, const copykey_t *key)
+{
+    return self->n_lost > 0 &&
+           bsearch (key, self->lost, self->n_lost, sizeof *key, compare);
 }
 
 void readers_tidy (namespace_t *ns, uint64_t now)

@@ -22,6 +22,8 @@ int reader_take (namespace_reader_t *self, uint64_t index, snapshot_t *out,
                  dfs_error_t *err);
 /* Gives it back: kept for a next page, or ended. */
 void reader_give (namespace_reader_t *self, snapshot_t *snapshot, bool keep);
+/* Files are looked through for this chunk. */
+bool reader_is_lost (const namespace_reader_t *self, const copykey_t *key);
 /* Scratch of the reader's thread. */
 arena_t *reader_scratch (namespace_reader_t *self);
 

@@ -25,6 +25,11 @@ void mail_free (mail_t *mail)
     case MAIL_JOB:
         arena_destroy (&((job_t *)mail)->arena);
         arena_destroy (&((job_t *)mail)->out);
+        free (((job_t *)mail)->lost);
+        break;
+    case MAIL_LOST:
+        arena_destroy (&((mail_lost_t *)mail)->arena);
+        free (((mail_lost_t *)mail)->keys);
         break;
     case MAIL_CORE:
         arena_destroy (&((mail_core_t *)mail)->arena);
@@ -132,6 +137,15 @@ mail_core_t *mail_core_new (const action_t *ask)
     return mail;
 }
 
+mail_lost_t *mail_lost_new (void)
+{
+    mail_lost_t *mail = mail_new (MAIL_LOST, sizeof *mail);
+
+    mail->arena = arena_new (OUT_ARENA);
+    dfs__list__init (&mail->ask);
+    return mail;
+}
+
 job_t *job_new (void)
 {
     job_t *job = mail_new (MAIL_JOB, sizeof *job);
@@ -149,6 +163,7 @@ void job_reset (job_t *job)
 
     arena_reset (arena);
     arena_reset (out);
+    free (job->lost);
     memset (job, 0, sizeof *job);
     job->head.kind = MAIL_JOB;
     job->arena = arena;

@@ -23,6 +23,7 @@ enum mail_kind {
     MAIL_TOTALS,    /* reactor → storage → reactor */
     MAIL_CHORES,    /* reactor → storage → reactor */
     MAIL_DECIDED,   /* reactor → storage → reactor */
+    MAIL_LOST,      /* reactor → storage → reader → reactor */
     MAIL_APPLIED,   /* storage → reactor */
     MAIL_DURABLE,   /* storage → reactor */
     MAIL_DIRECTORY, /* storage → reactor; empty the other way: asks for one */
@@ -104,7 +105,21 @@ typedef struct job {
     size_t n_chunks;
     uint64_t next_offset;
     bool more;
+    /* A listing of lost files: the chunks without a live copy. */
+    copykey_t *lost; /* owned */
+    size_t n_lost;
 } job_t;
+
+/* A page of the files that need a chunk without a live copy. */
+typedef struct mail_lost {
+    mail_t head;
+    copykey_t *keys; /* owned */
+    size_t n;
+    Dfs__List ask; /* its cursor: in the arena */
+    arena_t *arena;
+    Dfs__Listing *listing;
+    int code;
+} mail_lost_t;
 
 /* --- what the core asks of storage: one action, answered by one event --- */
 
@@ -212,6 +227,9 @@ void *mail_new (enum mail_kind kind, size_t size);
 void mail_free (mail_t *mail);
 /* Copies entries that are borrowed into one mail. */
 mail_entries_t *mail_entries_new (const journal_entry_t *entries, size_t n);
+
+/* A question with its arena. */
+mail_lost_t *mail_lost_new (void);
 
 /* Copies ASK (an action for storage) with all it points to. */
 mail_core_t *mail_core_new (const action_t *ask);

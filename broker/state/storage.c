@@ -214,6 +214,9 @@ static bool do_mail (storage_t *self, mail_t *mail)
         lookup_decided (&self->tables, (mail_decided_t *)mail);
         mailbox_push (self->config.out, mail);
         break;
+    case MAIL_LOST:
+        mailbox_push (self->reader_in, mail);
+        break;
     case MAIL_INSTALL:
         do_install (self, (mail_install_t *)mail);
         break;
@@ -322,6 +325,10 @@ static void read_listing (storage_t *self, job_t *job)
     Dfs__Listing *listing = NULL;
     dfs_error_t err;
 
+    if (job->env->list->lost) {
+        namespace_reader_lost (self->reader, job->lost, job->n_lost);
+        job->lost = NULL;
+    }
     int code = namespace_list (self->reader, job->env->list, job->out, &listing, &err);
     if (code < 0)
         job_refuse (job, code, err.text);
@@ -330,6 +337,17 @@ static void read_listing (storage_t *self, job_t *job)
         job->answer.listing = listing;
     }
     mailbox_push (self->config.out, job);
+}
+
+static void read_lost (storage_t *self, mail_lost_t *mail)
+{
+    dfs_error_t err;
+
+    namespace_reader_lost (self->reader, mail->keys, mail->n);
+    mail->keys = NULL;
+    mail->code =
+        namespace_list (self->reader, &mail->ask, mail->arena, &mail->listing, &err);
+    mailbox_push (self->config.out, mail);
 }
 
 static void *reader_main (void *arg)
@@ -346,6 +364,10 @@ static void *reader_main (void *arg)
         }
         if (mail->kind == MAIL_JOB) {
             read_listing (self, (job_t *)mail);
+            continue;
+        }
+        if (mail->kind == MAIL_LOST) {
+            read_lost (self, (mail_lost_t *)mail);
             continue;
         }
         mail_core_t *scan = (mail_core_t *)mail;

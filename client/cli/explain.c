@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "output.h"
 #include "paths.h"
@@ -15,6 +16,18 @@ typedef struct explainer {
     out_array_t json;
 } explainer_t;
 
+/* No worker has it that serves, or may be back at any moment. */
+static bool is_lost (const dfs_chunk_info_t *chunk)
+{
+    for (size_t i = 0; i < chunk->n_replicas; i++) {
+        const dfs_replica_t *r = &chunk->replicas[i];
+        bool away = strcmp (r->state, "dead") == 0 || strcmp (r->state, "removed") == 0;
+        if (!away && r->code != DFS_ENOENT && r->code != DFS_EDAMAGED)
+            return false;
+    }
+    return !chunk->inlined;
+}
+
 static void explain_json (explainer_t *e, const dfs_chunk_info_t *chunk)
 {
     json_t *o = json_object (), *array = json_array ();
@@ -23,6 +36,7 @@ static void explain_json (explainer_t *e, const dfs_chunk_info_t *chunk)
     json_object_set_new (o, "offset", out_number (chunk->offset));
     json_object_set_new (o, "size", out_number (chunk->size));
     json_object_set_new (o, "inline", json_boolean (chunk->inlined));
+    json_object_set_new (o, "lost", json_boolean (is_lost (chunk)));
     for (size_t i = 0; i < chunk->n_replicas; i++) {
         const dfs_replica_t *r = &chunk->replicas[i];
         char time[64];
@@ -77,11 +91,12 @@ static int explain_chunk (const dfs_chunk_info_t *chunk, void *arg)
         explain_head (e);
     if (tool_common.json)
         explain_json (e, chunk);
-    else if (chunk->n_replicas == 0)
-        explain_row (e->table, chunk, NULL);
-    else
+    else {
+        if (chunk->inlined || is_lost (chunk))
+            explain_row (e->table, chunk, NULL);
         for (size_t i = 0; i < chunk->n_replicas; i++)
             explain_row (e->table, chunk, &chunk->replicas[i]);
+    }
     return 0;
 }
 

@@ -199,6 +199,55 @@ static int survey_entry (const char *rel, const dfs_stat_t *st, void *arg)
     return 0;
 }
 
+/* --- files that need lost chunks --- */
+
+typedef struct lost_survey {
+    const char *top;
+    json_t *array;  /* NULL: text */
+    table_t *table; /* begun by the first one */
+    uint64_t files;
+} lost_survey_t;
+
+static int lost_entry (const char *rel, const dfs_stat_t *st, void *arg)
+{
+    lost_survey_t *s = arg;
+    char *path = path_join (s->top, rel);
+    s->files++;
+    if (s->array) {
+        json_t *o = json_object ();
+        json_object_set_new (o, "path", out_text (path));
+        json_object_set_new (o, "chunks", out_number (st->chunks));
+        json_object_set_new (o, "chunks_lost", out_number (st->lost));
+        json_array_append_new (s->array, o);
+    } else {
+        char *shown = tool_shown (path);
+        if (!s->table) {
+            putchar ('\n');
+            s->table = table_new ("rrl", stdout);
+            table_row (s->table, "LOST", "CHUNKS", "FILE WITH LOST CHUNKS", NULL);
+        }
+        table_add (s->table, "%" PRIu64, st->lost);
+        table_add (s->table, "%" PRIu64, st->chunks);
+        table_add (s->table, "%s", shown);
+        free (shown);
+    }
+    free (path);
+    return 0;
+}
+
+/* All of them, by path; ARRAY NULL: as text. */
+static int survey_lost (dfs_t *dfs, const dfs_status_t *status, const char *top,
+                        json_t *array, dfs_error_t *err)
+{
+    lost_survey_t s = {.top = top, .array = array};
+    dfs_list_options_t options = {.recursive = true, .lost = true};
+    if (status->chunks_lost == 0)
+        return 0;
+    int rc = dfs_list (dfs, top, &options, lost_entry, &s, err);
+    table_destroy (&s.table);
+    return rc;
+}
+
 static double ratio (uint64_t a, uint64_t b)
 {
     return b ? (double)a / (double)b : 1.0;
@@ -219,7 +268,8 @@ static double replication (const dfs_status_t *s)
     return s->chunks && copies ? (double)copies / (double)s->chunks : 0;
 }
 
-static void analyze_json (const dfs_status_t *status, const survey_t *s)
+/* Takes LOST. */
+static void analyze_json (const dfs_status_t *status, const survey_t *s, json_t *lost)
 {
     json_t *workers = json_array ();
     for (size_t i = 0; i < status->n_workers; i++) {
@@ -235,14 +285,15 @@ static void analyze_json (const dfs_status_t *status, const survey_t *s)
         json_array_append_new (workers, o);
     }
     json_t *o = json_pack (
-        "{s:{s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I},s:{s:I,s:I},s:f,s:f,s:o}", "totals",
-        "files", (json_int_t)s->files, "directories", (json_int_t)s->directories,
-        "symlinks", (json_int_t)s->symlinks, "chunks", (json_int_t)s->chunks, "bytes",
-        (json_int_t)s->bytes, "unique", "chunks", (json_int_t)status->chunks, "bytes",
-        (json_int_t)status->bytes_unique, "stored", "chunks",
-        (json_int_t)copies_of (status), "bytes", (json_int_t)status->bytes_stored,
-        "replication_factor", replication (status), "dedup_ratio",
-        ratio (status->bytes_logical, status->bytes_unique), "workers", workers);
+        "{s:{s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I},s:{s:I,s:I},s:f,s:f,s:o,s:I,s:o}",
+        "totals", "files", (json_int_t)s->files, "directories",
+        (json_int_t)s->directories, "symlinks", (json_int_t)s->symlinks, "chunks",
+        (json_int_t)s->chunks, "bytes", (json_int_t)s->bytes, "unique", "chunks",
+        (json_int_t)status->chunks, "bytes", (json_int_t)status->bytes_unique, "stored",
+        "chunks", (json_int_t)copies_of (status), "bytes",
+        (json_int_t)status->bytes_stored, "replication_factor", replication (status),
+        "dedup_ratio", ratio (status->bytes_logical, status->bytes_unique), "workers",
+        workers, "chunks_lost", (json_int_t)status->chunks_lost, "lost_files", lost);
     assert (o);
     /* The array of files stands open: the rest of the object follows it. */
     char *text = json_dumps (o, JSON_PRESERVE_ORDER);
@@ -323,11 +374,20 @@ int verb_analyze (int argc, char **argv)
         json_decref (name);
     }
     int rc = dfs_list (dfs, top, &options, survey_entry, &s, &err), result = 0;
+    json_t *lost = s.json ? json_array () : NULL;
+    int rc_lost = 0;
+    if (rc == 0 && s.json)
+        rc_lost = survey_lost (dfs, &status, top, lost, &err);
     if (s.json) {
         fputs (s.array.begun ? "\n]" : "[]", stdout);
-        analyze_json (&status, &s);
-    } else
+        analyze_json (&status, &s, lost);
+    } else {
         analyze_text (&status, &s);
+        if (rc == 0)
+            rc_lost = survey_lost (dfs, &status, top, NULL, &err);
+    }
+    if (rc == 0)
+        rc = rc_lost;
     if (rc < 0)
         result = tool_fail (top, &err);
     for (size_t i = 0; i < s.n; i++)

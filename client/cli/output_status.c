@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/units.h"
 #include "output.h"
 #include "table.h"
+#include "tool.h"
 
 void out_brokers (const dfs_status_t *s)
 {
@@ -51,6 +53,20 @@ static void workers_text (const dfs_status_t *s)
     table_destroy (&table);
 }
 
+static void lost_text (const dfs_status_t *s)
+{
+    printf ("lost: %" PRIu64 " files need chunks that no live worker has%s\n",
+            s->files_lost, s->files_lost_known ? "" : " (as far as looked)");
+    for (size_t i = 0; i < s->n_lost_files; i++) {
+        char *shown = tool_shown (s->lost_files[i]);
+        printf ("  %s\n", shown);
+        free (shown);
+    }
+    if (s->files_lost > s->n_lost_files)
+        printf ("  … and %" PRIu64 " more ('analyze' has all of them)\n",
+                s->files_lost - s->n_lost_files);
+}
+
 void out_status (const dfs_status_t *s)
 {
     char a[32], b[32], c[32], d[32];
@@ -73,6 +89,8 @@ void out_status (const dfs_status_t *s)
             " with too many, %" PRIu64 " to move\n",
             s->chunks_under_replicated, s->chunks_lost, s->chunks_surplus,
             s->chunks_moving);
+    if (s->chunks_lost)
+        lost_text (s);
     if (s->repair_queued || s->repair_active)
         printf ("repair: %" PRIu64 " queued, %" PRIu64 " active, %s/s, %s to go\n",
                 s->repair_queued, s->repair_active,
@@ -180,6 +198,12 @@ json_t *out_status_json (const dfs_status_t *s)
     json_object_set_new (o, "chunks_under_replicated",
                          out_number (s->chunks_under_replicated));
     json_object_set_new (o, "chunks_lost", out_number (s->chunks_lost));
+    json_t *lost = json_array ();
+    for (size_t i = 0; i < s->n_lost_files; i++)
+        json_array_append_new (lost, out_text (s->lost_files[i]));
+    json_object_set_new (o, "files_lost", out_number (s->files_lost));
+    json_object_set_new (o, "files_lost_known", json_boolean (s->files_lost_known));
+    json_object_set_new (o, "lost_files", lost);
     json_object_set_new (o, "chunks_surplus", out_number (s->chunks_surplus));
     json_object_set_new (o, "chunks_moving", out_number (s->chunks_moving));
     json_t *repair = json_object ();

@@ -71,7 +71,8 @@ typedef struct dfs_stat {
     char owner[64];
     uint8_t sha256_tree[32]; /* over the extent list */
     bool has_tree;
-    char *target; /* of a symlink, else NULL */
+    char *target;  /* of a symlink, else NULL */
+    uint64_t lost; /* in a listing of lost files: its extents without a live copy */
 } dfs_stat_t;
 
 /* FOLLOW: a symlink at the end of PATH. Free the target with dfs_stat_clear. */
@@ -86,6 +87,7 @@ typedef struct dfs_list_options {
     bool recursive;
     bool brief;          /* only names and types are needed: faster */
     const char *pattern; /* fnmatch of the name, or NULL */
+    bool lost;           /* only files that need a chunk without a live copy */
 } dfs_list_options_t;
 /* Calls EACH for each entry in name order (recursive: depth first), PATH relative to
  * the directory; borrowed during the call. EACH returns 0 to go on; anything else ends
@@ -245,6 +247,10 @@ typedef struct dfs_status {
     bool rebalancing;
     uint64_t rebalance_moved;
     uint32_t fill_mean, fill_farthest; /* thousandths of capacity */
+    uint64_t files_lost; /* that need lost chunks; so far, until all were looked at: */
+    bool files_lost_known;
+    char **lost_files; /* the first of them, by path */
+    size_t n_lost_files;
 } dfs_status_t;
 int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err);
 void dfs_status_clear (dfs_status_t *status);

@@ -91,6 +91,16 @@ static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
         assert (status->notes[i]);
         status->n_notes++;
     }
+    status->files_lost = reply->files_lost;
+    status->files_lost_known = reply->files_lost_known;
+    status->lost_files = calloc (reply->n_lost_paths + 1, sizeof *status->lost_files);
+    assert (status->lost_files);
+    for (size_t i = 0; i < reply->n_lost_paths; i++) {
+        const ProtobufCBinaryData *path = &reply->lost_paths[i];
+        status->lost_files[i] = strndup ((const char *)path->data, path->len);
+        assert (status->lost_files[i]);
+        status->n_lost_files++;
+    }
     status->files = reply->files;
     status->directories = reply->directories;
     status->chunks = reply->chunks;
@@ -156,6 +166,9 @@ void dfs_status_clear (dfs_status_t *status)
     for (size_t i = 0; i < status->n_notes; i++)
         free (status->notes[i]);
     free (status->notes);
+    for (size_t i = 0; i < status->n_lost_files; i++)
+        free (status->lost_files[i]);
+    free (status->lost_files);
     free (status->brokers);
     free (status->workers);
     memset (status, 0, sizeof *status);

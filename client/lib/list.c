@@ -20,7 +20,8 @@ typedef struct listing {
     uint8_t cursor[8192];
     size_t cursor_len;
     uint64_t index;
-    bool arrived; /* page[1] is there, or code says why not */
+    uint64_t part, part_lost; /* of a long file between two pages */
+    bool arrived;             /* page[1] is there, or code says why not */
     int code;
     dfs_error_t err;
 } listing_t;
@@ -69,6 +70,11 @@ static int ask_page (listing_t *self)
     body.has_cursor = self->cursor_len > 0;
     body.cursor.data = self->cursor;
     body.cursor.len = self->cursor_len;
+    body.has_lost = body.lost = self->options->lost;
+    body.has_part = self->part > 0;
+    body.part = self->part;
+    body.has_part_lost = self->part_lost > 0;
+    body.part_lost = self->part_lost;
     body.has_index = self->index != 0;
     body.index = self->index;
     env.body_case = DFS__ENVELOPE__BODY_LIST;
@@ -90,7 +96,9 @@ static int next_page (listing_t *self, bool *more)
     self->page[0] = page;
     self->page[1] = NULL;
     self->index = page->index;
-    *more = page->has_cursor && page->cursor.len > 0;
+    self->part = page->part;
+    self->part_lost = page->part_lost;
+    *more = page->has_cursor && (page->cursor.len > 0 || page->part > 0);
     if (!*more)
         return 0;
     if (page->cursor.len > sizeof self->cursor)
@@ -114,6 +122,7 @@ static int show (listing_t *self,
         memcpy (path, entry->path.data, entry->path.len);
         path[entry->path.len] = 0;
         attr_to_stat (entry->attr, &st);
+        st.lost = entry->lost;
         if (entry->attr->has_target && entry->attr->target.len < sizeof target) {
             memcpy (target, entry->attr->target.data, entry->attr->target.len);
             target[entry->attr->target.len] = 0;

@@ -306,6 +306,79 @@ static void chunks_are_listed_in_key_order (void **state)
     namespace_reader_destroy (&reader);
 }
 
+/* --- files that need lost chunks --- */
+
+static void lose (lister_t *l, const char *tags)
+{
+    size_t n = strlen (tags);
+    copykey_t *keys = calloc (n + 1, sizeof *keys);
+
+    for (size_t i = 0; i < n; i++)
+        ns_digest (tags[i], keys[i].digest);
+    namespace_reader_lost (l->reader, keys, n);
+    set_field (&l->asked, lost, 1);
+    set_field (&l->asked, recursive, 1);
+}
+
+static void lost_files_are_found (void **state)
+{
+    ns_fixture_t *fx = *state;
+    lister_t l;
+
+    assert_ok (ns_mkdir (fx, "/d"));
+    assert_ok (ns_put (fx, "c", "/a", "ABC"));
+    assert_ok (ns_put (fx, "c", "/d/b", "XBYB"));
+    assert_ok (ns_put (fx, "c", "/d/hole", "A..C"));
+    assert_ok (ns_put (fx, "c", "/e", "EFG"));
+    assert_ok (ns_cp (fx, "/d/b", "/f"));
+    open_list (&l, fx, "/");
+    lose (&l, "ZBQ");
+    assert_string_equal (all (&l), "a d/b f ");
+    assert_int_equal (l.page->entries[0]->lost, 1);
+    assert_int_equal (l.page->entries[1]->lost, 2);
+    l.asked.limit = 1;
+    assert_string_equal (all (&l), "a d/b f ");
+    assert_true (l.pages >= 3);
+    lose (&l, "");
+    assert_string_equal (all (&l), "");
+    namespace_reader_destroy (&l.reader);
+}
+
+/* A page ends in the middle of a long file, the next one goes on there. */
+static void long_files_take_several_pages (void **state)
+{
+    ns_fixture_t *fx = *state;
+    char tags[513];
+    Dfs__OpCommit *c = ns_commit_op (fx, "c", "/long", "");
+    uint64_t lost = 0;
+    lister_t l;
+
+    memset (tags, 'A', sizeof tags - 1);
+    tags[sizeof tags - 1] = 0;
+    tags[17] = 'Z';
+    for (uint32_t page = 0; page < 220; page++)
+        assert_non_null (ns_stage (fx, 1, page, tags, 512000ULL * page, 0));
+    set_field (c, upload, 1);
+    c->size = 220 * 512000;
+    assert_int_equal (ns_commit (fx, c)->code, 0);
+    open_list (&l, fx, "/");
+    lose (&l, "Z");
+    l.pages = 0;
+    do {
+        assert_ok (next_page (&l));
+        for (size_t i = 0; i < l.page->n_entries; i++)
+            lost += l.page->entries[i]->lost;
+        l.asked.has_part = l.page->has_part;
+        l.asked.part = l.page->part;
+        l.asked.has_part_lost = l.page->has_part_lost;
+        l.asked.part_lost = l.page->part_lost;
+    } while (l.asked.has_cursor);
+    assert_string_equal (l.text, "long ");
+    assert_int_equal (lost, 220);
+    assert_true (l.pages >= 3);
+    namespace_reader_destroy (&l.reader);
+}
+
 int main (void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown (f, ns_setup, ns_teardown)
@@ -313,7 +386,8 @@ int main (void)
         TEST (lists_in_order_by_pages),         TEST (patterns_choose_names),
         TEST (pages_show_one_moment),           TEST (a_cursor_goes_on_at_its_name),
         TEST (many_names_are_many_short_pages), TEST (chunks_are_listed_in_key_order),
-        TEST (readers_run_beside_the_owner),
+        TEST (readers_run_beside_the_owner),    TEST (lost_files_are_found),
+        TEST (long_files_take_several_pages),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("namespace listings", tests, NULL, NULL);
