@@ -15,108 +15,13 @@
 
 #include "journal_private.h"
 
-#define NOTES_MAX  (64u * 1024 * 1024)
 #define CLOSE_MS   3000 /* for what was proposed to commit, at the end */
 #define STOP_MS    2    /* between looks whether it is over */
-#define STUCK_MS   1000 /* without room on the disk, before another is asked to lead */
 #define MEMBERS_MS 100  /* between looks at the members */
 
 static uint64_t now_ms (void)
 {
     return clock_mono () / MS;
-}
-
-/* --- what comes from other threads --- */
-
-note_t *note_new (enum note_kind kind, const char *name)
-{
-    note_t *note = calloc (1, sizeof *note);
-    if (!note)
-        abort ();
-    note->kind = kind;
-    snprintf (note->name, sizeof note->name, "%s", name ? name : "");
-    return note;
-}
-
-void note_free (note_t *note)
-{
-    free (note->brokers);
-    free (note->bytes);
-    free (note);
-}
-
-static void wake (journal_t *self)
-{
-    if (self->waiting)
-        pthread_cond_signal (&self->wake);
-    self->waiting = false;
-}
-
-void engine_tell (journal_t *self, note_t *note)
-{
-    pthread_mutex_lock (&self->lock);
-    bool room = self->notes_bytes + note->len <= NOTES_MAX || note->len == 0;
-    if (room) {
-        self->notes_bytes += note->len;
-        *self->notes_end = note;
-        self->notes_end = &note->next;
-        wake (self);
-    }
-    pthread_mutex_unlock (&self->lock);
-    if (!room)
-        note_free (note); /* as if it had been lost on the way */
-}
-
-void engine_written (size_t n, void *journal)
-{
-    journal_t *self = journal;
-    pthread_mutex_lock (&self->lock);
-    self->persisted += n;
-    wake (self);
-    pthread_mutex_unlock (&self->lock);
-}
-
-void engine_fail (journal_t *self, const dfs_error_t *err)
-{
-    pthread_mutex_lock (&self->lock);
-    bool first = self->failed.code == 0;
-    if (first)
-        self->failed = *err;
-    self->stats.role = JOURNAL_FOLLOWER;
-    wake (self);
-    pthread_mutex_unlock (&self->lock);
-    if (!first)
-        return;
-    log_error ("journal_failed", "err=\"%s\"", err->text);
-    self->events.failed (err, self->events.arg);
-}
-
-void engine_write_failed (const dfs_error_t *err, void *journal)
-{
-    engine_fail (journal, err);
-}
-
-void engine_received (peers_message_t *message, void *journal)
-{
-    journal_t *self = journal;
-    if (message->kind == PEERS_ASK || message->kind == PEERS_PIECE) {
-        lane_ask (self->lane, message);
-        return;
-    }
-    note_t *note = note_new (message->kind == PEERS_HELLO ? NOTE_HELLO : NOTE_PACKET,
-                             message->name);
-    note->bytes = message->bytes;
-    note->len = message->len;
-    engine_tell (self, note);
-}
-
-void engine_fetched (int code, uint64_t state, const dfs_error_t *err, void *journal)
-{
-    note_t *note = note_new (code < 0 ? NOTE_NOT_FETCHED : NOTE_FETCHED, NULL);
-    note->cookie = state;
-    if (code < 0)
-        log_warn ("state_not_fetched", "err=\"%s\"", err->text);
-    engine_tell (journal, note);
 }
 
 /* --- one round of work --- */
@@ -126,6 +31,9 @@ typedef struct round {
     note_t *notes;
     size_t persisted;
     bool point_due;
+    bool point_done;
+    bool point_saved;
+    bool read_ready;
     bool stop;
 } round_t;
 
@@ -209,16 +117,26 @@ static void submit (journal_t *self, const queue_t *queue, uint64_t now)
 }
 
 /* A state machine that is far enough ahead of the log's start lets it be trimmed; while
- * somebody gets a state, what comes behind that state is kept a good deal longer. */
+ * somebody gets a state, what comes behind that state is kept a good deal longer. But
+ * no longer than there is room for it: a follower that needs it gets another state. */
 static void announce_point (journal_t *self, uint64_t now)
 {
     uint64_t applied = atomic_load (&self->applied);
     uint64_t point = raft_driver_point (self->driver);
     uint64_t keep = self->trailing;
+    if (self->installing || applied <= point)
+        return;
     if (self->lane && lane_giving (self->lane))
         keep *= 64;
-    if (applied >= point + keep && !self->installing)
-        raft_driver_snapshot (self->driver, now, applied);
+    uint64_t first =
+        wal_within (self->wal, writer_stuck (self->writer) ? 0 : self->log_bytes);
+    if (first > applied + 1)
+        first = applied + 1;
+    bool large = first > wal_first (self->wal);
+    if (large && keep > applied + 1 - first)
+        keep = applied + 1 - first;
+    if (large || applied >= point + keep)
+        raft_driver_snapshot (self->driver, now, applied, keep);
 }
 
 static void say_role (journal_t *self)
@@ -257,21 +175,18 @@ static void say_role (journal_t *self)
     self->events.role (now_role, term, name, self->events.arg);
 }
 
-/* No room for the log here: another broker may have some. */
+/* A disk that does not go on: another broker leads, if there is one. */
 static void watch_disk (journal_t *self, uint64_t now)
 {
-    dfs_error_t err;
-    if (!writer_stuck (self->writer)) {
-        self->stuck_at = 0;
-        return;
-    }
-    if (!self->stuck_at)
-        self->stuck_at = now;
-    if (self->peers && raft_driver_role (self->driver) == JOURNAL_LEADER &&
-        now >= self->stuck_at + STUCK_MS) {
-        self->stuck_at = now;
-        raft_driver_transfer (self->driver, now, 0, &err);
-    }
+    bool no_room = writer_stuck (self->writer);
+    bool stuck = raft_driver_watch_disk (self->driver, now, no_room);
+    if (stuck && !self->stuck)
+        log_warn ("journal_stuck", "why=\"%s\"",
+                  no_room ? "no room for another segment"
+                          : "a write does not come to its end");
+    else if (!stuck && self->stuck)
+        log_info ("journal_goes_on", "last=%" PRIu64, wal_last (self->wal));
+    self->stuck = stuck;
 }
 
 static void publish (journal_t *self, uint64_t now)
@@ -294,6 +209,8 @@ static void publish (journal_t *self, uint64_t now)
     self->stats.first_index = first;
     self->stats.last_index = last;
     self->stats.committed = commit;
+    self->stats.stuck = self->stuck;
+    self->full = raft_driver_full (self->driver);
     self->in_flight = raft_driver_in_flight (self->driver);
     self->taken = 0;
     pthread_mutex_unlock (&self->lock);
@@ -302,10 +219,17 @@ static void publish (journal_t *self, uint64_t now)
 static void work (journal_t *self, round_t *round)
 {
     uint64_t now = now_ms ();
+    reader_round (self->reader);
     for (size_t i = 0; i < round->persisted; i++) {
         self->appends--;
         raft_driver_persisted (self->driver, now);
     }
+    if (round->point_done)
+        raft_driver_point_saved (self->driver, now, round->point_saved);
+    self->told = atomic_load (&self->applied);
+    raft_driver_applied (self->driver, now, self->told);
+    if (round->read_ready || raft_driver_more (self->driver))
+        raft_driver_go_on (self->driver, now);
     while (round->notes) {
         note_t *note = round->notes;
         round->notes = note->next;
@@ -337,6 +261,8 @@ static void work (journal_t *self, round_t *round)
 static uint64_t deadline (journal_t *self)
 {
     uint64_t at = self->founding ? UINT64_MAX : raft_driver_deadline (self->driver);
+    if (raft_driver_more (self->driver))
+        at = now_ms ();
     if (at < self->grace)
         at = self->grace;
     if (self->peers && self->hello_at < at)
@@ -348,7 +274,9 @@ static uint64_t deadline (journal_t *self)
 static bool busy (const journal_t *self, uint64_t now)
 {
     bool queued = (self->filling->n || self->filling->n_reads) && now >= self->hold;
+    bool room = self->full && atomic_load (&self->applied) > self->told;
     return queued || self->notes || self->persisted || self->point_due ||
+           self->point_done || self->read_ready || room ||
            (self->stop && !self->stopping) || self->failed.code;
 }
 
@@ -378,6 +306,9 @@ static void take (journal_t *self, round_t *round)
     *round = (round_t){.notes = self->notes,
                        .persisted = self->persisted,
                        .point_due = self->point_due,
+                       .point_done = self->point_done,
+                       .point_saved = self->point_saved,
+                       .read_ready = self->read_ready,
                        .stop = self->stop};
     static queue_t none;
     round->queue = &none;
@@ -390,7 +321,7 @@ static void take (journal_t *self, round_t *round)
     self->notes_end = &self->notes;
     self->notes_bytes = 0;
     self->persisted = 0;
-    self->point_due = false;
+    self->point_due = self->point_done = self->read_ready = false;
 }
 
 /* The end: what was proposed is waited for, and the lead handed on. */

@@ -36,33 +36,45 @@ static int save_vote (uint64_t term, uint64_t voted_for, void *arg)
 static void append (const wal_entry_t *entries, size_t n, void *arg)
 {
     journal_t *self = arg;
+    uint64_t last = entries[n - 1].index;
+    if (entries[0].index <= self->appended)
+        reader_forget (self->reader);
+    if (last > self->appended)
+        self->appended = last;
     self->appends++;
     writer_append (self->writer, entries, n);
 }
 
-static int read_log (uint64_t from, uint64_t to, size_t max_bytes, wal_entries_t *out,
-                     void *arg)
+static int read_log (uint64_t from, uint64_t to, size_t max_bytes, bool wait,
+                     wal_entries_t *out, void *arg)
 {
     journal_t *self = arg;
     dfs_error_t err;
-    int rc = wal_read (self->wal, from, to, max_bytes, out, &err);
-    if (rc != DFS_OK)
+    int rc = wait ? wal_read (self->wal, from, to, max_bytes, out, &err)
+                  : reader_get (self->reader, from, to, max_bytes, out, &err);
+    if (rc != DFS_OK && rc != DFS_EAGAIN)
         engine_fail (self, &err);
     return rc;
 }
 
-static int save_point (const raft_point_t *at, uint64_t trim, void *arg)
+static bool look (uint64_t index, uint64_t *term, enum record_type *type, void *arg)
+{
+    return wal_look (((journal_t *)arg)->wal, index, term, type);
+}
+
+static void save_point (const raft_point_t *at, void *arg)
 {
     journal_t *self = arg;
-    dfs_error_t err;
-    self->point.at = *at;
-    self->point.state = 0; /* the log goes on from there: nothing may be missing */
-    int rc = point_save (self->dir, POINT_FILE, &self->point, &err);
-    if (rc != DFS_OK)
-        fail_with (self, &err, "save the journal's point");
-    else if (trim)
+    /* The log goes on from there: nothing may be missing. */
+    writer_point (self->writer, &(point_t){.at = *at});
+}
+
+static void point_taken (const raft_point_t *at, uint64_t trim, void *arg)
+{
+    journal_t *self = arg;
+    self->point = (point_t){.at = *at};
+    if (trim)
         writer_trim (self->writer, trim);
-    return rc;
 }
 
 static void send (uint64_t to, const void *bytes, size_t len, void *arg)
@@ -172,6 +184,7 @@ void engine_install_work (journal_t *self, uint64_t now)
         return;
     }
     self->installing = self->install_committed = false;
+    reader_forget (self->reader);
     raft_driver_installed (self->driver, now);
     raft_driver_skip (self->driver, self->install_state);
     log_info ("installed", "index=%" PRIu64 " state=%" PRIu64, self->point.at.index,
@@ -197,7 +210,8 @@ bool engine_start (journal_t *self, uint64_t now)
         .seed = (unsigned)(self->id * 2654435761u + self->boot + now),
         .election_ms = self->election_ms,
         .heartbeat_ms = self->heartbeat_ms,
-        .trailing = self->trailing,
+        .hang_ms = self->hang_ms,
+        .window_bytes = self->window_bytes,
         .term = self->vote.term,
         .voted_for = self->vote.voted_for,
         .point = self->point.at,
@@ -207,7 +221,9 @@ bool engine_start (journal_t *self, uint64_t now)
         .ops = {.save_vote = save_vote,
                 .append = append,
                 .read = read_log,
+                .look = look,
                 .save_point = save_point,
+                .point_taken = point_taken,
                 .send = send,
                 .install = install,
                 .committed = committed,

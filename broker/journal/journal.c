@@ -12,6 +12,7 @@
 #define ELECTION_MS  300
 #define HEARTBEAT_MS 50
 #define SELF_ID      1
+#define LOG_BYTES    (2ull * 1024 * 1024 * 1024)
 
 static void release (journal_t *self)
 {
@@ -21,6 +22,7 @@ static void release (journal_t *self)
     lane_destroy (&self->lane);
     peers_destroy (&self->peers);
     writer_destroy (&self->writer);
+    reader_destroy (&self->reader);
     raft_driver_destroy (&self->driver);
     wal_close (&self->wal);
     queue_release (&self->queues[0]);
@@ -47,6 +49,9 @@ static void init (journal_t *self, const journal_config_t *config)
     self->id = config->id ? config->id : SELF_ID;
     snprintf (self->name, sizeof self->name, "%s", config->name ? config->name : "");
     self->trailing = config->trailing ? config->trailing : TRAILING;
+    self->log_bytes = config->log_bytes ? config->log_bytes : LOG_BYTES;
+    self->hang_ms = config->hang_ms;
+    self->window_bytes = config->window_bytes;
     self->election_ms = config->election_ms ? config->election_ms : ELECTION_MS;
     self->heartbeat_ms = config->heartbeat_ms ? config->heartbeat_ms : HEARTBEAT_MS;
     self->memory_durability = config->memory_durability;
@@ -92,6 +97,23 @@ static int start_peers (journal_t *self, const journal_config_t *config,
     return self->lane ? peers_start (self->peers, err) : err->code;
 }
 
+static int start_disk (journal_t *self, dfs_error_t *err)
+{
+    self->writer = writer_new (&(writer_config_t){.wal = self->wal,
+                                                  .dir = self->dir,
+                                                  .done = engine_written,
+                                                  .point_done = engine_point_done,
+                                                  .failed = engine_write_failed,
+                                                  .arg = self},
+                               err);
+    if (!self->writer)
+        return err->code;
+    self->reader = reader_new (
+        &(reader_config_t){.wal = self->wal, .ready = engine_read_ready, .arg = self},
+        err);
+    return self->reader ? DFS_OK : err->code;
+}
+
 journal_t *journal_open (const journal_config_t *config, dfs_error_t *err)
 {
     dfs_error_t local;
@@ -105,12 +127,9 @@ journal_t *journal_open (const journal_config_t *config, dfs_error_t *err)
         self->stats.term = self->vote.term;
         self->stats.first_index = wal_first (self->wal);
         self->stats.last_index = wal_last (self->wal);
-        self->writer = writer_new (&(writer_config_t){.wal = self->wal,
-                                                      .done = engine_written,
-                                                      .failed = engine_write_failed,
-                                                      .arg = self},
-                                   err);
-        rc = self->writer ? start_peers (self, config, err) : err->code;
+        rc = start_disk (self, err);
+        if (rc == DFS_OK)
+            rc = start_peers (self, config, err);
     }
     if (rc == DFS_OK) {
         rc = pthread_create (&self->thread, NULL, engine_main, self);
@@ -126,14 +145,6 @@ journal_t *journal_open (const journal_config_t *config, dfs_error_t *err)
     return self;
 }
 
-/* Wakes the engine. The lock is held. */
-static void wake (journal_t *self)
-{
-    if (self->waiting)
-        pthread_cond_signal (&self->wake);
-    self->waiting = false;
-}
-
 void journal_close (journal_t **self_p)
 {
     journal_t *self = *self_p;
@@ -141,7 +152,7 @@ void journal_close (journal_t **self_p)
         return;
     pthread_mutex_lock (&self->lock);
     self->stop = true;
-    wake (self);
+    engine_wake (self);
     pthread_mutex_unlock (&self->lock);
     pthread_join (self->thread, NULL);
     release (self);
@@ -183,7 +194,7 @@ int journal_propose (journal_t *self, const journal_proposal_t *proposals, size_
     if (rc == DFS_OK) {
         for (size_t i = 0; i < n; i++)
             queue_push (self->filling, &proposals[i]);
-        wake (self);
+        engine_wake (self);
     }
     pthread_mutex_unlock (&self->lock);
     return rc;
@@ -193,19 +204,26 @@ void journal_read_point (journal_t *self, uint64_t cookie)
 {
     pthread_mutex_lock (&self->lock);
     queue_push_read (self->filling, cookie);
-    wake (self);
+    engine_wake (self);
     pthread_mutex_unlock (&self->lock);
 }
 
 void journal_applied (journal_t *self, uint64_t index)
 {
     atomic_store (&self->applied, index);
+    bool large = wal_bytes (self->wal) > self->log_bytes || writer_stuck (self->writer);
     pthread_mutex_lock (&self->lock);
-    if (!self->point_due && index >= self->stats.point + self->trailing) {
+    bool far = index >= self->stats.point + self->trailing;
+    if (far || (large && index > self->stats.point))
         self->point_due = true;
-        wake (self);
-    }
+    if (self->point_due || self->full)
+        engine_wake (self);
     pthread_mutex_unlock (&self->lock);
+}
+
+int journal_sync (journal_t *self, dfs_error_t *err)
+{
+    return wal_sync (self->wal, err);
 }
 
 void journal_stats (journal_t *self, journal_stats_t *out)

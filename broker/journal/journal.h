@@ -89,11 +89,14 @@ typedef struct journal_config {
     uint64_t applied; /* durable applied index of the namespace: replay starts behind */
     uint64_t segment_size;  /* 0: 64 MiB */
     uint64_t trailing;      /* entries kept behind the trim point; 0: 16384 */
+    uint64_t log_bytes;     /* of disk for what is kept, about; 0: 2 GiB */
     bool memory_durability; /* no fsync: only when asked for */
     uint64_t id;            /* of this broker's disk; 0: 1 */
     const char *name;       /* of this broker; NULL: "" */
     unsigned election_ms;   /* 0: 300 */
     unsigned heartbeat_ms;  /* 0: 50 */
+    unsigned hang_ms;       /* without an end of a write: stuck; 0: 5000 */
+    size_t window_bytes;    /* delivered and not yet applied; 0: 64 MiB */
     journal_peers_t peers;
     journal_events_t events;
 } journal_config_t;
@@ -116,8 +119,13 @@ typedef struct journal_proposal {
 int journal_propose (journal_t *self, const journal_proposal_t *proposals, size_t n,
                      dfs_error_t *err);
 void journal_read_point (journal_t *self, uint64_t cookie);
-/* The namespace has INDEX on its own disk: the log may be trimmed up to it. */
+/* The namespace has INDEX on its own disk: the log may be trimmed up to it. No more is
+ * delivered while 64 MiB are not known to be there. */
 void journal_applied (journal_t *self, uint64_t index);
+/* Makes durable what was delivered, which it is already unless MEMORY_DURABILITY: to be
+ * called, by any thread that may wait, before the namespace makes it so, for a log that
+ * ends before its namespace is refused. */
+int journal_sync (journal_t *self, dfs_error_t *err);
 
 /* The list of brokers was read again: names and keys. */
 void journal_brokers (journal_t *self, const journal_broker_t *brokers, size_t n);
@@ -154,6 +162,7 @@ typedef struct journal_stats {
     uint64_t first_index;
     uint64_t last_index;
     uint64_t committed;
+    bool stuck; /* the disk of the log is full or hangs */
     enum journal_role role;
     char leader[JOURNAL_NAME]; /* name; "": not known */
     enum journal_part part;    /* of this broker */

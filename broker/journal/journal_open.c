@@ -36,29 +36,6 @@ static int finish_install (journal_t *self, uint64_t applied, dfs_error_t *err)
     return rc;
 }
 
-/* Without syncs a power cut may leave the namespace of a broker alone ahead of its log:
- * the log begins again there. */
-static int begin_again (journal_t *self, uint64_t applied, dfs_error_t *err)
-{
-    char address[WIRE_ADDRESS_MAX + 1];
-    const char *text = address;
-    size_t len;
-    brokers_address (self->name, self->id, address);
-    uint8_t *conf = raft_driver_bootstrap (&self->id, &text, 1, &len);
-    uint64_t founding = self->point.at.founding;
-    if (!founding)
-        founding = raft_driver_founding_of (conf, len);
-    self->point = (point_t){.at = {.index = applied,
-                                   .term = self->vote.term,
-                                   .founding = founding,
-                                   .conf_index = 1}};
-    self->point.at.conf_len = len;
-    memcpy (self->point.at.conf, conf, len);
-    free (conf);
-    int rc = point_save (self->dir, POINT_FILE, &self->point, err);
-    return rc == DFS_OK ? wal_reset (self->wal, applied, self->vote.term, err) : rc;
-}
-
 /* The log must begin with a set of brokers, or behind a point. */
 static int check_begin (journal_t *self, dfs_error_t *err)
 {
@@ -93,8 +70,6 @@ static int join (journal_t *self, const journal_config_t *config, dfs_error_t *e
         return fail (err, DFS_EDAMAGED, "%s/vote is older than the log", self->dir);
     if (at->index > applied)
         return refuse (self, applied, err);
-    if (applied > last && config->memory_durability && config->peers.n <= 1)
-        return begin_again (self, applied, err);
     if (at->index &&
         !raft_driver_log_fits (at, first, last, wal_term (self->wal, at->index))) {
         /* The point of an installation that did not come to emptying the log. */

@@ -15,6 +15,7 @@
 #include "point.h"
 #include "queue.h"
 #include "raft_driver.h"
+#include "reader.h"
 #include "vote.h"
 #include "wal.h"
 #include "writer.h"
@@ -85,14 +86,18 @@ struct journal {
     uint64_t id;
     uint64_t boot;
     uint64_t trailing;
+    uint64_t log_bytes;
     unsigned election_ms;
     unsigned heartbeat_ms;
+    unsigned hang_ms;
+    size_t window_bytes;
     bool memory_durability;
     wal_t *wal;
     vote_t vote;
     point_t point;
     uint64_t start_applied;
     writer_t *writer;
+    reader_t *reader;
     peers_t *peers; /* NULL: alone */
     lane_t *lane;
     pthread_t thread;
@@ -100,7 +105,10 @@ struct journal {
 
     /* The engine's. */
     raft_driver_t *driver;
-    size_t appends; /* ordered and not yet durable */
+    size_t appends;    /* ordered and not yet durable */
+    uint64_t appended; /* highest index that was ever ordered */
+    uint64_t told;     /* index up to which the core knows what is applied */
+    bool stuck;        /* the disk does not go on */
     enum journal_role role;
     uint64_t role_term;
     uint64_t role_leader;
@@ -119,7 +127,6 @@ struct journal {
     bool install_failed;
     uint64_t install_state;
     uint64_t conf_seen; /* hash of the set that was last announced */
-    uint64_t stuck_at;
     change_t change;
     transfer_t transfer;
     bool handing_on;     /* the lead, at the end */
@@ -136,8 +143,12 @@ struct journal {
     note_t **notes_end;
     size_t notes_bytes;
     size_t persisted; /* appends not yet told to the core */
-    bool point_due;
-    bool waiting; /* the engine sleeps */
+    bool point_due;   /* something may be trimmed */
+    bool point_done;  /* the writer is done with a point... */
+    bool point_saved; /* ...and it is durable */
+    bool read_ready;  /* the reader has something */
+    bool full;        /* too much waits to be applied */
+    bool waiting;     /* the engine sleeps */
     bool stop;
     bool stopping; /* the engine knows */
     dfs_error_t failed;
@@ -156,11 +167,15 @@ bool engine_start (journal_t *self, uint64_t now);
 /* ENTRY NULL: if this broker is to write it. */
 void engine_found (journal_t *self, uint64_t now, const uint8_t *entry, size_t len);
 void engine_install_work (journal_t *self, uint64_t now);
-/* Takes NOTE, from any thread. */
+/* engine_news.c, from any thread. The lock is held. */
+void engine_wake (journal_t *self);
+/* Takes NOTE. */
 void engine_tell (journal_t *self, note_t *note);
 /* Callbacks of writer, peers and lane. */
 void engine_written (size_t n, void *journal);
 void engine_write_failed (const dfs_error_t *err, void *journal);
+void engine_point_done (bool saved, void *journal);
+void engine_read_ready (void *journal);
 void engine_received (peers_message_t *message, void *journal);
 void engine_fetched (int code, uint64_t state, const dfs_error_t *err, void *journal);
 void engine_fail (journal_t *self, const dfs_error_t *err);

@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += broker/libjournal.la
 broker_libjournal_la_SOURCES = \
 	broker/journal/brokers.c \
 	broker/journal/engine.c \
+	broker/journal/engine_news.c \
 	broker/journal/engine_orders.c \
 	broker/journal/journal.c broker/journal/journal.h \
 	broker/journal/journal_open.c broker/journal/journal_private.h \
@@ -15,15 +16,18 @@ broker_libjournal_la_SOURCES = \
 	broker/journal/point.c broker/journal/point.h \
 	broker/journal/queue.c broker/journal/queue.h \
 	broker/journal/raft_apply.c \
+	broker/journal/raft_disk.c \
 	broker/journal/raft_driver.c broker/journal/raft_driver.h \
 	broker/journal/raft_facts.c \
 	broker/journal/raft_guards.c broker/journal/raft_guards.h \
 	broker/journal/raft_members.c broker/journal/raft_private.h \
+	broker/journal/raft_points.c \
 	broker/journal/raft_reads.c \
 	broker/journal/raft_send.c \
 	broker/journal/raft_start.c \
 	broker/journal/raft_tail.c broker/journal/raft_tail.h \
 	broker/journal/raft_wire.c broker/journal/raft_wire.h \
+	broker/journal/reader.c broker/journal/reader.h \
 	broker/journal/record.c broker/journal/record.h \
 	broker/journal/recover.c broker/journal/recover.h \
 	broker/journal/replace.c \
@@ -51,6 +55,10 @@ UNIT_TESTS += t/unit/journal_three
 t_unit_journal_three_SOURCES = t/unit/journal_three.c t/unit/journal_dir.c t/unit/journal_dir.h \
 	t/unit/journal_trio.c t/unit/journal_trio.h
 t_unit_journal_three_LDADD = $(journal_test_libs) $(ZMQ_LIBS)
+UNIT_TESTS += t/unit/journal_disk
+t_unit_journal_disk_SOURCES = t/unit/journal_disk.c t/unit/journal_dir.c t/unit/journal_dir.h \
+	t/unit/journal_trio.c t/unit/journal_trio.h
+t_unit_journal_disk_LDADD = $(journal_test_libs) $(ZMQ_LIBS)
 
 # Figures, not a test: make t/bench/journal_bench && ./t/bench/journal_bench [DIR]
 EXTRA_PROGRAMS += t/bench/journal_bench

@@ -41,12 +41,11 @@ uint64_t driver_term_of (raft_driver_t *self, uint64_t index)
         return entry->term;
     if (index == self->point.index)
         return self->point.term;
-    wal_entries_t read;
+    uint64_t term;
+    enum record_type type;
     if (index == 0 || index >= self->tail.first ||
-        self->config.ops.read (index, index, 1, &read, self->config.ops.arg))
+        !self->config.ops.look (index, &term, &type, self->config.ops.arg))
         return 0;
-    uint64_t term = read.entries[0].term;
-    wal_entries_free (&read);
     return term;
 }
 
@@ -94,6 +93,8 @@ static int take_entries (raft_driver_t *self, struct raft_event *event,
                                    (uint32_t)e->buf.len, e->buf.base};
         raft_tail_push (&self->tail, &entries[i]);
     }
+    if (self->writes.n == 0)
+        self->disk_at = self->r.now;
     guard_write_begin (&self->writes, index, n);
     self->config.ops.append (entries, n, self->config.ops.arg);
     free (entries);
@@ -188,6 +189,8 @@ int driver_step (raft_driver_t *self, struct raft_event *event,
 uint64_t raft_driver_deadline (const raft_driver_t *self)
 {
     uint64_t at = raft_timeout (&self->r);
+    if (self->stuck && self->role != JOURNAL_LEADER)
+        return UINT64_MAX;
     if (self->n_reads && self->round_at + self->config.heartbeat_ms < at)
         at = self->round_at + self->config.heartbeat_ms;
     return at;
@@ -195,6 +198,8 @@ uint64_t raft_driver_deadline (const raft_driver_t *self)
 
 void raft_driver_tick (raft_driver_t *self, uint64_t now)
 {
+    if (self->stuck && self->role != JOURNAL_LEADER)
+        return;
     if (now >= raft_timeout (&self->r)) {
         struct raft_event event = {.time = now, .type = RAFT_TIMEOUT};
         driver_step (self, &event, NULL);
@@ -205,7 +210,7 @@ void raft_driver_tick (raft_driver_t *self, uint64_t now)
 static void receive_part (raft_driver_t *self, uint64_t now, struct raft_message *m)
 {
     struct raft_message request;
-    if (guard_unasked (&self->r, m))
+    if (guard_unasked (&self->r, m) || (m->type == RAFT_TIMEOUT_NOW && self->stuck))
         return;
     if (guard_candidate_term (&self->r, m, &request)) {
         struct raft_event bump = {.time = now, .type = RAFT_RECEIVE};
@@ -306,6 +311,7 @@ int raft_driver_receive (raft_driver_t *self, uint64_t now, uint64_t from,
 void raft_driver_persisted (raft_driver_t *self, uint64_t now)
 {
     raft_index index = guard_write_end (&self->writes, &self->r);
+    self->disk_at = now;
     if (!index)
         return;
     struct raft_event event = {.time = now, .type = RAFT_PERSISTED_ENTRIES};
@@ -363,81 +369,4 @@ int raft_driver_submit (raft_driver_t *self, uint64_t now,
             (raft_cookie_t){first + i, term, proposals[i].cookie, weight};
     }
     return DFS_OK;
-}
-
-void raft_driver_snapshot (raft_driver_t *self, uint64_t now, uint64_t index)
-{
-    if (self->failed.code || index > self->seen ||
-        !guard_snapshot (&self->r, index, self->conf_index))
-        return;
-    raft_point_t point = {.index = index,
-                          .term = driver_term_of (self, index),
-                          .founding = self->founding,
-                          .conf_index = self->conf_index,
-                          .conf_len = self->conf_len};
-    memcpy (point.conf, self->conf, self->conf_len);
-    struct raft_event event = {.time = now, .type = RAFT_SNAPSHOT};
-    event.snapshot.metadata.index = point.index;
-    event.snapshot.metadata.term = point.term;
-    event.snapshot.metadata.configuration_index = point.conf_index;
-    event.snapshot.trailing = (unsigned)self->config.trailing;
-    struct raft_buffer buf = {point.conf, point.conf_len};
-    if (point.term == 0 ||
-        guard_configuration (&buf, &event.snapshot.metadata.configuration, NULL))
-        return;
-    uint64_t trim = index > self->config.trailing ? index - self->config.trailing : 0;
-    if (self->config.ops.save_point (&point, trim, self->config.ops.arg)) {
-        raft_configuration_close (&event.snapshot.metadata.configuration);
-        driver_fail (self, DFS_EIO, "a snapshot cannot be recorded");
-        return;
-    }
-    self->point = point;
-    driver_step (self, &event, NULL);
-    raft_tail_evict (&self->tail, trim, 0);
-}
-
-/* The core has no way back from an installation: it begins again from what is on disk,
- * where nothing has changed. */
-void raft_driver_not_installed (raft_driver_t *self, uint64_t now, uint64_t first,
-                                uint64_t last)
-{
-    if (self->failed.code || !self->pending.index)
-        return;
-    uint64_t term = self->r.current_term, vote = self->r.voted_for;
-    self->pending.index = 0;
-    driver_drop_cookies (self, 0, DFS_EUNAVAIL);
-    raft_close (&self->r, NULL);
-    self->running = false;
-    driver_start (self, first, last, term, vote, now);
-}
-
-void raft_driver_installed (raft_driver_t *self, uint64_t now)
-{
-    if (self->failed.code || !self->pending.index)
-        return;
-    raft_point_t pending = self->pending;
-    self->pending.index = 0;
-    driver_drop_cookies (self, 0, DFS_EUNAVAIL);
-    raft_tail_reset (&self->tail, pending.index + 1);
-    self->point = pending;
-    self->conf_index = pending.conf_index;
-    self->conf_len = pending.conf_len;
-    memcpy (self->conf, pending.conf, pending.conf_len);
-    self->seen = self->applied = pending.index;
-    struct raft_event event = {.time = now, .type = RAFT_PERSISTED_SNAPSHOT};
-    event.persisted_snapshot.metadata.index = pending.index;
-    event.persisted_snapshot.metadata.term = pending.term;
-    event.persisted_snapshot.metadata.configuration_index = pending.conf_index;
-    event.persisted_snapshot.last = true;
-    struct raft_buffer buf = {pending.conf, pending.conf_len};
-    if (guard_configuration (&buf, &event.persisted_snapshot.metadata.configuration,
-                             &self->failed))
-        return;
-    driver_step (self, &event, NULL);
-}
-
-void raft_driver_skip (raft_driver_t *self, uint64_t index)
-{
-    if (index > self->applied)
-        self->applied = index;
 }

@@ -37,12 +37,17 @@ typedef struct raft_driver_ops {
      * call). Call raft_driver_persisted when they are durable, in the order of appends.
      */
     void (*append) (const wal_entry_t *entries, size_t n, void *arg);
-    /* Durable entries of the log; as wal_read. */
-    int (*read) (uint64_t from, uint64_t to, size_t max_bytes, wal_entries_t *out,
-                 void *arg);
-    /* Own snapshot POINT is announced: keep it for the next start. Then entries up to
-     * TRIM are not needed any more. */
-    int (*save_point) (const raft_point_t *point, uint64_t trim, void *arg);
+    /* Durable entries of the log; as wal_read. Unless WAIT it may be DFS_EAGAIN: they
+     * are on their way from the disk, then call raft_driver_go_on. */
+    int (*read) (uint64_t from, uint64_t to, size_t max_bytes, bool wait,
+                 wal_entries_t *out, void *arg);
+    /* Term and type of a durable entry, without any wait; false: it is not there. */
+    bool (*look) (uint64_t index, uint64_t *term, enum record_type *type, void *arg);
+    /* Own snapshot POINT is to be kept for the next start: call raft_driver_point_saved
+     * when it is durable. */
+    void (*save_point) (const raft_point_t *point, void *arg);
+    /* It counts now: entries up to TRIM are not needed any more. */
+    void (*point_taken) (const raft_point_t *point, uint64_t trim, void *arg);
     void (*send) (uint64_t to, const void *bytes, size_t len, void *arg);
     /* Fetch the state of POINT from broker FROM, make state, POINT and an empty log
      * behind it durable, then call raft_driver_installed. */
@@ -66,7 +71,9 @@ typedef struct raft_driver_config {
     unsigned in_flight;    /* entries to one follower; 0: 1024 */
     size_t flight_bytes;   /* of them, beside the first packet; 0: 32 MiB */
     size_t cache_bytes;    /* of durable entries kept in memory; 0: 16 MiB */
-    uint64_t trailing;     /* entries kept behind a snapshot; 0: 16384 */
+    size_t window_bytes;   /* delivered and not yet applied; 0: 64 MiB */
+    size_t step_bytes;     /* delivered at one time; 0: 4 MiB */
+    unsigned hang_ms;      /* without any write that ends: stuck; 0: 5000 */
     bool no_pre_vote;
     /* What is durable: */
     uint64_t term;
@@ -121,8 +128,26 @@ void raft_driver_installed (raft_driver_t *self, uint64_t now);
  */
 void raft_driver_not_installed (raft_driver_t *self, uint64_t now, uint64_t first,
                                 uint64_t last);
-/* The state machine is durable up to INDEX: announces a snapshot there if it may. */
-void raft_driver_snapshot (raft_driver_t *self, uint64_t now, uint64_t index);
+/* The state machine is durable up to INDEX: more may be delivered. */
+void raft_driver_applied (raft_driver_t *self, uint64_t now, uint64_t index);
+/* Announces a snapshot at INDEX, up to where the state machine is durable, if it may;
+ * the KEEP entries before it stay in the log. */
+void raft_driver_snapshot (raft_driver_t *self, uint64_t now, uint64_t index,
+                           uint64_t keep);
+/* The snapshot that was given to save_point is durable, or (not SAVED) there was no
+ * room for it. */
+void raft_driver_point_saved (raft_driver_t *self, uint64_t now, bool saved);
+/* Goes on with what waited for a read, or was too much for one time. */
+void raft_driver_go_on (raft_driver_t *self, uint64_t now);
+/* True when there is more to deliver at once. */
+bool raft_driver_more (const raft_driver_t *self);
+/* True while nothing is delivered because too much waits to be applied. */
+bool raft_driver_full (const raft_driver_t *self);
+
+/* What the disk does: NO_ROOM while writes wait for some. One that does not come to an
+ * end of its writes is stuck: a leader with others hands the lead on, and nobody is
+ * elected here until that is over. Call it now and then. */
+bool raft_driver_watch_disk (raft_driver_t *self, uint64_t now, bool no_room);
 
 /* One broker joins as a standby, becomes a voter (once it has everything), a standby
  * again, or leaves (ROLE -1). DFS_EAGAIN: not now. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The driver's own state, for the files of which it is made: raft_start.c,
  * raft_driver.c (steps and what they order), raft_send.c (messages out), raft_reads.c
- * (read points), raft_members.c (changes of the brokers). */
+ * (read points), raft_members.c (changes of the brokers), raft_apply.c (what is
+ * committed), raft_points.c (snapshots), raft_disk.c (a disk that does not go on). */
 #ifndef BROKER_JOURNAL_RAFT_PRIVATE_H
 #define BROKER_JOURNAL_RAFT_PRIVATE_H
 
@@ -41,7 +42,13 @@ typedef struct raft_cookie {
     size_t weight;
 } raft_cookie_t;
 
-/* What a proposal costs beside its data. */
+/* Entries that were delivered and are not known to be applied. */
+typedef struct raft_handed {
+    uint64_t last; /* index of the last one */
+    size_t bytes;
+} raft_handed_t;
+
+/* What a proposal, or an entry that is delivered, costs beside its data. */
 #define PROPOSAL_OVERHEAD 64
 
 typedef struct raft_read {
@@ -85,7 +92,21 @@ struct raft_driver {
     size_t n_reads;
     size_t reads_cap;
     uint64_t round;
-    uint64_t round_at; /* when the last round was sent */
+    uint64_t round_at;     /* when the last round was sent */
+    raft_handed_t *handed; /* in order, those from first_handed on */
+    size_t first_handed;
+    size_t n_handed; /* end */
+    size_t handed_cap;
+    size_t handed_bytes;
+    size_t step_left;    /* of what may be delivered at... */
+    uint64_t step_at;    /* ...this time */
+    bool more;           /* there is something left */
+    raft_point_t saving; /* own snapshot on its way to the disk; index 0: none */
+    uint64_t saving_keep;
+    uint64_t disk_at;    /* when a write last ended, or began with none before it */
+    uint64_t no_room_at; /* since when there is no room for any; 0: there is */
+    uint64_t handed_on;  /* when the lead was last handed on for that */
+    bool stuck;
 };
 
 /* Marks what the library must not free. */
@@ -107,6 +128,8 @@ uint64_t driver_term_of (raft_driver_t *self, uint64_t index);
 void driver_advance (raft_driver_t *self);
 /* Proposals from INDEX on will not commit. */
 void driver_drop_cookies (raft_driver_t *self, uint64_t index, int code);
+/* Nothing that was delivered waits to be applied any more, up to INDEX. */
+void driver_forget_handed (raft_driver_t *self, uint64_t index);
 
 void driver_send_message (raft_driver_t *self, const struct raft_message *m);
 /* What RESULT says of the entries on their way to its sender. */

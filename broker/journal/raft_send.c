@@ -20,7 +20,7 @@ static void send_packet (raft_driver_t *self, wire_packet_t *packet)
 }
 
 /* Entries from FROM on, at most N, of the tail or the disk: as many as fit in one
- * packet. *ENTRIES, returned owned, point into the tail or into *READ. */
+ * packet; 0: none now. *ENTRIES, returned owned, point into the tail or into *READ. */
 static unsigned gather (raft_driver_t *self, uint64_t from, unsigned n,
                         struct raft_entry **entries, wal_entries_t *read)
 {
@@ -30,11 +30,13 @@ static unsigned gather (raft_driver_t *self, uint64_t from, unsigned n,
     if (!here) {
         uint64_t to = from + n - 1;
         to = to < self->tail.first ? to : self->tail.first - 1;
-        if (to < from || self->config.ops.read (from, to, WIRE_DATA_MAX, read,
-                                                self->config.ops.arg)) {
+        int rc = to < from ? DFS_ENOENT
+                           : self->config.ops.read (from, to, WIRE_DATA_MAX, false,
+                                                    read, self->config.ops.arg);
+        if (rc != DFS_OK && rc != DFS_EAGAIN)
             driver_fail (self, DFS_EDAMAGED, "entry %" PRIu64 " cannot be read", from);
+        if (rc != DFS_OK)
             return 0;
-        }
         n = (unsigned)read->n;
     }
     *entries = calloc (n, sizeof **entries);
@@ -101,6 +103,8 @@ void driver_landed (raft_driver_t *self, uint64_t from,
         ground (peer);
         return;
     }
+    if (peer->gap && result->last_log_index > peer->gap_after)
+        peer->gap_after = result->last_log_index; /* it has them from elsewhere */
     size_t k = 0;
     for (; k < peer->n_flights && peer->flights[k].last <= result->last_log_index; k++)
         peer->flying -= peer->flights[k].bytes;
@@ -144,7 +148,9 @@ static void send_entries (raft_driver_t *self, const struct raft_message *m)
     if (left && !may_send (self, peer, a->prev_log_index + 1))
         left = 0;
     bool none = left == 0;
-    while (left && (peer->n_flights == 0 || peer->flying < self->config.flight_bytes)) {
+    bool late = false;
+    while (left && !late &&
+           (peer->n_flights == 0 || peer->flying < self->config.flight_bytes)) {
         struct raft_entry *entries = NULL;
         wal_entries_t read = {0};
         unsigned n = gather (self, a->prev_log_index + 1, left, &entries, &read);
@@ -156,11 +162,19 @@ static void send_entries (raft_driver_t *self, const struct raft_message *m)
             a->prev_log_index += n;
             a->prev_log_term = entries[n - 1].term;
         }
-        left = n ? left - n : 0;
+        left -= n;
+        late = n == 0;
         wal_entries_free (&read);
         free (entries);
     }
-    if (left) {
+    if (self->failed.code)
+        return;
+    if (late) {
+        /* They are on their way from the disk. A heartbeat from where it is; what the
+         * core believes to be sent is refused then, and sent. */
+        peer->gap = true;
+        peer->gap_after = a->prev_log_index;
+    } else if (left) {
         /* Where the core thinks the follower will be: that is refused once all before
          * it has arrived, and so asks for the rest. */
         peer->gap = true;

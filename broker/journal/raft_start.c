@@ -18,7 +18,9 @@
 #define IN_FLIGHT    1024
 #define FLIGHT_BYTES (32u * 1024 * 1024)
 #define CACHE_BYTES  (16u * 1024 * 1024)
-#define TRAILING     16384
+#define WINDOW_BYTES (64u * 1024 * 1024)
+#define STEP_BYTES   (4u * 1024 * 1024)
+#define HANG_MS      5000
 
 /* --- memory of the library ---
  * Entries that we give it, or it gives us, carry BATCH pointers that it frees at times
@@ -113,35 +115,32 @@ bool raft_driver_log_fits (const raft_point_t *point, uint64_t first, uint64_t l
     return first <= point->index && last >= point->index && term == point->term;
 }
 
-/* Reads the terms of the log and its configurations for the START event. *ENTRIES, and
- * what they point to in *KEEP, are returned owned. */
+/* The terms of the log and its configurations for the START event. *ENTRIES, and what
+ * they point to in *KEEP, are returned owned. */
 static int load (raft_driver_t *self, uint64_t first, uint64_t last,
                  struct raft_entry **entries, wal_entries_t **keep, size_t *n_keep)
 {
+    const raft_driver_ops_t *ops = &self->config.ops;
     *entries = calloc (last - first + 2, sizeof **entries);
     if (!*entries)
         abort ();
-    for (uint64_t from = first; from <= last;) {
+    for (uint64_t i = first; i <= last; i++) {
+        struct raft_entry *out = &(*entries)[i - first];
+        uint64_t term;
+        enum record_type type;
         wal_entries_t read;
-        if (self->config.ops.read (from, last, READ_BYTES, &read, self->config.ops.arg))
-            return driver_fail (self, DFS_EDAMAGED, "entry %" PRIu64 " cannot be read",
-                                from);
-        bool change = false;
-        for (size_t i = 0; i < read.n; i++) {
-            const wal_entry_t *e = &read.entries[i];
-            struct raft_entry *out = &(*entries)[from - first + i];
-            bool is_change = e->type == RECORD_CHANGE;
-            change |= is_change;
-            *out = (struct raft_entry){
-                e->term, (enum raft_entry_type)e->type, {NULL, 0}, raft_borrowed};
-            if (is_change)
-                out->buf = (struct raft_buffer){(void *)(uintptr_t)e->data, e->len};
-        }
-        from += read.n;
-        if (!change) {
-            wal_entries_free (&read);
+        if (!ops->look (i, &term, &type, ops->arg))
+            return driver_fail (self, DFS_EDAMAGED, "entry %" PRIu64 " is not there",
+                                i);
+        *out = (struct raft_entry){
+            term, (enum raft_entry_type)type, {NULL, 0}, raft_borrowed};
+        if (type != RECORD_CHANGE)
             continue;
-        }
+        if (ops->read (i, i, READ_BYTES, true, &read, ops->arg))
+            return driver_fail (self, DFS_EDAMAGED, "entry %" PRIu64 " cannot be read",
+                                i);
+        out->buf = (struct raft_buffer){(void *)(uintptr_t)read.entries[0].data,
+                                        read.entries[0].len};
         *keep = reallocarray (*keep, *n_keep + 1, sizeof **keep);
         if (!*keep)
             abort ();
@@ -249,7 +248,9 @@ raft_driver_t *raft_driver_new (const raft_driver_config_t *config, uint64_t now
     c->in_flight = c->in_flight ? c->in_flight : IN_FLIGHT;
     c->flight_bytes = c->flight_bytes ? c->flight_bytes : FLIGHT_BYTES;
     c->cache_bytes = c->cache_bytes ? c->cache_bytes : CACHE_BYTES;
-    c->trailing = c->trailing ? c->trailing : TRAILING;
+    c->window_bytes = c->window_bytes ? c->window_bytes : WINDOW_BYTES;
+    c->step_bytes = c->step_bytes ? c->step_bytes : STEP_BYTES;
+    c->hang_ms = c->hang_ms ? c->hang_ms : HANG_MS;
     self->point = config->point;
     self->applied =
         config->applied > config->point.index ? config->applied : config->point.index;
@@ -273,6 +274,7 @@ void raft_driver_destroy (raft_driver_t **self_p)
     for (size_t i = 0; i < self->n_peers; i++)
         free (self->peers[i].flights);
     free (self->cookies);
+    free (self->handed);
     free (self->reads);
     free (self);
     *self_p = NULL;

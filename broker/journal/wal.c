@@ -242,6 +242,35 @@ void wal_trim (wal_t *self, uint64_t index)
     drop_segments (self);
 }
 
+int wal_sync (wal_t *self, dfs_error_t *err)
+{
+    if (!self->unsynced)
+        return DFS_OK;
+    pthread_mutex_lock (&self->lock);
+    size_t n = 0;
+    segment_t **dirty = calloc (self->n_segments, sizeof (segment_t *));
+    if (!dirty)
+        abort ();
+    for (size_t i = 0; i < self->n_segments; i++)
+        if (self->segments[i]->header.seq >= self->synced) {
+            dirty[n++] = self->segments[i];
+            self->segments[i]->refs++;
+        }
+    uint64_t last = wal_current (self)->header.seq;
+    pthread_mutex_unlock (&self->lock);
+    int rc = DFS_OK;
+    for (size_t i = 0; rc == DFS_OK && i < n; i++)
+        rc = io_fdatasync (dirty[i]->fd, err);
+    pthread_mutex_lock (&self->lock);
+    for (size_t i = 0; i < n; i++)
+        dirty[i]->refs--;
+    if (rc == DFS_OK)
+        self->synced = last;
+    pthread_mutex_unlock (&self->lock);
+    free (dirty);
+    return rc == DFS_OK ? rc : wrap (err, "journal");
+}
+
 void wal_close (wal_t **self_p)
 {
     wal_t *self = *self_p;
@@ -252,6 +281,8 @@ void wal_close (wal_t **self_p)
         wal_current (self)->header.size - self->end >= RECORD_HEADER &&
         write_control (self, RECORD_MARK, places_last (&self->places), 0, &err))
         log_warn ("journal_unmarked", "err=%s", err.text);
+    if (self->opened && !self->failed.code && wal_sync (self, &err))
+        log_warn ("journal_unsynced", "err=\"%s\"", err.text);
     spare_destroy (&self->spare);
     for (size_t i = 0; i < self->n_segments; i++)
         segment_close (&self->segments[i]);

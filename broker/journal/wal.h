@@ -67,6 +67,16 @@ uint64_t wal_first (wal_t *self);
 uint64_t wal_last (wal_t *self);
 /* Term of the entry at INDEX or of the one before the first; 0 when not known. */
 uint64_t wal_term (wal_t *self, uint64_t index);
+/* Term and type of the entry at INDEX; false when it is not here. */
+bool wal_look (wal_t *self, uint64_t index, uint64_t *term, enum record_type *type);
+/* Bytes of disk in use. */
+uint64_t wal_bytes (wal_t *self);
+/* Index of the first entry that stays when the log is to take at most MAX bytes of
+ * disk, but for its last segment. */
+uint64_t wal_within (wal_t *self, uint64_t max);
+/* Makes durable what a log without syncs has written so far; any thread. A failure is
+ * final. */
+int wal_sync (wal_t *self, dfs_error_t *err);
 
 typedef struct wal_entries {
     size_t n;

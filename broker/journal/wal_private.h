@@ -27,6 +27,7 @@ struct wal {
     pthread_mutex_t lock; /* guards the rest against readers */
     segment_t **segments; /* those in use, oldest first, numbers without a gap */
     size_t n_segments;
+    uint64_t synced; /* segments before this one are, without `unsynced` all */
     places_t places;
 };
 

@@ -47,6 +47,51 @@ uint64_t wal_term (wal_t *self, uint64_t index)
     return term;
 }
 
+bool wal_look (wal_t *self, uint64_t index, uint64_t *term, enum record_type *type)
+{
+    pthread_mutex_lock (&self->lock);
+    const place_t *place = places_get (&self->places, index);
+    if (place) {
+        *term = place->term;
+        *type = (enum record_type)place->type;
+    }
+    pthread_mutex_unlock (&self->lock);
+    return place != NULL;
+}
+
+uint64_t wal_bytes (wal_t *self)
+{
+    uint64_t sum = 0;
+    pthread_mutex_lock (&self->lock);
+    for (size_t i = 0; i < self->n_segments; i++)
+        sum += self->segments[i]->header.size;
+    pthread_mutex_unlock (&self->lock);
+    return sum;
+}
+
+uint64_t wal_within (wal_t *self, uint64_t max)
+{
+    pthread_mutex_lock (&self->lock);
+    size_t k = self->n_segments - 1;
+    for (uint64_t sum = self->segments[k]->header.size; k > 0; k--) {
+        sum += self->segments[k - 1]->header.size;
+        if (sum > max)
+            break;
+    }
+    /* Segments follow each other as entries do. */
+    uint64_t seq = self->segments[k]->header.seq, low = 0, high = self->places.n;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (places_get (&self->places, self->places.first + middle)->seq < seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    uint64_t first = self->places.first + low;
+    pthread_mutex_unlock (&self->lock);
+    return first;
+}
+
 /* Reads the run of entries of one segment that begins at PLACES[0]; returns their
  * number. */
 static int read_run (wal_t *self, const segment_t *segment, uint64_t index,

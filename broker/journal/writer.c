@@ -34,6 +34,8 @@ struct writer {
     batch_t batches[2];
     batch_t *filling;
     uint64_t trim;
+    bool point_due;
+    point_t point;
     bool busy;
     bool stuck;
     bool stop;
@@ -74,6 +76,38 @@ static bool no_room (int code)
     return code == DFS_ENOSPC || code == DFS_EQUOTA;
 }
 
+/* What takes no room in the log. */
+typedef struct errand {
+    uint64_t trim; /* 0: none */
+    bool point_due;
+    point_t point;
+} errand_t;
+
+/* The lock is held. */
+static errand_t take_errand (writer_t *self)
+{
+    errand_t errand = {self->trim, self->point_due, self->point};
+    self->trim = 0;
+    self->point_due = false;
+    return errand;
+}
+
+static void do_errand (writer_t *self, const errand_t *errand)
+{
+    dfs_error_t err;
+    if (errand->point_due) {
+        int rc = point_save (self->config.dir, POINT_FILE, &errand->point, &err);
+        if (rc == DFS_OK || no_room (rc))
+            self->config.point_done (rc == DFS_OK, self->config.arg);
+        else {
+            wrap (&err, "save the journal's point");
+            self->config.failed (&err, self->config.arg);
+        }
+    }
+    if (errand->trim)
+        wal_trim (self->config.wal, errand->trim);
+}
+
 /* Waits a while for room, or makes some: what may be trimmed goes at once. False when
  * it is not waited for any more. */
 static bool wait_for_room (writer_t *self, const dfs_error_t *err)
@@ -89,14 +123,12 @@ static bool wait_for_room (writer_t *self, const dfs_error_t *err)
     if (!self->stuck)
         log_warn ("journal_full", "err=\"%s\"", err->text);
     self->stuck = true;
-    if (!self->stop && !self->trim)
+    if (!self->stop && !self->trim && !self->point_due)
         pthread_cond_timedwait (&self->wake, &self->lock, &until);
-    uint64_t trim = self->trim;
-    self->trim = 0;
+    errand_t errand = take_errand (self);
     bool go_on = !self->stop;
     pthread_mutex_unlock (&self->lock);
-    if (trim)
-        wal_trim (self->config.wal, trim);
+    do_errand (self, &errand);
     return go_on;
 }
 
@@ -144,29 +176,34 @@ static int write_batch (writer_t *self, batch_t *b, dfs_error_t *err)
     return DFS_OK;
 }
 
+/* The lock is held. */
+static bool ordered (const writer_t *self)
+{
+    return self->filling->n_ends || self->trim || self->point_due;
+}
+
 static void *run (void *arg)
 {
     writer_t *self = arg;
     dfs_error_t err;
     pthread_mutex_lock (&self->lock);
     for (;;) {
-        while (!self->stop && !self->filling->n_ends && !self->trim) {
+        while (!self->stop && !ordered (self)) {
             self->busy = false;
             pthread_cond_wait (&self->wake, &self->lock);
         }
-        if (!self->filling->n_ends && !self->trim)
+        if (!ordered (self))
             break;
         batch_t *batch = self->filling;
         self->filling = &self->batches[batch == &self->batches[0]];
-        uint64_t trim = self->trim;
-        self->trim = 0;
+        errand_t errand = take_errand (self);
         self->busy = true;
         bool failed = self->error.code != 0;
         pthread_mutex_unlock (&self->lock);
 
         int rc = failed ? DFS_EIO : write_batch (self, batch, &err);
-        if (rc == DFS_OK && trim)
-            wal_trim (self->config.wal, trim);
+        if (rc == DFS_OK)
+            do_errand (self, &errand);
         batch_clear (batch);
         bool dropped = rc != DFS_OK && no_room (rc);
         if (rc != DFS_OK && !failed && !dropped)
@@ -209,6 +246,15 @@ void writer_append (writer_t *self, const wal_entry_t *entries, size_t n)
     pthread_mutex_unlock (&self->lock);
 }
 
+void writer_point (writer_t *self, const point_t *point)
+{
+    pthread_mutex_lock (&self->lock);
+    self->point = *point;
+    self->point_due = true;
+    pthread_cond_signal (&self->wake);
+    pthread_mutex_unlock (&self->lock);
+}
+
 void writer_trim (writer_t *self, uint64_t index)
 {
     pthread_mutex_lock (&self->lock);
@@ -221,7 +267,7 @@ void writer_trim (writer_t *self, uint64_t index)
 bool writer_idle (writer_t *self)
 {
     pthread_mutex_lock (&self->lock);
-    bool idle = !self->busy && !self->filling->n_ends && !self->trim;
+    bool idle = !self->busy && !ordered (self);
     pthread_mutex_unlock (&self->lock);
     return idle;
 }

@@ -92,7 +92,7 @@ void start_disk (broker_t *b)
     b->group = 0;
     for (const disk_op_t *op = b->ops; op; op = op->next) {
         b->group++;
-        if (op->install)
+        if (op->kind == OP_INSTALL)
             ms += between (5, 600);
     }
     if (b->group)
@@ -136,8 +136,18 @@ static void do_append (const wal_entry_t *entries, size_t n, void *arg)
     queue_op (b, op);
 }
 
-static int do_read (uint64_t from, uint64_t to, size_t max, wal_entries_t *out,
-                    void *arg)
+static bool do_look (uint64_t index, uint64_t *term, enum record_type *type, void *arg)
+{
+    const stored_t *s = entry_of (arg, index);
+    if (s) {
+        *term = s->term;
+        *type = s->type;
+    }
+    return s != NULL;
+}
+
+static int do_read (uint64_t from, uint64_t to, size_t max, bool wait,
+                    wal_entries_t *out, void *arg)
 {
     broker_t *b = arg;
     if (!entry_of (b, from) || !entry_of (b, to)) {
@@ -145,6 +155,11 @@ static int do_read (uint64_t from, uint64_t to, size_t max, wal_entries_t *out,
                   "-%" PRIu64,
                   b->id, from, to, b->first, last_of (b));
         return -1;
+    }
+    if (!wait && chance (100)) {
+        later (between (1, 60), GO_ON, b);
+        world.count->late_reads++;
+        return DFS_EAGAIN;
     }
     (void)max;
     size_t n = 1 + rng_below (&world.rng, to - from + 1), bytes = 0;
@@ -162,15 +177,24 @@ static int do_read (uint64_t from, uint64_t to, size_t max, wal_entries_t *out,
     return 0;
 }
 
-static int do_save_point (const raft_point_t *point, uint64_t trim, void *arg)
+static void do_save_point (const raft_point_t *point, void *arg)
 {
     broker_t *b = arg;
     if (point->index > b->saved_applied || point->index > last_of (b))
         violated ("broker %" PRIu64 " announces a snapshot it does not have", b->id);
+    disk_op_t *op = calloc (1, sizeof *op);
+    op->kind = OP_POINT;
+    op->point = *point;
+    queue_op (b, op);
+}
+
+static void do_point_taken (const raft_point_t *point, uint64_t trim, void *arg)
+{
+    broker_t *b = arg;
+    if (b->point.index != point->index)
+        violated ("broker %" PRIu64 " takes a point that is not on disk", b->id);
     world.count->snapshots++;
-    b->point = *point;
     trim_log (b, trim);
-    return 0;
 }
 
 static void do_send (uint64_t to, const void *bytes, size_t len, void *arg)
@@ -217,7 +241,7 @@ static void do_install (const raft_point_t *point, uint64_t from, void *arg)
         return;
     }
     disk_op_t *op = calloc (1, sizeof *op);
-    op->install = true;
+    op->kind = OP_INSTALL;
     op->point = *point;
     op->fails = world.faulty && chance (200);
     queue_op (b, op);
@@ -318,6 +342,7 @@ static void do_read_point (uint64_t cookie, int code, uint64_t index, void *arg)
 raft_driver_ops_t orders_of (broker_t *b)
 {
     return (raft_driver_ops_t){
-        do_save_vote, do_append,  do_read, do_save_point, do_send, do_install,
-        do_committed, do_dropped, do_role, do_read_point, b};
+        do_save_vote,   do_append,     do_read,    do_look,      do_save_point,
+        do_point_taken, do_send,       do_install, do_committed, do_dropped,
+        do_role,        do_read_point, b};
 }

@@ -114,7 +114,8 @@ static void start (broker_t *b)
         .in_flight = in_flight[rng_below (&world.rng, 4)],
         .flight_bytes = chance (500) ? between (100, 3000) : 0,
         .cache_bytes = chance (500) ? 1 : 100000,
-        .trailing = TRAILING,
+        .window_bytes = chance (500) ? between (100, 3000) : 0,
+        .step_bytes = chance (500) ? between (1, 500) : 0,
         .no_pre_vote = chance (300),
         .term = b->term,
         .voted_for = b->vote,
@@ -131,6 +132,7 @@ static void start (broker_t *b)
         b->up = false;
     }
     later (between (1, 50), SAVE, b);
+    later (50, WATCH, b);
 }
 
 /* Of what is on its way to the disk, the first part got there. */
@@ -142,10 +144,12 @@ static void crash (broker_t *b)
         disk_op_t *op = b->ops;
         b->ops = op->next;
         bool whole = !cut && chance (600);
-        if (!cut && !op->install) {
+        if (!cut && op->kind == OP_ENTRIES) {
             size_t n = whole ? op->n : rng_below (&world.rng, op->n + 1);
             if (n)
                 store (b, op->from, op->entries, n);
+        } else if (whole && op->kind == OP_POINT) {
+            b->point = op->point;
         } else if (whole && !op->fails) {
             install (b, &op->point);
         }
@@ -171,9 +175,13 @@ static void op_done (broker_t *b)
     b->ops = op->next;
     if (!b->ops)
         b->ops_end = &b->ops;
-    if (!op->install) {
+    if (op->kind == OP_ENTRIES) {
         store (b, op->from, op->entries, op->n);
         raft_driver_persisted (b->driver, world.now);
+    } else if (op->kind == OP_POINT) {
+        if (!op->fails)
+            b->point = op->point;
+        raft_driver_point_saved (b->driver, world.now, !op->fails);
     } else if (op->fails) {
         world.count->failed_installs++;
         raft_driver_not_installed (b->driver, world.now, b->first, last_of (b));
@@ -199,8 +207,10 @@ static void save (broker_t *b)
 {
     b->saved_applied = b->applied;
     b->saved_hash = b->hash;
-    if (b->saved_applied > b->point.index + 40)
-        raft_driver_snapshot (b->driver, world.now, b->saved_applied);
+    raft_driver_applied (b->driver, world.now, b->applied);
+    if (b->saved_applied > raft_driver_point (b->driver) + 40)
+        raft_driver_snapshot (b->driver, world.now, b->saved_applied,
+                              between (0, TRAILING));
     later (between (10, 60), SAVE, b);
 }
 
@@ -295,6 +305,16 @@ static void handle (event_t *event)
         if (here)
             save (b);
         break;
+    case GO_ON:
+        if (here)
+            raft_driver_go_on (b->driver, world.now);
+        break;
+    case WATCH:
+        if (here) {
+            raft_driver_watch_disk (b->driver, world.now, false);
+            later (50, WATCH, b);
+        }
+        break;
     case FAULT:
         fault ();
         break;
@@ -306,8 +326,11 @@ static void handle (event_t *event)
             start (b);
         break;
     }
-    if (event->broker)
+    if (event->broker && b->up) {
         check_failed (b);
+        if (raft_driver_more (b->driver))
+            later (1, GO_ON, b);
+    }
 }
 
 /* --- a run --- */
@@ -404,6 +427,8 @@ static int play (void)
             world.now = at > world.now ? at : world.now + 1;
             raft_driver_tick (due->driver, world.now);
             check_failed (due);
+            if (raft_driver_more (due->driver))
+                later (1, GO_ON, due);
         }
         if (!healed && (world.last >= world.config->commits || world.now > END_MS)) {
             heal ();

@@ -28,7 +28,8 @@ typedef struct world_config {
 /* What happened, added up. */
 typedef struct world_count {
     uint64_t commits, elections, crashes, cuts, packets, lost, doubled, late, replaced,
-        snapshots, installs, failed_installs, transfers, changes, reads, stalls;
+        snapshots, installs, failed_installs, transfers, changes, reads, stalls,
+        late_reads;
 } world_count_t;
 
 /* 0; or -1 and WHY (at least 400 bytes). 1: safe, but not all had caught up a minute

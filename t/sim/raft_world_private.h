@@ -24,8 +24,10 @@ typedef struct stored {
 } stored_t;
 
 /* Something on its way to the disk. */
+enum op_kind { OP_ENTRIES, OP_INSTALL, OP_POINT };
+
 typedef struct disk_op {
-    bool install; /* else entries */
+    enum op_kind kind;
     bool fails;
     raft_point_t point;
     uint64_t from; /* index of the first entry */
@@ -52,7 +54,7 @@ typedef struct broker {
     uint64_t applied, hash;
 } broker_t;
 
-enum event_kind { PACKET, DISK, SAVE, FAULT, CLIENT, RESTART };
+enum event_kind { PACKET, DISK, SAVE, FAULT, CLIENT, RESTART, GO_ON, WATCH };
 
 typedef struct event {
     uint64_t at, order;

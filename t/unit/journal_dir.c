@@ -5,7 +5,9 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +119,78 @@ void segment_put (const char *dir, uint64_t seq, uint64_t offset, const void *bu
 }
 
 static struct {
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t over;
+    const char *part; /* NULL: nothing hangs */
+    int op;
+    uint64_t len;
+    pthread_t spared;
+    unsigned n;
+    const char *held_part; /* NULL: of any file */
+} hangs = {.lock = PTHREAD_MUTEX_INITIALIZER, .over = PTHREAD_COND_INITIALIZER};
+
+static bool is_of (int fd, const char *path, const char *part)
+{
+    char link[64], name[PATH_MAX];
+    if (path)
+        return strstr (path, part) != NULL;
+    snprintf (link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink (link, name, sizeof name - 1);
+    if (n < 0)
+        return false;
+    name[n] = 0;
+    return strstr (name, part) != NULL;
+}
+
+static void hang (enum io_op op, int fd, const char *path, uint64_t len)
+{
+    pthread_mutex_lock (&hangs.lock);
+    if (hangs.part && (int)op == hangs.op && len >= hangs.len &&
+        !pthread_equal (pthread_self (), hangs.spared) &&
+        is_of (fd, path, hangs.part)) {
+        hangs.n++;
+        while (hangs.part)
+            pthread_cond_wait (&hangs.over, &hangs.lock);
+        hangs.n--;
+    }
+    pthread_mutex_unlock (&hangs.lock);
+}
+
+static bool is_held (int fd, const char *path)
+{
+    pthread_mutex_lock (&hangs.lock);
+    bool held = !hangs.held_part || is_of (fd, path, hangs.held_part);
+    pthread_mutex_unlock (&hangs.lock);
+    return held;
+}
+
+void faults_hang (enum io_op op, uint64_t len, const char *part)
+{
+    pthread_mutex_lock (&hangs.lock);
+    hangs.op = (int)op;
+    hangs.len = len;
+    hangs.part = part;
+    hangs.spared = pthread_self ();
+    pthread_mutex_unlock (&hangs.lock);
+}
+
+void faults_release (void)
+{
+    pthread_mutex_lock (&hangs.lock);
+    hangs.part = NULL;
+    pthread_cond_broadcast (&hangs.over);
+    pthread_mutex_unlock (&hangs.lock);
+}
+
+unsigned faults_hanging (void)
+{
+    pthread_mutex_lock (&hangs.lock);
+    unsigned n = hangs.n;
+    pthread_mutex_unlock (&hangs.lock);
+    return n;
+}
+
+static struct {
     atomic_uint_fast64_t count[IO_SYNC_DIR + 1];
     atomic_int op;
     atomic_int_fast64_t left;
@@ -129,17 +203,16 @@ static int before (enum io_op op, int fd, const char *path, const char *path2,
                    uint64_t offset, uint64_t len, const struct iovec *iov, int iovcnt,
                    void *arg)
 {
-    (void)fd;
-    (void)path;
     (void)path2;
     (void)offset;
-    (void)len;
     (void)iov;
     (void)iovcnt;
     (void)arg;
     faults.count[op]++;
-    if (faults.held_errnum && (int)op == faults.held_op)
-        return faults.held_errnum;
+    hang (op, fd, path, len);
+    int held = faults.held_errnum;
+    if (held && (int)op == faults.held_op && is_held (fd, path))
+        return held;
     if ((int)op == faults.op && faults.left > 0 && --faults.left == 0)
         return faults.errnum;
     return 0;
@@ -167,10 +240,18 @@ void faults_arm (enum io_op op, int64_t k, int errnum)
     faults.left = k;
 }
 
-void faults_hold (enum io_op op, int errnum)
+void faults_hold_file (enum io_op op, const char *part, int errnum)
 {
+    pthread_mutex_lock (&hangs.lock);
+    hangs.held_part = part;
+    pthread_mutex_unlock (&hangs.lock);
     faults.held_op = (int)op;
     faults.held_errnum = errnum;
+}
+
+void faults_hold (enum io_op op, int errnum)
+{
+    faults_hold_file (op, NULL, errnum);
 }
 
 uint64_t faults_count (enum io_op op)

@@ -33,5 +33,14 @@ void faults_arm (enum io_op op, int64_t k, int errnum);
 /* Every OP fails with ERRNUM until ERRNUM 0. */
 void faults_hold (enum io_op op, int errnum);
 uint64_t faults_count (enum io_op op);
+/* From now on OP of at least LEN bytes on a file whose path contains PART does not come
+ * to its end before faults_release (which all of them wait for), unless it is this
+ * thread's. PART is borrowed. */
+void faults_hang (enum io_op op, uint64_t len, const char *part);
+void faults_release (void);
+/* How many hang. */
+unsigned faults_hanging (void);
+/* As faults_hold, for files whose path contains PART. */
+void faults_hold_file (enum io_op op, const char *part, int errnum);
 
 #endif

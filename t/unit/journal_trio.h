@@ -54,6 +54,9 @@ typedef struct trio {
     uint64_t cookie;
     uint64_t trailing;
     unsigned election_ms;
+    unsigned hang_ms;
+    size_t window_bytes;
+    uint64_t log_bytes;
 } trio_t;
 
 extern trio_t trio;
