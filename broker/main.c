@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* dfs-broker: options, configuration, and the parts of the broker started in order. */
-#include "config.h"
-
-#include <argp.h>
 #include <endian.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 #include "broker/links/links.h"
 #include "broker/namespace/dump.h"
 #include "broker/namespace/fsck.h"
+#include "broker/options.h"
 #include "broker/peerlist.h"
 #include "broker/state/storage.h"
 #include "common/daemon.h"
@@ -26,18 +25,6 @@
 #include "msgs/mark.h"
 #include "msgs/sock.h"
 #include "msgs/zap.h"
-
-const char *argp_program_version = "dfs-broker " PACKAGE_VERSION;
-
-typedef struct options {
-    const char *config;
-    const char *node;
-    bool check;
-    bool dump_config;
-    bool dump;
-    bool fsck;
-    int level; /* enum log_level; -1: as the config says */
-} options_t;
 
 typedef struct broker {
     cluster_t *cluster;
@@ -52,75 +39,12 @@ typedef struct broker {
     mailbox_t *mail; /* the reactor's */
     storage_t *storage;
     journal_t *journal;
+    pthread_mutex_t sync; /* the journal is not closed while it is synced */
     links_t *links;
     uint64_t disk; /* id of the data directory's disk */
     peerlist_t *peers;
     char ready[128];
 } broker_t;
-
-/* --- options --- */
-
-enum { OPT_CHECK = 256, OPT_DUMP_CONFIG, OPT_DUMP, OPT_FSCK };
-
-static const struct argp_option option_table[] = {
-    {"config", 'c', "FILE", 0, "Configuration of the cluster (cluster.cfg)", 0},
-    {"node", 'n', "NAME", 0, "Which of its brokers this is", 0},
-    {"check", OPT_CHECK, NULL, 0, "Check the configuration and exit", 0},
-    {"dump-config", OPT_DUMP_CONFIG, NULL, 0, "Print the configuration and exit", 0},
-    {"dump", OPT_DUMP, NULL, 0, "Print every record of the namespace and exit", 0},
-    {"fsck", OPT_FSCK, NULL, 0, "Verify the namespace of a stopped broker and exit", 0},
-    {"verbose", 'v', NULL, 0, "Log more", 0},
-    {"quiet", 'q', NULL, 0, "Log warnings and errors only", 0},
-    {0},
-};
-
-static error_t parse_option (int key, char *arg, struct argp_state *state)
-{
-    options_t *o = state->input;
-
-    switch (key) {
-    case 'c':
-        o->config = arg;
-        break;
-    case 'n':
-        o->node = arg;
-        break;
-    case OPT_CHECK:
-        o->check = true;
-        break;
-    case OPT_DUMP_CONFIG:
-        o->dump_config = true;
-        break;
-    case OPT_DUMP:
-        o->dump = true;
-        break;
-    case OPT_FSCK:
-        o->fsck = true;
-        break;
-    case 'v':
-        o->level = LOG_DEBUG;
-        break;
-    case 'q':
-        o->level = LOG_WARN;
-        break;
-    case ARGP_KEY_ARG:
-        argp_error (state, "%s: takes no arguments", arg);
-        break;
-    case ARGP_KEY_END:
-        if (!o->node)
-            argp_error (state, "--node is missing");
-        break;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-    return 0;
-}
-
-static const struct argp argp = {
-    .options = option_table,
-    .parser = parse_option,
-    .doc = "Serves the namespace of a dfs cluster: names, versions, where chunks are.",
-};
 
 /* --- what the parts call when something happened --- */
 
@@ -183,6 +107,17 @@ static int on_copy_state (const char *path, uint64_t *index, void *arg,
 static int on_take_state (const char *path, uint64_t index, void *arg, dfs_error_t *err)
 {
     return storage_install (((broker_t *)arg)->storage, path, index, err);
+}
+
+/* With memory_durability only this keeps a namespace from being ahead of its log. */
+static int on_before_commit (void *arg, dfs_error_t *err)
+{
+    broker_t *self = arg;
+
+    pthread_mutex_lock (&self->sync);
+    int rc = self->journal ? journal_sync (self->journal, err) : DFS_OK;
+    pthread_mutex_unlock (&self->sync);
+    return rc;
 }
 
 static int on_address (const char *name, char *host, size_t cap, uint16_t *port,
@@ -254,8 +189,11 @@ static void stop_node (void *ctx)
 static int start_storage (void *ctx, dfs_error_t *err)
 {
     broker_t *self = ctx;
-    storage_config_t config = {
-        .dir = self->node->data[0], .out = self->mail, .failed = give_up, .arg = self};
+    storage_config_t config = {.dir = self->node->data[0],
+                               .out = self->mail,
+                               .before_commit = on_before_commit,
+                               .failed = give_up,
+                               .arg = self};
 
     memcpy (config.cluster_id, self->cluster->id, sizeof config.cluster_id);
     memcpy (config.hmac_key, self->hmac_key, sizeof config.hmac_key);
@@ -325,7 +263,9 @@ static int start_journal (void *ctx, dfs_error_t *err)
             .copy_state = on_copy_state,
             .take_state = on_take_state,
             .arg = self};
+    pthread_mutex_lock (&self->sync);
     self->journal = journal_open (&config, err);
+    pthread_mutex_unlock (&self->sync);
     if (!self->journal)
         peerlist_destroy (&self->peers);
     return self->journal ? DFS_OK : err->code;
@@ -335,7 +275,11 @@ static void stop_journal (void *ctx)
 {
     broker_t *self = ctx;
 
-    journal_close (&self->journal);
+    pthread_mutex_lock (&self->sync);
+    journal_t *journal = self->journal;
+    self->journal = NULL;
+    pthread_mutex_unlock (&self->sync);
+    journal_close (&journal);
     peerlist_destroy (&self->peers);
 }
 
@@ -463,12 +407,11 @@ static int run (broker_t *self, const options_t *options, int signal_fd)
 
 int main (int argc, char **argv)
 {
-    options_t options = {.level = -1};
-    broker_t broker = {.lock_fd = -1};
+    options_t options;
+    broker_t broker = {.lock_fd = -1, .sync = PTHREAD_MUTEX_INITIALIZER};
     dfs_error_t err;
 
-    argp_err_exit_status = 2;
-    argp_parse (&argp, argc, argv, 0, NULL, &options);
+    options_parse (&options, argc, argv);
     int signal_fd = daemon_signals ();
     char *path = cluster_find (options.config, &err);
     if (!path)

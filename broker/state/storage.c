@@ -51,7 +51,9 @@ static void commit (storage_t *self)
     self->uncommitted = 0;
     if (self->broken || !namespace_dirty (self->tables.ns))
         return;
-    if (namespace_commit (self->tables.ns, &err) < 0) {
+    if ((self->config.before_commit &&
+         self->config.before_commit (self->config.arg, &err) < 0) ||
+        namespace_commit (self->tables.ns, &err) < 0) {
         wrap (&err, "namespace");
         give_up (self, &err);
         return;
@@ -303,7 +305,9 @@ static void *storage_main (void *arg)
         mail_t *mail = mailbox_wait (self->in, wait);
         for (; mail != NULL; mail = going ? mailbox_pop (self->in) : NULL) {
             going = do_mail (self, mail);
-            if (self->uncommitted >= COMMIT_ENTRIES)
+            if (self->uncommitted >= COMMIT_ENTRIES ||
+                (self->dirty_since &&
+                 clock_mono () - self->dirty_since >= COMMIT_INTERVAL))
                 commit (self);
         }
         now = clock_mono ();

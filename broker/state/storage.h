@@ -17,6 +17,9 @@ typedef struct storage_config {
     uint8_t cluster_id[16];
     uint8_t hmac_key[32]; /* seals handles */
     mailbox_t *out;       /* the reactor's: answers (borrowed) */
+    /* Before what was applied is made durable: the log comes first. On the storage
+     * thread, may wait; NULL: nothing to do. */
+    int (*before_commit) (void *arg, dfs_error_t *err);
     /* The broker cannot go on; called once, on the storage thread. */
     void (*failed) (const dfs_error_t *err, void *arg);
     void *arg;

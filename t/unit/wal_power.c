@@ -229,6 +229,60 @@ static void test_each_sync_is_needed (void **state)
     }
 }
 
+/* A log without syncs that is synced now and then: what was there at the last of these
+ * is there after a power cut. SYNCED false: without them it is not. */
+static const char *live_unsynced (uint64_t seed, bool synced)
+{
+    static oracle_t oracle;
+    oracle_t *o = &oracle;
+    rng_t rng;
+    seed_now = seed;
+    rng_seed (&rng, seed);
+    memset (o, 0, sizeof *o);
+    char *dir = dir_make ();
+    power_t *power = power_new (dir);
+    wal_t *wal = wal_open (&(wal_config_t){dir, SEGMENT, true, false}, NULL);
+    const char *bad = wal ? NULL : "it does not open";
+    power_cut_after (power, 1 + rng_below (&rng, 200));
+    uint64_t durable = 0;
+    while (!bad && append_some (wal, o, &rng) == DFS_OK && o->acked < MOST - 100)
+        if (rng_below (&rng, 6) == 0 && (!synced || wal_sync (wal, NULL) == DFS_OK) &&
+            !power_is_cut (power))
+            durable = o->acked;
+    wal_close (&wal);
+    char *next = dir_make ();
+    power_restore (power, &rng, next);
+    power_destroy (&power);
+    o->acked = durable;
+    o->floor = UINT64_MAX;
+    dfs_error_t err = {0};
+    wal = bad || !o->may ? NULL
+                         : wal_open (&(wal_config_t){next, SEGMENT, true, false}, &err);
+    if (wal)
+        bad = verify (wal, o);
+    else if (!bad && durable)
+        bad = "it does not open again";
+    wal_close (&wal);
+    dir_remove (dir);
+    dir_remove (next);
+    return bad;
+}
+
+static void test_unsynced (void **state)
+{
+    (void)state;
+    const char *bad = NULL;
+    power_ignored_op = -1;
+    for (uint64_t seed = 1; seed < 40 && !bad; seed++)
+        bad = live_unsynced (seed, true);
+    if (bad)
+        print_error ("seed %" PRIu64 ": %s\n", seed_now, bad);
+    assert_null (bad);
+    for (uint64_t seed = 1; seed < 40 && !bad; seed++)
+        bad = live_unsynced (seed, false);
+    assert_non_null (bad);
+}
+
 /* Term and vote: the old or the new ones, never others, the new ones once saved. */
 static void test_vote (void **state)
 {
@@ -267,6 +321,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_power_cuts),
         cmocka_unit_test (test_each_sync_is_needed),
+        cmocka_unit_test (test_unsynced),
         cmocka_unit_test (test_vote),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
