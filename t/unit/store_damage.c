@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* What happens to a store whose files were changed behind its back, whose process was
- * killed, whose disk is full. DFS_LONG=1 runs many more rounds. */
+ * killed. DFS_LONG=1 runs many more rounds. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,8 +23,6 @@
 #define KIB 1024
 #define MIB (1024 * 1024)
 enum { STORED = 1, GONE = 2, DAMAGED = 3, RENEWED = 4 };
-
-static bool own_mounts;
 
 static uint64_t rounds (uint64_t few, uint64_t many)
 {
@@ -267,146 +263,6 @@ static void kills_lose_nothing (void **state)
     storetest_end (&t);
 }
 
-/* The capacity of the configuration stands in for a full file system. */
-static void a_full_disk_refuses_then_recovers (void **state)
-{
-    (void)state;
-    storetest_t t;
-    storetest_init (&t, 1);
-    uint64_t capacity = 16 * MIB;
-    t.config.capacity = &capacity;
-    t.config.volume_size = 4 * MIB;
-    storetest_open (&t);
-    uint64_t n = 0;
-    int rc = 0;
-    for (; n < 1000 && rc == 0; n++)
-        rc = storetest_put_wait (&t, n, n % 2 ? 30 * KIB : 200 * KIB, 1);
-    assert_int_equal (rc, DFS_ENOSPC);
-    n--;
-    assert_true (n > 100);
-    store_disk_t disk;
-    store_disks (t.store, &disk, 1);
-    assert_int_equal (disk.condition, CONDITION_FULL);
-    assert_true (disk.used <= capacity);
-    dfs_error_t err;
-    copykey_t key;
-    for (uint64_t i = 0; i < n; i++)
-        if (i % 4 < 3) { /* deleting always goes */
-            free (storetest_chunk (i, i % 2 ? 30 * KIB : 200 * KIB, &key, NULL));
-            assert_int_equal (store_drop (t.store, &key, 9, &err), 0);
-        }
-    assert_int_equal (store_reclaim (t.store, UINT64_MAX, &err), 0);
-    assert_int_equal (store_compact (t.store, 90, &err), 0);
-    store_disks (t.store, &disk, 1);
-    assert_int_equal (disk.condition, CONDITION_OK);
-    assert_true (disk.used < capacity / 2);
-    for (uint64_t i = 3; i < n; i += 4)
-        assert_int_equal (storetest_check (&t, i, 30 * KIB), 0);
-    assert_int_equal (storetest_put_wait (&t, 5000, 300 * KIB, 1), 0);
-    storetest_end (&t);
-}
-
-/* Bytes of a chunk under way that the file system has already given are not kept free
- * for it once more. */
-static void written_bytes_are_not_promised_too (storetest_t *t)
-{
-    const size_t len = 24 * MIB;
-    store_new_t what = {.true_len = len, .stored_len = len, .birth = 1};
-    store_new_t next = {.true_len = len, .stored_len = len, .birth = 1};
-    uint32_t *crcs;
-    uint8_t *data = storetest_chunk (900, len, &what.key, &crcs);
-    free (storetest_chunk (901, len, &next.key, NULL));
-    dfs_error_t err;
-    store_append_t *append = store_begin (t->store, &what, 0, &err);
-    assert_non_null (append);
-    assert_int_equal (store_write (append, 0, data, len, crcs, &err), 0);
-    store_append_t *other = NULL;
-    /* Until the writers have written it; and past the age of a look at the disk. */
-    for (int i = 0; !other && i < 300; i++) {
-        nanosleep (&(struct timespec){.tv_nsec = 150000000}, NULL);
-        other = store_begin (t->store, &next, 0, &err);
-    }
-    assert_non_null (other);
-    store_abort (&other);
-    store_abort (&append);
-    free (data);
-    free (crcs);
-}
-
-/* A file system of 64 MiB, filled to the last byte by the store and by others, five
- * times over. */
-static void a_real_file_system_fills_and_empties (void **state)
-{
-    (void)state;
-    char root[] = "/tmp/dfs-small-XXXXXX";
-    assert_non_null (mkdtemp (root));
-    if (!own_mounts || mount ("tmpfs", root, "tmpfs", 0, "size=64m") < 0) {
-        rmdir (root);
-        skip (); /* not root */
-    }
-    char *tmp = getenv ("TMPDIR") ? strdup (getenv ("TMPDIR")) : NULL;
-    setenv ("TMPDIR", root, 1);
-    storetest_t t;
-    storetest_init (&t, 1);
-    t.config.volume_size = 8 * MIB;
-    storetest_open (&t);
-    written_bytes_are_not_promised_too (&t);
-    dfs_error_t err;
-    copykey_t key;
-    store_disk_t disk;
-    for (uint64_t round = 0; round < 5; round++) {
-        uint64_t base = 1000 * round;
-        uint64_t n = 0;
-        int rc;
-        while ((rc = storetest_put_wait (&t, base + n, n % 3 ? n % 3 * 3000 : MIB,
-                                         1)) == 0)
-            n++;
-        assert_int_equal (rc, DFS_ENOSPC);
-        assert_true (n > 150);
-        for (uint64_t i = 0; i < n; i++) {
-            size_t len = i % 3 ? i % 3 * 3000 : MIB;
-            assert_int_equal (storetest_check (&t, base + i, len), 0);
-            free (storetest_chunk (base + i, len, &key, NULL));
-            assert_int_equal (store_drop (t.store, &key, 9, &err), 0);
-        }
-        assert_int_equal (store_reclaim (t.store, UINT64_MAX, &err), 0);
-        assert_int_equal (store_compact (t.store, 80, &err), 0);
-        store_disks (t.store, &disk, 1);
-        assert_int_equal (disk.chunks, 0);
-        assert_true (disk.used < 2 * MIB);
-    }
-    /* Somebody else takes all of it, the reserve too. */
-    assert_int_equal (storetest_put_wait (&t, 1, 5000, 1), 0);
-    char path[512];
-    snprintf (path, sizeof path, "%s/foreign", root);
-    int fd = open (path, O_CREAT | O_WRONLY, 0600);
-    static const uint8_t page[4096] = {1};
-    while (write (fd, page, sizeof page) > 0)
-        continue;
-    close (fd);
-    nanosleep (&(struct timespec){.tv_nsec = 150000000}, NULL);
-    assert_int_equal (storetest_put_wait (&t, 2, 5000, 1), DFS_ENOSPC);
-    assert_int_equal (storetest_put_wait (&t, 3, 300 * KIB, 1), DFS_ENOSPC);
-    store_disks (t.store, &disk, 1);
-    assert_int_equal (disk.condition, CONDITION_FULL);
-    assert_int_equal (storetest_check (&t, 1, 5000), 0);
-    unlink (path);
-    nanosleep (&(struct timespec){.tv_nsec = 150000000}, NULL);
-    assert_int_equal (storetest_put_wait (&t, 2, 5000, 1), 0);
-    storetest_close (&t);
-    storetest_open (&t);
-    assert_int_equal (storetest_check (&t, 1, 5000), 0);
-    assert_int_equal (storetest_check (&t, 2, 5000), 0);
-    storetest_end (&t);
-    assert_int_equal (umount (root), 0);
-    rmdir (root);
-    if (tmp)
-        setenv ("TMPDIR", tmp, 1);
-    else
-        unsetenv ("TMPDIR");
-    free (tmp);
-}
-
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,13 +270,8 @@ int main (void)
         cmocka_unit_test (flipped_bits_in_volumes_are_found),
         cmocka_unit_test (flipped_bits_in_the_index_are_found),
         cmocka_unit_test (a_torn_tail_is_cut_and_the_rest_kept),
-        cmocka_unit_test (a_full_disk_refuses_then_recovers),
-        cmocka_unit_test (a_real_file_system_fills_and_empties),
     };
     storetest_quiet ();
-    /* A mount of our own goes with us, whatever happens. */
-    own_mounts = unshare (CLONE_NEWNS) == 0 &&
-                 mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("store_damage", tests, NULL, NULL);
 }

@@ -273,9 +273,9 @@ static void requeue (disk_t *self)
         self->waiting = self->fill.len;
     }
     pthread_mutex_unlock (&self->lock);
-    if (again)
+    if (again && !spare_give (self))
         nanosleep (&(struct timespec){.tv_nsec = 100 * 1000 * 1000}, NULL);
-    else
+    if (!again)
         refuse (self, &self->commit, DFS_ENOSPC);
 }
 

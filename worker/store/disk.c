@@ -155,10 +155,14 @@ int disk_renew (disk_t *self, dfs_error_t *err)
     le_put32 (p + 28, digest_crc32c (0, p, 28));
     char path[512];
     state_path (self, path, sizeof path);
-    int rc = io_replace (path, p, sizeof p, 0600, err);
-    if (rc == DFS_OK)
-        self->incarnation = next;
-    return rc;
+    dfs_error_t mine = {0};
+    int rc = io_replace (path, p, sizeof p, 0600, &mine);
+    if (rc == DFS_ENOSPC && spare_give (self))
+        rc = io_replace (path, p, sizeof p, 0600, &mine);
+    if (rc < 0)
+        return fail (err, rc, "%s", mine.text);
+    self->incarnation = next;
+    return DFS_OK;
 }
 
 /* --- opening --- */
@@ -203,6 +207,8 @@ static int open_index (disk_t *self, dfs_error_t *err)
     bool marked = access (bad, F_OK) == 0;
     if (!marked)
         self->index = index_open (path, self->id, &mine);
+    if (!self->index && mine.code == DFS_ENOSPC && spare_give (self))
+        self->index = index_open (path, self->id, &mine);
     if (!self->index && !marked && mine.code != DFS_EDAMAGED &&
         mine.code != DFS_EVERSION && mine.code != DFS_EINTERNAL)
         return fail (err, mine.code, "%s", mine.text);
@@ -212,6 +218,7 @@ static int open_index (disk_t *self, dfs_error_t *err)
         int rc = index_wipe (path, err);
         if (rc < 0)
             return rc;
+        spare_give (self); /* there may be none for another one */
         self->index = index_open (path, self->id, err);
         if (!self->index)
             return DFS_EIO;
@@ -245,6 +252,7 @@ static int open_all (disk_t *self, dfs_error_t *err)
     self->lock_fd = io_lock (path, err);
     if (self->lock_fd < 0)
         return self->lock_fd;
+    spare_look (self);
     rc = load_incarnation (self, err);
     if (rc == 0)
         rc = volume_load_all (self, err);

@@ -93,6 +93,7 @@ typedef struct disk {
     table_t *leaving;  /* keys with a drop or damage record under way */
     table_t *renewing; /* keys with a newer birth under way: a drop must see it; or
                         * on their way back out of quarantine */
+    atomic_bool spare; /* there is one: see spare.c */
     bool rebuilding;
     bool missing;    /* volumes that entries name are not there or too short */
     bool index_lost; /* its file cannot be read any more */
@@ -242,6 +243,14 @@ static inline int volume_sync (const disk_t *self, const volume_t *vol,
 {
     return self->config->memory_durability ? DFS_OK : io_fdatasync (vol->fd, err);
 }
+
+/* --- spare.c --- */
+
+void spare_look (disk_t *self); /* at the open */
+/* There is no space left: true when there is now. Locked or not. */
+bool spare_give (disk_t *self);
+/* Has one when there is room for it. NOT locked. */
+void spare_keep (disk_t *self);
 
 /* --- reserve.c, stage.c --- */
 

@@ -53,7 +53,7 @@ static int wipe (const char *dir, dfs_error_t *err)
     int lock = lock_dir (dir, err);
     if (lock < 0)
         return lock;
-    static const char *const files[] = {"store-state", "index-bad", "dfs-mark"};
+    static const char *const files[] = {"store-state", "index-bad", "spare", "dfs-mark"};
     int rc = clear (dir, "volumes", err);
     if (rc == 0)
         rc = clear (dir, "index", err);

@@ -37,6 +37,8 @@ static void checkpoint (disk_t *self)
 {
     dfs_error_t err = {0};
     int rc = disk_checkpoint (self, &err);
+    if (rc == DFS_ENOSPC && spare_give (self))
+        rc = disk_checkpoint (self, &err);
     if (rc == DFS_OK || rc == DFS_ENOSPC)
         return; /* without space: the next one, with more of it, has the entries too */
     pthread_mutex_lock (&self->lock);
@@ -107,6 +109,7 @@ void *keeper_main (void *arg)
         if (now - last >= CHECKPOINT_EVERY) {
             tend (self, clock_wall (), now - last < 10 * SEC ? now - last : 10 * SEC,
                   !pass);
+            spare_keep (self);
             last = now;
         }
     }

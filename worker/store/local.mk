@@ -27,6 +27,7 @@ worker_store_libstore_la_SOURCES = \
 	worker/store/scan.c worker/store/scan.h \
 	worker/store/scrub.c \
 	worker/store/store.c worker/store/store.h worker/store/store_private.h \
+	worker/store/spare.c \
 	worker/store/stage.c \
 	worker/store/volume.c
 worker_store_libstore_la_LIBADD = msgs/libmsgs.la $(URING_LIBS)
@@ -34,7 +35,7 @@ worker_store_libstore_la_LIBADD = msgs/libmsgs.la $(URING_LIBS)
 store_test_common = t/lib/storetest.c t/lib/storetest.h
 UNIT_TESTS += t/unit/store_record t/unit/store_basic t/unit/store_tend t/unit/store_fault \
 	t/unit/store_damage t/unit/store_golden t/unit/store_order t/unit/store_space \
-	t/unit/store_trouble t/fuzz/record
+	t/unit/store_full t/unit/store_trouble t/fuzz/record
 t_unit_store_record_SOURCES = t/unit/store_record.c
 t_unit_store_record_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_basic_SOURCES = t/unit/store_basic.c $(store_test_common)
@@ -47,6 +48,8 @@ t_unit_store_space_SOURCES = t/unit/store_space.c $(store_test_common)
 t_unit_store_space_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_trouble_SOURCES = t/unit/store_trouble.c $(store_test_common)
 t_unit_store_trouble_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
+t_unit_store_full_SOURCES = t/unit/store_full.c $(store_test_common)
+t_unit_store_full_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_unit_store_fault_SOURCES = t/unit/store_fault.c t/lib/iofault.c t/lib/iofault.h \
 	$(store_test_common)
 t_unit_store_fault_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)

@@ -310,6 +310,7 @@ static int start_over (disk_t *disk, dfs_error_t *err)
     int rc = index_wipe (path, err);
     if (rc < 0)
         return rc;
+    spare_give (disk); /* there may be none for another one */
     disk->index = index_open (path, disk->id, err);
     disk->rebuilding = true;
     return disk->index ? DFS_OK : DFS_EIO;
