@@ -90,16 +90,39 @@ index_t *index_open (const char *dir, const uint8_t disk_id[16], dfs_error_t *er
     return self;
 }
 
+/* Environments of disks that are gone stay as they are, where they can be found: to
+ * take one apart is to touch it. */
+typedef struct wreck {
+    struct wreck *next;
+    kv_t *kv;
+    MDB_txn *reader;
+    MDB_cursor *cursor;
+} wreck_t;
+
+static _Atomic (wreck_t *) wrecks;
+
+static void leave_wreck (index_t *self)
+{
+    wreck_t *wreck = malloc (sizeof *wreck);
+    assert (wreck);
+    *wreck = (wreck_t){.kv = self->kv, .reader = self->reader, .cursor = self->cursor};
+    wreck->next = atomic_load (&wrecks);
+    while (!atomic_compare_exchange_weak (&wrecks, &wreck->next, wreck))
+        continue;
+}
+
 void index_close (index_t **self_p)
 {
     index_t *self = *self_p;
     if (!self)
         return;
-    /* A broken one stays mapped: to take it apart is to touch it. */
-    if (self->reader && !self->broken)
-        mdb_txn_abort (self->reader);
-    if (!self->broken)
+    if (self->broken) {
+        leave_wreck (self);
+    } else {
+        if (self->reader)
+            mdb_txn_abort (self->reader);
         kv_close (&self->kv);
+    }
     table_destroy (&self->hot);
     table_destroy (&self->cold);
     change_log_free (&self->hot_log);
@@ -343,6 +366,7 @@ static int expired_stored (index_t *self, uint64_t before, copykey_t *keys,
         mdb_txn_reset (txn);
         return kv_fail (err, rc, "walk the quarantine");
     }
+    self->cursor = cur;
     MDB_val k, v;
     int n = 0;
     rc = mdb_cursor_get (cur, &k, &v, MDB_FIRST);
@@ -362,6 +386,7 @@ static int expired_stored (index_t *self, uint64_t before, copykey_t *keys,
         n += entry_quarantined (&entries[n]) && entries[n].dropped < before;
     }
     mdb_cursor_close (cur);
+    self->cursor = NULL;
     mdb_txn_reset (txn);
     return rc != 0 && rc != MDB_NOTFOUND ? kv_fail (err, rc, "walk the quarantine") : n;
 }
@@ -384,6 +409,7 @@ static int walk_stored (index_t *self, const copykey_t *after, copykey_t *keys,
         mdb_txn_reset (txn);
         return kv_fail (err, rc, "walk the index");
     }
+    self->cursor = cur;
     uint8_t packed[COPYKEY_LEN];
     MDB_val k = {.mv_size = sizeof packed, .mv_data = packed};
     MDB_val v;
@@ -417,6 +443,7 @@ static int walk_stored (index_t *self, const copykey_t *after, copykey_t *keys,
         n++;
     }
     mdb_cursor_close (cur);
+    self->cursor = NULL;
     mdb_txn_reset (txn);
     if (bad < 0)
         return bad;

@@ -16,7 +16,8 @@
 
 struct index {
     kv_t *kv;
-    MDB_txn *reader; /* reset between uses */
+    MDB_txn *reader;    /* reset between uses */
+    MDB_cursor *cursor; /* of a walk that is under way */
     uint8_t disk_id[16];
     position_t position; /* of the checkpoint */
     atomic_bool broken;  /* its file cannot be read any more: LMDB is not touched */
