@@ -39,7 +39,8 @@ broker_libbroker_la_SOURCES = \
 	broker/state/lookup_job.c \
 	broker/state/mail.c broker/state/mail.h \
 	broker/state/lookup_mail.c \
-	broker/state/storage.c broker/state/storage.h broker/state/storage_private.h
+	broker/state/storage.c broker/state/storage.h broker/state/storage_private.h \
+	broker/state/storage_state.c
 broker_libbroker_la_LIBADD = broker/libcore.la broker/libnamespace.la \
 	broker/libjournal.la msgs/libmsgs.la common/libcommon.la
 

@@ -104,6 +104,12 @@ static int on_copy_state (const char *path, uint64_t *index, void *arg,
     return storage_copy (((broker_t *)arg)->storage, path, index, err);
 }
 
+static int on_check_state (const char *path, uint64_t index, void *arg,
+                           dfs_error_t *err)
+{
+    return storage_check (((broker_t *)arg)->storage, path, index, err);
+}
+
 static int on_take_state (const char *path, uint64_t index, void *arg, dfs_error_t *err)
 {
     return storage_install (((broker_t *)arg)->storage, path, index, err);
@@ -261,6 +267,7 @@ static int start_journal (void *ctx, dfs_error_t *err)
             .n = n,
             .address = on_address,
             .copy_state = on_copy_state,
+            .check_state = on_check_state,
             .take_state = on_take_state,
             .arg = self};
     pthread_mutex_lock (&self->sync);

@@ -11,11 +11,13 @@
 
 #include "journal_private.h"
 
-#define HELLO_SIZE    48
-#define HELLO_VERSION 2
-#define HELLO_EMPTY   1 /* I have no log */
-#define HELLO_VOTER   2 /* you are a voter in my set of brokers */
-#define HELLO_STANDBY 4 /* you are a standby */
+#define HELLO_SIZE    56
+#define HELLO_VERSION 3
+#define HELLO_EMPTY   1  /* I have no log */
+#define HELLO_VOTER   2  /* you are a voter in my set of brokers */
+#define HELLO_STANDBY 4  /* you are a standby */
+#define HELLO_STUCK   8  /* my disk does not go on */
+#define HELLO_REFUSES 16 /* I cannot take the state that I need */
 #define HELLO_MS      500
 #define HELLO_NEW_MS  100   /* while this broker has no set of brokers */
 #define WAITING_MS    10000 /* between words about what a beginning waits for */
@@ -115,17 +117,6 @@ static void lost_data (journal_t *self, const char *name)
     engine_fail (self, &err);
 }
 
-/* The first set of brokers, from the one who wrote it: nothing begins before all have
- * it, so that a voter without it is one that has lost it. */
-static void hear_first (journal_t *self, const uint8_t *entry, size_t len, uint64_t now)
-{
-    bool late = false; /* somebody has gone on: this one was there before */
-    for (size_t i = 0; i < self->n_known; i++)
-        late |= self->known[i].last > 1;
-    if (!late && raft_driver_names (entry, len, self->id))
-        engine_found (self, now, entry, len);
-}
-
 /* Its log and this one began apart: neither takes anything of the other. */
 static void note_founding (known_t *known, uint64_t its, uint64_t own)
 {
@@ -151,6 +142,83 @@ static uint64_t list_number (const journal_t *self)
     return sum;
 }
 
+/* --- why nothing begins --- */
+
+/* Now it is for these, as TEXT says (NULL: as before). */
+static void wait_for (journal_t *self, const char *text, uint64_t now)
+{
+    if (!self->waiting_at)
+        self->waiting_at = self->waiting_told = now;
+    if (text)
+        snprintf (self->waits_for, sizeof self->waits_for, "%s", text);
+    if (now < self->waiting_told + WAITING_MS)
+        return;
+    self->waiting_told = now;
+    log_warn ("founding_waits", "why=\"%s\"", self->waits_for);
+}
+
+/* Those of whom WHY says something, with that; false: none. */
+static bool list_reasons (journal_t *self, uint64_t now,
+                          const char *(*why) (journal_t *, const known_t *, uint64_t),
+                          char *text, size_t cap)
+{
+    size_t at = 0;
+    text[0] = 0;
+    for (size_t i = 0; i < self->n_known; i++) {
+        const known_t *known = &self->known[i];
+        bool own = strcmp (known->name, self->name) == 0;
+        const char *reason = own ? NULL : why (self, known, now);
+        if (reason && at < cap)
+            at += (size_t)snprintf (text + at, cap - at, "%s%s %s", at ? ", " : "",
+                                    known->name, reason);
+    }
+    return text[0] != 0;
+}
+
+/* Why broker KNOWN keeps the first of the list from beginning; NULL: it does not. */
+static const char *keeps_waiting (journal_t *self, const known_t *known, uint64_t now)
+{
+    if (!known->id || now > known->hello + FOUND_MS)
+        return "is not heard";
+    if (!known->empty)
+        return "has a log";
+    if (known->list != list_number (self))
+        return "has another list of brokers";
+    return NULL;
+}
+
+/* Why this one must not take the first set of brokers from the one who wrote it: it may
+ * have had it before, and have voted. */
+static const char *has_gone_on (journal_t *self, const known_t *known, uint64_t now)
+{
+    (void)self;
+    if (!known->id || now > known->hello + FOUND_MS)
+        return "is not heard";
+    return known->last > 1 || known->term > 1 ? "has gone on" : NULL;
+}
+
+/* Why not all have the first set of brokers. */
+static const char *lacks_first (journal_t *self, const known_t *known, uint64_t now)
+{
+    (void)self;
+    if (!known->id || now > known->hello + FOUND_MS)
+        return "is not heard";
+    return known->empty ? "has not begun" : NULL;
+}
+
+/* The first set of brokers, from the one who wrote it: nothing begins before all have
+ * it, so that a voter without it is one that has lost it. */
+static void hear_first (journal_t *self, const uint8_t *entry, size_t len, uint64_t now)
+{
+    char text[200];
+    if (list_reasons (self, now, has_gone_on, text, sizeof text))
+        wait_for (self, text, now);
+    else if (raft_driver_names (entry, len, self->id))
+        engine_found (self, now, entry, len);
+}
+
+/* --- hello --- */
+
 void brokers_hello (journal_t *self, const note_t *note, uint64_t now)
 {
     known_t *known = brokers_known (self, note->name);
@@ -163,6 +231,10 @@ void brokers_hello (journal_t *self, const note_t *note, uint64_t now)
     note_founding (known, get_le64 (note->bytes + 32),
                    raft_driver_founding (self->driver));
     known->list = get_le64 (note->bytes + 40);
+    known->term = get_le64 (note->bytes + 48);
+    known->trouble = flags & HELLO_STUCK     ? JOURNAL_STUCK
+                     : flags & HELLO_REFUSES ? JOURNAL_REFUSES
+                                             : JOURNAL_WELL;
     known->last = last;
     if (id != known->id && id != self->id) {
         log_info ("broker_heard", "node=%s id=%016llx empty=%d", known->name,
@@ -222,12 +294,14 @@ void brokers_tick (journal_t *self, uint64_t now)
     put_le64 (hello + 16, raft_driver_last (self->driver));
     put_le64 (hello + 32, raft_driver_founding (self->driver));
     put_le64 (hello + 40, list_number (self));
+    put_le64 (hello + 48, raft_driver_term (self->driver));
+    uint32_t own = (empty ? HELLO_EMPTY : 0) | (self->stuck ? HELLO_STUCK : 0) |
+                   (self->refused[0] ? HELLO_REFUSES : 0);
     for (size_t i = 0; i < self->n_known; i++) {
         if (strcmp (self->known[i].name, self->name) == 0)
             continue;
         put_le64 (hello + 24, self->known[i].id);
-        put_le32 (hello + 4,
-                  part_of (s, n, &self->known[i]) | (empty ? HELLO_EMPTY : 0));
+        put_le32 (hello + 4, part_of (s, n, &self->known[i]) | own);
         peers_send (self->peers, self->known[i].name, PEERS_HELLO, hello, len);
     }
     if (!self->founding)
@@ -238,29 +312,9 @@ void brokers_tick (journal_t *self, uint64_t now)
         all &= s[i].id == self->id || (known && known->id == s[i].id && !known->empty);
     }
     self->founding = !all;
-}
-
-/* Why broker KNOWN keeps the first of the list from beginning; NULL: it does not. */
-static const char *keeps_waiting (journal_t *self, const known_t *known, uint64_t now)
-{
-    if (!known->id || now > known->hello + FOUND_MS)
-        return "it is not heard";
-    if (!known->empty)
-        return "it has a log";
-    if (known->list != list_number (self))
-        return "it has another list of brokers";
-    return NULL;
-}
-
-static void say_waiting (journal_t *self, const char *name, const char *why,
-                         uint64_t now)
-{
-    if (!self->waiting_at)
-        self->waiting_at = now;
-    if (now < self->waiting_at + WAITING_MS)
-        return;
-    self->waiting_at = now;
-    log_warn ("founding_waits", "node=%s why=\"%s\"", name, why);
+    char text[200];
+    if (!all && list_reasons (self, now, lacks_first, text, sizeof text))
+        wait_for (self, text, now);
 }
 
 /* The first of the list begins, when all have just said that they have nothing, and
@@ -281,17 +335,23 @@ bool brokers_found (journal_t *self, uint64_t now, uint8_t **entry, size_t *len)
         names[0] = texts[0];
         n = 1;
     } else if (strcmp (self->known[0].name, self->name) != 0) {
-        say_waiting (self, self->known[0].name, "the first of the list begins", now);
+        char text[200];
+        snprintf (text, sizeof text, "%s, the first of the list, has not begun",
+                  self->known[0].name);
+        if (!self->waiting_at || now >= self->known[0].hello + FOUND_MS)
+            wait_for (self, text, now);
+        else
+            wait_for (self, NULL, now); /* there is a better reason */
+        return false;
+    }
+    char text[200];
+    if (n > 1 && list_reasons (self, now, keeps_waiting, text, sizeof text)) {
+        wait_for (self, text, now);
         return false;
     }
     for (size_t i = 0; n > 1 && i < n; i++) {
         const known_t *known = &self->known[i];
         bool own = strcmp (known->name, self->name) == 0;
-        const char *why = own ? NULL : keeps_waiting (self, known, now);
-        if (why) {
-            say_waiting (self, known->name, why, now);
-            return false;
-        }
         ids[i] = own ? self->id : known->id;
         brokers_address (known->name, ids[i], texts[i]);
         names[i] = texts[i];
@@ -305,6 +365,22 @@ bool brokers_found (journal_t *self, uint64_t now, uint8_t **entry, size_t *len)
 
 /* --- what others see --- */
 
+enum journal_trouble brokers_trouble (const journal_t *self, char *why, size_t cap)
+{
+    bool waits =
+        self->waiting_at && (self->founding || !raft_driver_voters (self->driver));
+    if (waits)
+        snprintf (why, cap, "nothing begins: %s", self->waits_for);
+    if (self->refused[0])
+        snprintf (why, cap, "%s", self->refused);
+    if (self->stuck)
+        snprintf (why, cap, "the disk of the journal %s",
+                  writer_stuck (self->writer) ? "is full" : "does not end its writes");
+    return self->stuck        ? JOURNAL_STUCK
+           : self->refused[0] ? JOURNAL_REFUSES
+                              : JOURNAL_WELL;
+}
+
 static void fill (journal_t *self, uint64_t now, journal_member_t *out)
 {
     const known_t *known = brokers_known (self, out->name);
@@ -315,6 +391,10 @@ static void fill (journal_t *self, uint64_t now, journal_member_t *out)
     else if (known && known->id == out->id && known->heard)
         out->heard_ns = (now - known->heard) * MS;
     uint64_t most = self->election_ms > 2 * HELLO_MS ? self->election_ms : 2 * HELLO_MS;
+    if (out->self)
+        out->trouble = brokers_trouble (self, NULL, 0);
+    else if (known && known->id == out->id)
+        out->trouble = known->trouble;
     out->connected = out->heard_ns <= (most + HELLO_MS) * MS;
     if (self->lane && !out->self)
         lane_given (self->lane, out->name, &out->sent, &out->to_send);
@@ -326,6 +406,7 @@ void brokers_stats (journal_t *self, uint64_t now, journal_stats_t *out)
     size_t n = brokers_servers (self, s), k = 0;
     memset (out, 0, sizeof *out);
     out->part = JOURNAL_JOINER;
+    out->trouble = brokers_trouble (self, out->why, sizeof out->why);
     for (size_t i = 0; i < n && k < JOURNAL_MEMBERS; i++) {
         journal_member_t *m = &out->members[k++];
         m->id = s[i].id;

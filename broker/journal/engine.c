@@ -79,9 +79,10 @@ static void take_note (journal_t *self, note_t *note, uint64_t now)
     case NOTE_FETCHED:
         self->install_ready = true;
         self->install_state = note->cookie;
+        self->refused[0] = 0;
         break;
     case NOTE_NOT_FETCHED:
-        self->install_failed = true;
+        engine_not_fetched (self, &note->err, now);
         break;
     }
 }
@@ -202,6 +203,8 @@ static void publish (journal_t *self, uint64_t now)
     pthread_mutex_lock (&self->lock);
     if (whole) {
         self->stats.part = s.part;
+        self->stats.trouble = s.trouble;
+        memcpy (self->stats.why, s.why, sizeof s.why);
         self->stats.n_members = s.n_members;
         memcpy (self->stats.members, s.members, s.n_members * sizeof *s.members);
     }
@@ -209,7 +212,6 @@ static void publish (journal_t *self, uint64_t now)
     self->stats.first_index = first;
     self->stats.last_index = last;
     self->stats.committed = commit;
-    self->stats.stuck = self->stuck;
     self->full = raft_driver_full (self->driver);
     self->in_flight = raft_driver_in_flight (self->driver);
     self->taken = 0;

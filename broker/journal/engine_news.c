@@ -116,6 +116,6 @@ void engine_fetched (int code, uint64_t state, const dfs_error_t *err, void *jou
     note_t *note = note_new (code < 0 ? NOTE_NOT_FETCHED : NOTE_FETCHED, NULL);
     note->cookie = state;
     if (code < 0)
-        log_warn ("state_not_fetched", "err=\"%s\"", err->text);
+        note->err = *err;
     engine_tell (journal, note);
 }

@@ -12,7 +12,8 @@
 
 #include "journal_private.h"
 
-#define SILENT_ELECTIONS 5 /* timeouts without a word of the leader */
+#define SILENT_ELECTIONS 5     /* timeouts without a word of the leader */
+#define REFUSED_MS       30000 /* before a state that was refused is fetched again */
 
 static void fail_with (journal_t *self, dfs_error_t *err, const char *what)
 {
@@ -123,6 +124,7 @@ static void install (const raft_point_t *point, uint64_t from, void *arg)
     char name[JOURNAL_NAME] = "";
     dfs_error_t err;
     self->installing = true;
+    self->refused_until = 0;
     self->install_ready = self->install_failed = false;
     self->install_point = *point;
     log_info ("install", "index=%" PRIu64 " applied=%" PRIu64, point->index, applied);
@@ -141,14 +143,36 @@ static void install (const raft_point_t *point, uint64_t from, void *arg)
     }
 }
 
+/* One that arrived and cannot be taken will be no other a moment later: somebody has to
+ * look at it. */
+void engine_not_fetched (journal_t *self, const dfs_error_t *err, uint64_t now)
+{
+    bool refused = err->code == DFS_EVERSION || err->code == DFS_ECLUSTER ||
+                   err->code == DFS_EDAMAGED;
+    if (!refused) {
+        log_warn ("state_not_fetched", "err=\"%s\"", err->text);
+        self->install_failed = true;
+        return;
+    }
+    log_error ("state_refused", "err=\"%s\"", err->text);
+    snprintf (self->refused, sizeof self->refused, "%.255s", err->text);
+    self->refused_until = now + REFUSED_MS;
+}
+
 /* While a state is on its way this broker cannot vote: when the leader that has it is
  * silent, the others may need it. */
 static void watch_fetch (journal_t *self, uint64_t now)
 {
-    if (self->installing && self->lane && !self->install_ready &&
-        !self->install_failed &&
-        now > raft_driver_heard (self->driver) + SILENT_ELECTIONS * self->election_ms)
+    if (!self->installing || !self->lane || self->install_ready || self->install_failed)
+        return;
+    bool silent =
+        now > raft_driver_heard (self->driver) + SILENT_ELECTIONS * self->election_ms;
+    if (self->refused_until && (silent || now >= self->refused_until)) {
+        self->refused_until = 0;
+        self->install_failed = true;
+    } else if (silent) {
         lane_give_up (self->lane);
+    }
 }
 
 /* Goes on with an installation when all that was written before it is durable: nothing
@@ -264,6 +288,7 @@ void engine_found (journal_t *self, uint64_t now, const uint8_t *entry, size_t l
         return;
     }
     log_info ("founded", "brokers=%zu", self->n_known ? self->n_known : 1);
+    self->waiting_at = 0;
     raft_driver_destroy (&self->driver);
     engine_start (self, now);
 }

@@ -3,7 +3,7 @@
  * a cluster of one voter on the same write-ahead log. The journal runs threads of its
  * own; journal_… may be called from any one thread at a time, callbacks run on the
  * journal's threads and must only hand over (no blocking, no call back into the
- * journal), but for `address`, `copy_state` and `take_state`.
+ * journal), but for `address` and the three about states.
  *
  * A broker is known by its name (configuration, key) and by the id of its disk: one
  * that has lost its data comes back with another id, is no voter until
@@ -77,6 +77,9 @@ typedef struct journal_peers {
     /* On a thread that may wait: writes the state machine as it is on disk, of *INDEX,
      * to the file PATH, durably. */
     int (*copy_state) (const char *path, uint64_t *index, void *arg, dfs_error_t *err);
+    /* Likewise: refuses what take_state could not take, touching nothing. May be NULL.
+     */
+    int (*check_state) (const char *path, uint64_t index, void *arg, dfs_error_t *err);
     /* Likewise: replaces the state machine by the file PATH, of INDEX, durably; it is
      * the one before or this one whenever the process ends. `committed` goes on behind
      * INDEX. */
@@ -142,6 +145,13 @@ void journal_transfer (journal_t *self, const char *name, uint64_t cookie);
 void journal_replace (journal_t *self, const char *old, const char *fresh,
                       uint64_t cookie);
 
+/* Why a broker does not come along, as it says itself. */
+enum journal_trouble {
+    JOURNAL_WELL,
+    JOURNAL_STUCK,  /* the disk of its log is full or hangs */
+    JOURNAL_REFUSES /* a state that it needs, and cannot take */
+};
+
 enum journal_part { JOURNAL_JOINER, JOURNAL_STANDBY, JOURNAL_VOTER };
 
 typedef struct journal_member {
@@ -152,8 +162,9 @@ typedef struct journal_member {
     bool connected;    /* something was heard within an election timeout */
     uint64_t match;    /* at the leader: what is known to be durable there */
     uint64_t heard_ns; /* since the last packet; UINT64_MAX: never */
-    uint64_t sent;     /* bytes of a state on its way there... */
-    uint64_t to_send;  /* ...of these; 0: none */
+    enum journal_trouble trouble;
+    uint64_t sent;    /* bytes of a state on its way there... */
+    uint64_t to_send; /* ...of these; 0: none */
 } journal_member_t;
 
 typedef struct journal_stats {
@@ -162,10 +173,11 @@ typedef struct journal_stats {
     uint64_t first_index;
     uint64_t last_index;
     uint64_t committed;
-    bool stuck; /* the disk of the log is full or hangs */
     enum journal_role role;
     char leader[JOURNAL_NAME]; /* name; "": not known */
     enum journal_part part;    /* of this broker */
+    enum journal_trouble trouble;
+    char why[256]; /* nothing begins, or this broker does not come along; "": it does */
     /* Voters and standbys of the present configuration, then those who ask to join. */
     size_t n_members;
     journal_member_t members[JOURNAL_MEMBERS];

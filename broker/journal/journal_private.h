@@ -34,7 +34,9 @@ typedef struct known {
     bool foreign;   /* has the log of another founding */
     uint64_t last;  /* index of its log */
     uint64_t list;  /* its list of brokers, as a number */
-    bool standby;   /* holds this broker for a standby */
+    uint64_t term;
+    enum journal_trouble trouble;
+    bool standby; /* holds this broker for a standby */
 } known_t;
 
 enum note_kind {
@@ -58,6 +60,7 @@ typedef struct note {
     size_t n;
     uint8_t *bytes;
     size_t len;
+    dfs_error_t err; /* of a state that was not fetched */
 } note_t;
 
 /* A change that was asked for and is not answered. */
@@ -116,7 +119,9 @@ struct journal {
     known_t known[JOURNAL_MEMBERS]; /* the first is the first broker of the list */
     size_t n_known;
     bool alone;          /* was started with no other in its list */
-    uint64_t waiting_at; /* when it was last said why nothing begins */
+    uint64_t waiting_at; /* since when nothing begins; 0: it has begun */
+    uint64_t waiting_told;
+    char waits_for[200]; /* whom, and why */
     uint64_t hello_at;
     uint64_t grace; /* no timer before this: this process has slept */
     uint64_t hold;  /* no proposals before this */
@@ -126,7 +131,9 @@ struct journal {
     bool install_ready; /* the state is there, up to... */
     bool install_failed;
     uint64_t install_state;
-    uint64_t conf_seen; /* hash of the set that was last announced */
+    uint64_t refused_until; /* the state was refused: not asked for before this */
+    char refused[256];      /* why; "": it was not */
+    uint64_t conf_seen;     /* hash of the set that was last announced */
     change_t change;
     transfer_t transfer;
     bool handing_on;     /* the lead, at the end */
@@ -167,6 +174,8 @@ bool engine_start (journal_t *self, uint64_t now);
 /* ENTRY NULL: if this broker is to write it. */
 void engine_found (journal_t *self, uint64_t now, const uint8_t *entry, size_t len);
 void engine_install_work (journal_t *self, uint64_t now);
+/* The state that was asked for is not here. */
+void engine_not_fetched (journal_t *self, const dfs_error_t *err, uint64_t now);
 /* engine_news.c, from any thread. The lock is held. */
 void engine_wake (journal_t *self);
 /* Takes NOTE. */
@@ -198,6 +207,8 @@ bool brokers_may_speak (journal_t *self, const char *name, uint64_t id);
 void brokers_hello (journal_t *self, const note_t *note, uint64_t now);
 /* True when this broker has nothing. */
 bool brokers_empty (journal_t *self);
+/* What keeps this broker from coming along, for a person. */
+enum journal_trouble brokers_trouble (const journal_t *self, char *why, size_t cap);
 /* Says hello when it is time. */
 void brokers_tick (journal_t *self, uint64_t now);
 /* True when this broker is to write the first configuration now; *ENTRY is returned

@@ -280,6 +280,10 @@ void lane_destroy (lane_t **self_p)
     self->stop = true;
     pthread_cond_signal (&self->wake);
     pthread_mutex_unlock (&self->lock);
+    peers_message_t *last = calloc (1, sizeof *last); /* wakes the giver */
+    if (!last)
+        abort ();
+    mailbox_push (self->asks, last);
     if (self->getting)
         pthread_join (self->getter, NULL);
     if (self->giving)

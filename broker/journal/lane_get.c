@@ -177,6 +177,12 @@ static int install (fetch_t *f, bool *fatal, dfs_error_t *err)
         return rc;
     if (crc != f->whole || crc != f->crc)
         return fail (err, DFS_EDAMAGED, "the state of %s arrived damaged", f->from);
+    /* Nothing is touched yet: what cannot be taken is refused here. */
+    if (self->config.hooks.check_state)
+        rc = self->config.hooks.check_state (self->part_path, f->index,
+                                             self->config.hooks.arg, err);
+    if (rc != DFS_OK)
+        return wrap (err, "the state of %s", f->from);
     point_t next = {.at = f->point, .state = f->index};
     rc = point_save (self->config.dir, POINT_NEXT, &next, err);
     if (rc != DFS_OK)

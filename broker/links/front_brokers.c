@@ -122,10 +122,39 @@ static void note (links_t *self, Dfs__ClusterStatusReply *out, size_t max,
         out->notes[out->n_notes++] = links_text (self, text);
 }
 
+/* What brokers say of themselves. */
+static bool note_troubles (links_t *self, Dfs__ClusterStatusReply *out, size_t max)
+{
+    journal_stats_t journal;
+    char text[JOURNAL_NAME + sizeof journal.why + 16];
+    bool well = true;
+
+    journal_stats (self->journal, &journal);
+    if (journal.why[0]) {
+        snprintf (text, sizeof text, "broker %s: %s", self->config.broker->name,
+                  journal.why);
+        note (self, out, max, text);
+        well = false;
+    }
+    for (size_t i = 0; i < journal.n_members; i++) {
+        const journal_member_t *m = &journal.members[i];
+
+        if (m->self || m->trouble == JOURNAL_WELL || m->heard_ns > DOWN_NS)
+            continue;
+        snprintf (text, sizeof text, "broker %s: %s", m->name,
+                  m->trouble == JOURNAL_STUCK
+                      ? "the disk of its journal is full or hangs"
+                      : "it cannot take the state that it needs (its log says why)");
+        note (self, out, max, text);
+        well = false;
+    }
+    return well;
+}
+
 bool brokers_note (links_t *self, Dfs__ClusterStatusReply *out, size_t max)
 {
     size_t voters = self->voters, up = 0;
-    bool well = true;
+    bool well = note_troubles (self, out, max);
     char text[256];
 
     for (size_t i = 0; i < out->n_brokers; i++) {

@@ -32,8 +32,10 @@ void namespace_close (namespace_t **self_p);
  * thread, while the namespace is open. */
 int namespace_copy (namespace_t *self, const char *path, uint64_t *index,
                     dfs_error_t *err);
-/* Applied index of such a file; DFS_EDAMAGED, DFS_EVERSION. */
-int namespace_file_index (const char *path, uint64_t *index, dfs_error_t *err);
+/* Applied index of such a file, and the cluster it is of (zeros before the seed; may be
+ * NULL); DFS_EDAMAGED, DFS_EVERSION. */
+int namespace_file_index (const char *path, uint64_t *index, uint8_t cluster_id[16],
+                          dfs_error_t *err);
 /* Makes the file PATH (taken, on the same file system) the namespace of DIR, which is
  * not open: after a crash it is the one before or this one. */
 int namespace_put (const char *dir, const char *path, dfs_error_t *err);

@@ -16,26 +16,6 @@
 #define LOCATIONS_EVERY (200 * MS)
 #define RESULT_ARENA    (64 * 1024 * 1024) /* results of one batch of entries */
 
-struct storage {
-    tables_t tables;
-    storage_config_t config;
-    namespace_reader_t *reader;
-    mailbox_t *in;
-    mailbox_t *reader_in;
-    pthread_t thread;
-    pthread_t reader_thread;
-    bool running;
-    bool reading;
-    pthread_mutex_t swap; /* the namespace is not closed while it is copied */
-    sem_t opened;         /* by the storage thread, or open_error says why not */
-    dfs_error_t open_error;
-    uint64_t applied;         /* at the start */
-    bool broken;              /* apply or commit failed: nothing more is done */
-    uint64_t dirty_since;     /* monotonic; 0: clean */
-    uint64_t uncommitted;     /* entries */
-    uint64_t locations_since; /* 0: clean */
-};
-
 static void give_up (storage_t *self, const dfs_error_t *err)
 {
     if (!self->broken)
@@ -74,7 +54,7 @@ static void commit_locations (storage_t *self)
     }
 }
 
-static void push_directory (storage_t *self, uint64_t asked)
+void storage_push_directory (storage_t *self, uint64_t asked)
 {
     dfs_error_t err;
     mail_directory_t *mail = lookup_directory (&self->tables, asked, &err);
@@ -137,7 +117,7 @@ static void apply (storage_t *self, mail_entries_t *mail)
     out->time_ns = namespace_time (self->tables.ns);
     mailbox_push (self->config.out, out);
     if (foreign)
-        push_directory (self, 0);
+        storage_push_directory (self, 0);
 }
 
 static void do_job (storage_t *self, job_t *job)
@@ -171,25 +151,26 @@ static void do_core (storage_t *self, mail_core_t *mail)
     mailbox_push (self->config.out, mail);
 }
 
-static int put_state (storage_t *self, const mail_install_t *mail, dfs_error_t *err);
-
-static void do_install (storage_t *self, mail_install_t *mail)
+/* A state could not be put in the place of another: there is nothing to ask, and the
+ * broker ends. */
+static void refuse (storage_t *self, mail_t *mail)
 {
-    mail->code = put_state (self, mail, mail->err);
-    if (mail->code < 0)
-        self->broken = true; /* the journal gives up */
-    else {
-        mail_durable_t *durable = mail_new (MAIL_DURABLE, sizeof *durable);
-        durable->index = mail->index;
-        mailbox_push (self->config.out, durable);
-        push_directory (self, 0);
+    if (mail->kind != MAIL_JOB) {
+        mail_free (mail);
+        return;
     }
-    sem_post (mail->done);
+    job_refuse ((job_t *)mail, DFS_EUNAVAIL, "this broker has lost its namespace");
+    mailbox_push (self->config.out, mail);
 }
 
 /* Returns false for the mail that ends the thread. */
 static bool do_mail (storage_t *self, mail_t *mail)
 {
+    if (self->broken && !self->reading && mail->kind != MAIL_STOP &&
+        mail->kind != MAIL_INSTALL) {
+        refuse (self, mail);
+        return true;
+    }
     switch (mail->kind) {
     case MAIL_STOP:
         mail_free (mail);
@@ -220,10 +201,10 @@ static bool do_mail (storage_t *self, mail_t *mail)
         mailbox_push (self->reader_in, mail);
         break;
     case MAIL_INSTALL:
-        do_install (self, (mail_install_t *)mail);
+        storage_do_install (self, (mail_install_t *)mail);
         break;
     case MAIL_DIRECTORY:
-        push_directory (self, ((mail_directory_t *)mail)->asked);
+        storage_push_directory (self, ((mail_directory_t *)mail)->asked);
         mail_free (mail);
         break;
     default:
@@ -232,32 +213,11 @@ static bool do_mail (storage_t *self, mail_t *mail)
     return true;
 }
 
-/* LMDB's write transactions belong to the thread that began them: the tables are opened
- * and closed where they are used. */
-static int open_namespace (storage_t *self, dfs_error_t *err)
-{
-    const storage_config_t *config = &self->config;
-    uint8_t cluster_id[16];
-    uint32_t incarnation;
-
-    self->tables.ns = namespace_open (config->dir, err);
-    if (!self->tables.ns)
-        return err->code;
-    if (namespace_seeded (self->tables.ns)) {
-        namespace_identity (self->tables.ns, cluster_id, &incarnation);
-        if (memcmp (cluster_id, config->cluster_id, sizeof cluster_id) != 0)
-            return fail (err, DFS_ECLUSTER, "%s: namespace of another cluster",
-                         config->dir);
-    }
-    self->reader = namespace_reader_new (self->tables.ns, err);
-    return self->reader ? DFS_OK : err->code;
-}
-
 static int open_tables (storage_t *self)
 {
     dfs_error_t *err = &self->open_error;
 
-    int rc = open_namespace (self, err);
+    int rc = storage_open_namespace (self, err);
     if (rc < 0)
         return rc;
     self->tables.locations = locations_open (self->config.dir, err);
@@ -283,7 +243,7 @@ static int time_left (uint64_t since, uint64_t interval, uint64_t now, int least
     return least < 0 || ms < least ? ms : least;
 }
 
-static void stop_reader (storage_t *self)
+void storage_stop_reader (storage_t *self)
 {
     if (!self->reading)
         return;
@@ -319,7 +279,7 @@ static void *storage_main (void *arg)
     commit (self);
     if (self->locations_since)
         commit_locations (self);
-    stop_reader (self);
+    storage_stop_reader (self);
     close_tables (self);
     return NULL;
 }
@@ -381,67 +341,11 @@ static void *reader_main (void *arg)
     }
 }
 
-static void start_reader (storage_t *self)
+void storage_start_reader (storage_t *self)
 {
     if (pthread_create (&self->reader_thread, NULL, reader_main, self))
         abort ();
     self->reading = true;
-}
-
-/* The reader has no snapshot of the old tables open, and nobody copies them. */
-static int put_state (storage_t *self, const mail_install_t *mail, dfs_error_t *err)
-{
-    stop_reader (self);
-    pthread_mutex_lock (&self->swap);
-    namespace_reader_destroy (&self->reader);
-    namespace_close (&self->tables.ns);
-    self->dirty_since = 0;
-    self->uncommitted = 0;
-    int rc = namespace_put (self->config.dir, mail->path, err);
-    if (rc >= 0)
-        rc = open_namespace (self, err);
-    if (rc >= 0 && namespace_applied (self->tables.ns) != mail->index)
-        rc = fail (err, DFS_EDAMAGED, "%s: the installed namespace is another one",
-                   self->config.dir);
-    pthread_mutex_unlock (&self->swap);
-    if (rc >= 0)
-        start_reader (self);
-    return rc;
-}
-
-int storage_copy (storage_t *self, const char *path, uint64_t *index, dfs_error_t *err)
-{
-    pthread_mutex_lock (&self->swap);
-    int rc = self->tables.ns ? namespace_copy (self->tables.ns, path, index, err)
-                             : fail (err, DFS_EUNAVAIL, "the namespace is not open");
-    pthread_mutex_unlock (&self->swap);
-    return rc;
-}
-
-int storage_install (storage_t *self, const char *path, uint64_t index,
-                     dfs_error_t *err)
-{
-    uint64_t found;
-    sem_t done;
-
-    int rc = namespace_file_index (path, &found, err);
-    if (rc < 0)
-        return rc;
-    if (found != index)
-        return fail (err, DFS_EDAMAGED, "%s: a namespace of another index", path);
-    sem_init (&done, 0, 0);
-    mail_install_t *mail = mail_new (MAIL_INSTALL, sizeof *mail);
-    mail->path = path;
-    mail->index = index;
-    mail->err = err;
-    mail->done = &done;
-    mailbox_push (self->in, mail);
-    while (sem_wait (&done) < 0)
-        ;
-    rc = mail->code;
-    mail_free (&mail->head);
-    sem_destroy (&done);
-    return rc;
 }
 
 storage_t *storage_open (const storage_config_t *config, dfs_error_t *err)
@@ -465,7 +369,7 @@ storage_t *storage_open (const storage_config_t *config, dfs_error_t *err)
         storage_close (&self);
         return NULL;
     }
-    start_reader (self);
+    storage_start_reader (self);
     return self;
 }
 

@@ -38,6 +38,9 @@ void storage_push (storage_t *self, mail_t *mail);
 int storage_copy (storage_t *self, const char *path, uint64_t *index, dfs_error_t *err);
 int storage_install (storage_t *self, const char *path, uint64_t index,
                      dfs_error_t *err);
+/* What storage_install would refuse, found without touching what is there. */
+int storage_check (const storage_t *self, const char *path, uint64_t index,
+                   dfs_error_t *err);
 /* Does what was pushed before, commits, ends the threads, closes the tables. */
 void storage_close (storage_t **self_p);
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Shared by the files of broker/state: what a look-up may use. Storage thread only. */
+/* Shared by the files of broker/state: what a look-up may use, and the threads' own
+ * state. Storage thread only. */
 #ifndef BROKER_STATE_STORAGE_PRIVATE_H
 #define BROKER_STATE_STORAGE_PRIVATE_H
+
+#include <pthread.h>
+#include <semaphore.h>
 
 #include "broker/state/storage.h"
 
@@ -10,6 +14,34 @@ typedef struct tables {
     locations_t *locations;
     const uint8_t *hmac_key;
 } tables_t;
+
+struct storage {
+    tables_t tables;
+    storage_config_t config;
+    namespace_reader_t *reader;
+    mailbox_t *in;
+    mailbox_t *reader_in;
+    pthread_t thread;
+    pthread_t reader_thread;
+    bool running;
+    bool reading;
+    pthread_mutex_t swap; /* the namespace is not closed while it is copied */
+    sem_t opened;         /* by the storage thread, or open_error says why not */
+    dfs_error_t open_error;
+    uint64_t applied;         /* at the start */
+    bool broken;              /* apply or commit failed: nothing more is done */
+    uint64_t dirty_since;     /* monotonic; 0: clean */
+    uint64_t uncommitted;     /* entries */
+    uint64_t locations_since; /* 0: clean */
+};
+
+/* storage.c. */
+void storage_start_reader (storage_t *self);
+void storage_stop_reader (storage_t *self);
+void storage_push_directory (storage_t *self, uint64_t asked);
+/* storage_state.c. */
+int storage_open_namespace (storage_t *self, dfs_error_t *err);
+void storage_do_install (storage_t *self, mail_install_t *mail);
 
 /* Answers JOB, a request for point look-ups, in JOB->answer (DFS_EINTERNAL for others).
  */

@@ -344,6 +344,103 @@ static void storage (void **state)
     assert_int_equal (system (command), 0);
 }
 
+static void storage_dir (bench_t *bench)
+{
+    bench->out = mailbox_new ();
+    snprintf (bench->dir, sizeof bench->dir, "/tmp/dfs-storage-XXXXXX");
+    assert_non_null (mkdtemp (bench->dir));
+    open_storage (bench);
+}
+
+static void storage_gone (bench_t *bench)
+{
+    char command[96];
+
+    storage_close (&bench->storage);
+    mailbox_destroy (&bench->out, free_mail);
+    snprintf (command, sizeof command, "rm -rf '%s'", bench->dir);
+    assert_int_equal (system (command), 0);
+}
+
+static int totals_with (bench_t *bench)
+{
+    mail_totals_t *ask = mail_new (MAIL_TOTALS, sizeof *ask);
+    int files;
+
+    storage_push (bench->storage, &ask->head);
+    ask = next_mail (bench, MAIL_TOTALS);
+    files = (int)ask->applied;
+    mail_free (&ask->head);
+    return files;
+}
+
+/* A state that cannot be taken is refused before the old one is touched; one that gets
+ * lost on the way leaves a broker that says so. */
+static void installed_states (void **state)
+{
+    bench_t from = {0}, to = {0};
+    char file[128], command[192];
+    uint64_t index = 0;
+    dfs_error_t err;
+
+    (void)state;
+    storage_dir (&from);
+    push_seed (&from);
+    push_mkdir (&from, 2, "/d");
+    while (index < 2) {
+        mail_durable_t *mail = next_mail (&from, MAIL_DURABLE);
+        index = mail->index;
+        mail_free (&mail->head);
+    }
+    storage_dir (&to);
+    snprintf (file, sizeof file, "%s/state.part", to.dir);
+    assert_int_equal (storage_copy (from.storage, file, &index, &err), DFS_OK);
+    assert_int_equal (index, 2);
+    assert_int_equal (storage_check (to.storage, file, 3, &err), DFS_EDAMAGED);
+    assert_int_equal (storage_install (to.storage, file, 3, &err), DFS_EDAMAGED);
+    snprintf (command, sizeof command, "echo nothing > %s/no.mdb", to.dir);
+    assert_int_equal (system (command), 0);
+    snprintf (command, sizeof command, "%s/no.mdb", to.dir);
+    assert_true (storage_install (to.storage, command, 2, &err) < 0);
+    assert_int_equal (totals_with (&to), 0);
+    assert_int_equal (storage_install (to.storage, file, 2, &err), DFS_OK);
+    assert_int_equal (totals_with (&to), 2);
+
+    bench_t other = {0}; /* of another cluster */
+    other.out = mailbox_new ();
+    snprintf (other.dir, sizeof other.dir, "/tmp/dfs-storage-XXXXXX");
+    assert_non_null (mkdtemp (other.dir));
+    storage_config_t config = {
+        .dir = other.dir, .cluster_id = {2}, .out = other.out, .failed = failed};
+    other.storage = storage_open (&config, &err);
+    assert_non_null (other.storage);
+    snprintf (file, sizeof file, "%s/state.part", other.dir);
+    assert_int_equal (storage_copy (from.storage, file, &index, &err), DFS_OK);
+    assert_int_equal (storage_check (other.storage, file, 2, &err), DFS_ECLUSTER);
+    assert_int_equal (storage_install (other.storage, file, 2, &err), DFS_ECLUSTER);
+    assert_int_equal (totals_with (&other), 0);
+    storage_gone (&other);
+
+    snprintf (file, sizeof file, "%s/state.part", to.dir);
+    assert_int_equal (storage_copy (from.storage, file, &index, &err), DFS_OK);
+    snprintf (command, sizeof command, "rm -r '%s/namespace'", to.dir);
+    assert_int_equal (system (command), 0);
+    assert_true (storage_install (to.storage, file, 2, &err) < 0);
+    mail_totals_t *ask = mail_new (MAIL_TOTALS, sizeof *ask);
+    storage_push (to.storage, &ask->head);
+    job_t *job = job_new ();
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+    job->env = &env;
+    dfs__envelope__init (&job->answer);
+    storage_push (to.storage, &job->head);
+    job = next_mail (&to, MAIL_JOB);
+    assert_int_equal (job->answer.status->code, DFS_EUNAVAIL);
+    mail_free (&job->head);
+    assert_true (storage_install (to.storage, file, 2, &err) < 0);
+    storage_gone (&to);
+    storage_gone (&from);
+}
+
 /* Slow tuning is followed; a jump is not, until the clock is back. */
 static void clock_that_jumps (void **state)
 {
@@ -378,11 +475,9 @@ static void clock_that_jumps (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (ids),
-        cmocka_unit_test (clock_that_jumps),
-        cmocka_unit_test (common_places),
-        cmocka_unit_test (slow_peer),
-        cmocka_unit_test (storage),
+        cmocka_unit_test (ids),           cmocka_unit_test (clock_that_jumps),
+        cmocka_unit_test (common_places), cmocka_unit_test (slow_peer),
+        cmocka_unit_test (storage),       cmocka_unit_test (installed_states),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);

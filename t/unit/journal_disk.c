@@ -233,12 +233,13 @@ static void test_leader_hangs (void **state)
     UNTIL (faults_hanging () > 0);
     assert_int_not_equal (trio_leader (), hung);
     trio_commit (50);
-    UNTIL (stats_of (hung).stuck);
+    UNTIL (stats_of (hung).trouble == JOURNAL_STUCK);
     trio_commit (50);
     assert_int_not_equal (node->role, JOURNAL_LEADER);
-    assert_true (stats_of (hung).stuck);
+    assert_int_equal (stats_of (hung).trouble, JOURNAL_STUCK);
+    assert_non_null (strstr (stats_of (hung).why, "does not end"));
     faults_release ();
-    UNTIL (!stats_of (hung).stuck);
+    UNTIL (stats_of (hung).trouble == JOURNAL_WELL);
     trio_commit (10);
     trio_same (150);
     trio_destroy ();

@@ -213,6 +213,87 @@ static void test_wiped (void **state)
     trio_destroy ();
 }
 
+static journal_stats_t stats_of (size_t i)
+{
+    journal_stats_t stats;
+    journal_stats (trio.nodes[i].journal, &stats);
+    return stats;
+}
+
+/* Waits up to a minute until broker I says WHY it does not come along. */
+static void wait_why (size_t i, const char *why)
+{
+    for (int k = 0; k < 6000 && !strstr (stats_of (i).why, why); k++)
+        usleep (10000);
+    assert_non_null (strstr (stats_of (i).why, why));
+}
+
+/* A broker that cannot take a state keeps what it has, runs on, and says so; also after
+ * its next start. */
+static void test_state_refused (void **state)
+{
+    (void)state;
+    trio_new (3, true);
+    trio.trailing = 200;
+    start_all ();
+    trio_commit (100);
+    trio_same (100);
+    size_t away = (trio_leader () + 1) % 3;
+    node_t *node = &trio.nodes[away];
+    trio_stop (away);
+    trio_commit (2000);
+    node->refuses = true;
+    state_t before = node->state;
+    for (int i = 0; i < 2; i++) {
+        uint64_t refused = node->refused;
+        trio_start (away);
+        TRIO_WAIT (node->refused > refused);
+        wait_why (away, "a format of tomorrow");
+        assert_int_equal (stats_of (away).trouble, JOURNAL_REFUSES);
+        trio_commit (20);
+        assert_int_equal (node->failed, 0);
+        assert_memory_equal (&node->state, &before, sizeof before);
+        bool told = false;
+        for (int k = 0; k < 6000 && !told; k++, usleep (10000)) {
+            journal_stats_t s = stats_of (trio_leader ());
+            const journal_member_t *m = member (&s, node->id);
+            told = m && m->trouble == JOURNAL_REFUSES;
+        }
+        assert_true (told);
+        trio_stop (away);
+    }
+    node->refuses = false;
+    trio_start (away);
+    trio_commit (20);
+    trio_same (2160);
+    assert_true (node->taken > 0);
+    trio_destroy ();
+}
+
+/* While nothing begins each one says for whom it waits. */
+static void test_founding_waits (void **state)
+{
+    (void)state;
+    trio_new (3, true);
+    trio_start (0);
+    wait_why (0, "b3 is not heard");
+    assert_non_null (strstr (stats_of (0).why, "b2 is not heard"));
+    trio_start (1);
+    wait_why (1, "b1, the first of the list, has not begun");
+    for (int k = 0; k < 6000 && strstr (stats_of (0).why, "b2"); k++)
+        usleep (10000);
+    assert_string_equal (stats_of (0).why, "nothing begins: b3 is not heard");
+    trio_start (2);
+    trio_commit (20);
+    trio_same (20);
+    for (size_t i = 0; i < 3; i++)
+        for (int k = 0; k < 6000 && stats_of (i).why[0]; k++)
+            usleep (10000);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal (stats_of (i).why, "");
+    trio_destroy ();
+}
+
 /* A broker that waits for the others makes no log of its own when its list shrinks. */
 static void test_no_founding_after_reload (void **state)
 {
@@ -311,6 +392,8 @@ int main (int argc, char **argv)
         cmocka_unit_test (test_transfer),
         cmocka_unit_test (test_state_for_one_behind),
         cmocka_unit_test (test_wiped),
+        cmocka_unit_test (test_state_refused),
+        cmocka_unit_test (test_founding_waits),
         cmocka_unit_test (test_no_founding_after_reload),
         cmocka_unit_test (test_different_lists),
         cmocka_unit_test (test_foreign_log),

@@ -137,6 +137,23 @@ static int copy_state (const char *path, uint64_t *index, void *arg, dfs_error_t
     return DFS_OK;
 }
 
+static int check_state (const char *path, uint64_t index, void *arg, dfs_error_t *err)
+{
+    node_t *node = arg;
+    (void)path;
+    (void)index;
+    pthread_mutex_lock (&trio.lock);
+    bool refuses = node->refuses;
+    node->refused += refuses;
+    pthread_cond_broadcast (&trio.changed);
+    pthread_mutex_unlock (&trio.lock);
+    if (!refuses)
+        return DFS_OK;
+    err->code = DFS_EVERSION;
+    snprintf (err->text, sizeof err->text, "a format of tomorrow");
+    return DFS_EVERSION;
+}
+
 static int take_state (const char *path, uint64_t index, void *arg, dfs_error_t *err)
 {
     node_t *node = arg;
@@ -237,6 +254,7 @@ void trio_start_with (size_t i, size_t from, size_t to)
                   .n = n,
                   .address = address,
                   .copy_state = copy_state,
+                  .check_state = check_state,
                   .take_state = take_state,
                   .arg = node},
         .events = {.committed = committed,

@@ -35,6 +35,8 @@ typedef struct node {
     uint64_t n_acked;
     uint64_t n_dropped;
     uint64_t taken; /* states that were installed */
+    bool refuses;   /* any state... */
+    uint64_t refused;
     uint64_t read_index;
     int read_code;
     uint64_t n_reads;
