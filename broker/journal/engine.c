@@ -341,11 +341,8 @@ static bool may_stop (journal_t *self, uint64_t *until)
         return writer_stuck (self->writer);
     if (!self->peers || raft_driver_voters (self->driver) < 2)
         return true;
-    if (!self->handing_on) {
-        self->handing_on = true;
-        return raft_driver_transfer (self->driver, now, 0, &err) != DFS_OK;
-    }
-    return false;
+    return !raft_driver_transferring (self->driver) &&
+           raft_driver_transfer (self->driver, now, 0, &err) != DFS_OK;
 }
 
 static void refuse_all (journal_t *self, const queue_t *queue)

@@ -79,6 +79,8 @@ typedef struct transfer {
     uint64_t cookie;
     uint64_t to; /* id; 0: any */
     uint64_t until;
+    uint64_t again; /* not tried again before this */
+    bool held;      /* proposals are held, for the next try */
 } transfer_t;
 
 struct journal {
@@ -136,7 +138,6 @@ struct journal {
     uint64_t conf_seen;     /* hash of the set that was last announced */
     change_t change;
     transfer_t transfer;
-    bool handing_on;     /* the lead, at the end */
     bool founding;       /* not all are known to have the first set of brokers */
     uint64_t members_at; /* when they were last published */
 

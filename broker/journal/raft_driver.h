@@ -157,6 +157,8 @@ int raft_driver_change (raft_driver_t *self, uint64_t now, uint64_t id,
 /* Hands leadership to ID (0: who has most). */
 int raft_driver_transfer (raft_driver_t *self, uint64_t now, uint64_t id,
                           dfs_error_t *err);
+/* That goes on: it is given up after an election timeout, and may be asked for again. */
+bool raft_driver_transferring (const raft_driver_t *self);
 
 /* NULL while all is well. */
 const dfs_error_t *raft_driver_failed (const raft_driver_t *self);

@@ -43,6 +43,11 @@ uint64_t raft_driver_leader (const raft_driver_t *self)
     return self->role_leader;
 }
 
+bool raft_driver_transferring (const raft_driver_t *self)
+{
+    return self->r.state == RAFT_LEADER && raft_transferee (&self->r) != 0;
+}
+
 size_t raft_driver_in_flight (const raft_driver_t *self)
 {
     return self->in_flight;

@@ -8,12 +8,13 @@
 
 #include "journal_private.h"
 
-#define TRANSFER_MS 5000
+#define TRANSFER_MS 10000
 #define SILENT_MS   30000 /* a newcomer that is not heard for this long is given up */
 #define HEAR_MS     3000  /* within this a newcomer must say who it is */
 #define NEAR        2048  /* entries behind: proposals are held for the rest */
 #define HOLD_MS     300   /* at most, and... */
 #define HOLD_EVERY  1500  /* ...not more often than this */
+#define FETCH_MS    1000  /* what one that shall lead does not have is waited for */
 
 void brokers_answer (journal_t *self, uint64_t cookie, int code, const char *text)
 {
@@ -53,7 +54,46 @@ void brokers_ask_transfer (journal_t *self, const note_t *note, uint64_t now)
         brokers_answer (self, note->cookie, err.code, err.text);
         return;
     }
-    self->transfer = (transfer_t){true, note->cookie, to, now + TRANSFER_MS};
+    self->transfer = (transfer_t){true, note->cookie, to, now + TRANSFER_MS, 0, false};
+}
+
+static const raft_server_info_t *by_id (const raft_server_info_t *s, size_t n,
+                                        uint64_t id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (s[i].id == id)
+            return &s[i];
+    return NULL;
+}
+
+/* The core gives a transfer one election timeout, while it refuses what is proposed:
+ * with busy disks that may be too short for what is on its way. So before it is asked
+ * again, nothing is proposed until the one that shall lead has all there is. */
+static void try_again (journal_t *self, uint64_t now)
+{
+    transfer_t *t = &self->transfer;
+    raft_server_info_t s[JOURNAL_MEMBERS];
+    size_t n = brokers_servers (self, s);
+    uint64_t last = raft_driver_last (self->driver);
+    const raft_server_info_t *to = by_id (s, n, t->to);
+    for (size_t i = 0; t->to == 0 && i < n; i++)
+        if (s[i].id != self->id && s[i].role == MEMBER_VOTER &&
+            (!to || s[i].match > to->match))
+            to = &s[i];
+    const known_t *known = to ? brokers_known (self, to->address) : NULL;
+    if (raft_driver_transferring (self->driver) || !known || known->id != to->id ||
+        now > known->heard + FETCH_MS || to->match + NEAR < last)
+        return;
+    if (to->match == last && t->held) {
+        t->held = false;
+        t->again = now + HOLD_EVERY;
+        self->hold = 0;
+        raft_driver_transfer (self->driver, now, to->id, NULL);
+    } else if (now >= t->again) {
+        t->held = true;
+        t->again = now + FETCH_MS + HOLD_EVERY;
+        self->hold = now + FETCH_MS;
+    }
 }
 
 static void work_transfer (journal_t *self, uint64_t now)
@@ -63,9 +103,13 @@ static void work_transfer (journal_t *self, uint64_t now)
     if (!t->active)
         return;
     bool moved = leader && leader != self->id;
-    if (!moved && now < t->until)
+    if (!moved && now < t->until) {
+        if (raft_driver_role (self->driver) == JOURNAL_LEADER)
+            try_again (self, now);
         return;
+    }
     t->active = false;
+    self->hold = 0;
     if (moved && (!t->to || t->to == leader))
         brokers_answer (self, t->cookie, DFS_OK, NULL);
     else
@@ -115,15 +159,6 @@ void brokers_ask_replace (journal_t *self, const note_t *note, uint64_t now)
     self->change = (change_t){.active = true, .cookie = note->cookie, .since = now};
     memcpy (self->change.old, note->name, sizeof self->change.old);
     memcpy (self->change.fresh, note->fresh, sizeof self->change.fresh);
-}
-
-static const raft_server_info_t *by_id (const raft_server_info_t *s, size_t n,
-                                        uint64_t id)
-{
-    for (size_t i = 0; i < n; i++)
-        if (s[i].id == id)
-            return &s[i];
-    return NULL;
 }
 
 /* Orders a step; false when it can not be tried again. */
