@@ -72,3 +72,8 @@ t_unit_core_reclaim_SOURCES = t/unit/core_reclaim.c $(core_help)
 t_unit_core_reclaim_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 t_unit_core_route_SOURCES = t/unit/core_route.c $(core_help)
 t_unit_core_route_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+
+# Figures, not a test: make t/bench/core_scale && ./t/bench/core_scale
+EXTRA_PROGRAMS += t/bench/core_scale
+t_bench_core_scale_SOURCES = t/bench/core_scale.c
+t_bench_core_scale_LDADD = broker/libcore.la

@@ -10,20 +10,36 @@ typedef struct slot {
     void *entry; /* NULL: free */
 } slot_t;
 
+typedef struct slots {
+    slot_t *slots; /* NULL: none */
+    size_t mask;   /* their number - 1, a power of two - 1 */
+    size_t count;
+} slots_t;
+
+/* While the table grows or shrinks, what is in the old slots moves to the new ones a
+ * few at a time: no call looks at all of them. */
 struct table {
     table_match_f *match;
-    slot_t *slots;
-    size_t mask; /* slots - 1; slots are a power of two */
-    size_t count;
+    slots_t now;
+    slots_t old;
+    size_t left; /* slots of OLD that were not looked at */
 };
+
+#define MOVE_SLOTS 32 /* at once: enough to be done before the next change of size */
+
+static void make (slots_t *self, size_t size)
+{
+    self->slots = core_zalloc (size * sizeof *self->slots);
+    self->mask = size - 1;
+    self->count = 0;
+}
 
 table_t *table_new (table_match_f *match)
 {
     table_t *self = core_zalloc (sizeof *self);
 
     self->match = match;
-    self->mask = 15;
-    self->slots = core_zalloc ((self->mask + 1) * sizeof *self->slots);
+    make (&self->now, 16);
     return self;
 }
 
@@ -31,14 +47,15 @@ void table_destroy (table_t **self_p)
 {
     if (!*self_p)
         return;
-    free ((*self_p)->slots);
+    free ((*self_p)->now.slots);
+    free ((*self_p)->old.slots);
     free (*self_p);
     *self_p = NULL;
 }
 
 size_t table_count (const table_t *self)
 {
-    return self->count;
+    return self->now.count + self->old.count;
 }
 
 uint64_t table_hash (uint64_t number)
@@ -49,81 +66,126 @@ uint64_t table_hash (uint64_t number)
 }
 
 /* Slot of KEY, or SIZE_MAX. */
-static size_t find (const table_t *self, uint64_t hash, const void *key)
+static size_t find (const slots_t *in, table_match_f *match, uint64_t hash,
+                    const void *key)
 {
-    for (size_t i = hash & self->mask; self->slots[i].entry; i = (i + 1) & self->mask)
-        if (self->slots[i].hash == hash && self->match (self->slots[i].entry, key))
+    if (!in->slots)
+        return SIZE_MAX;
+    for (size_t i = hash & in->mask; in->slots[i].entry; i = (i + 1) & in->mask)
+        if (in->slots[i].hash == hash && match (in->slots[i].entry, key))
             return i;
     return SIZE_MAX;
 }
 
 void *table_get (const table_t *self, uint64_t hash, const void *key)
 {
-    size_t i = find (self, hash, key);
+    size_t i = find (&self->now, self->match, hash, key);
 
-    return i == SIZE_MAX ? NULL : self->slots[i].entry;
+    if (i != SIZE_MAX)
+        return self->now.slots[i].entry;
+    i = find (&self->old, self->match, hash, key);
+    return i == SIZE_MAX ? NULL : self->old.slots[i].entry;
 }
 
-static void put (table_t *self, uint64_t hash, void *entry)
+static void put (slots_t *to, uint64_t hash, void *entry)
 {
-    size_t i = hash & self->mask;
+    size_t i = hash & to->mask;
 
-    while (self->slots[i].entry)
-        i = (i + 1) & self->mask;
-    self->slots[i].hash = hash;
-    self->slots[i].entry = entry;
+    while (to->slots[i].entry)
+        i = (i + 1) & to->mask;
+    to->slots[i].hash = hash;
+    to->slots[i].entry = entry;
+    to->count++;
+}
+
+static void clear (slots_t *from, size_t hole)
+{
+    /* An entry behind the hole moves into it unless its home lies behind the hole. */
+    for (size_t i = (hole + 1) & from->mask; from->slots[i].entry;
+         i = (i + 1) & from->mask) {
+        size_t home = from->slots[i].hash & from->mask;
+
+        if (((i - home) & from->mask) >= ((i - hole) & from->mask)) {
+            from->slots[hole] = from->slots[i];
+            hole = i;
+        }
+    }
+    from->slots[hole].entry = NULL;
+    from->count--;
+}
+
+/* Moves what is in the last N slots of the old ones. From the end on: what was pushed
+ * over it to the start comes first, so that all others are still found. */
+static void move_some (table_t *self, size_t n)
+{
+    slots_t *old = &self->old;
+
+    if (!old->slots)
+        return;
+    for (; n > 0 && self->left > 0; n--, self->left--) {
+        size_t i = self->left - 1;
+
+        while (old->slots[i].entry) {
+            slot_t slot = old->slots[i];
+
+            clear (old, i);
+            put (&self->now, slot.hash, slot.entry);
+        }
+    }
+    if (self->left > 0)
+        return;
+    free (old->slots);
+    *old = (slots_t){0};
 }
 
 static void resize (table_t *self, size_t size)
 {
-    slot_t *old = self->slots;
-    size_t n = self->mask + 1;
-
-    self->slots = core_zalloc (size * sizeof *self->slots);
-    self->mask = size - 1;
-    for (size_t i = 0; i < n; i++)
-        if (old[i].entry)
-            put (self, old[i].hash, old[i].entry);
-    free (old);
+    move_some (self, SIZE_MAX);
+    self->old = self->now;
+    self->left = self->old.mask + 1;
+    make (&self->now, size);
 }
 
 void table_put (table_t *self, uint64_t hash, void *entry)
 {
-    if ((self->count + 1) * 4 > (self->mask + 1) * 3)
-        resize (self, (self->mask + 1) * 2);
-    put (self, hash, entry);
-    self->count++;
+    size_t size = self->now.mask + 1;
+
+    move_some (self, MOVE_SLOTS);
+    if ((table_count (self) + 1) * 4 > size * 3)
+        resize (self, size * 2);
+    put (&self->now, hash, entry);
 }
 
 void *table_remove (table_t *self, uint64_t hash, const void *key)
 {
-    size_t hole = find (self, hash, key);
+    slots_t *from = &self->now;
+    size_t hole = find (from, self->match, hash, key), size;
     void *entry;
 
+    if (hole == SIZE_MAX) {
+        from = &self->old;
+        hole = find (from, self->match, hash, key);
+    }
     if (hole == SIZE_MAX)
         return NULL;
-    entry = self->slots[hole].entry;
-    /* An entry behind the hole moves into it unless its home lies behind the hole. */
-    for (size_t i = (hole + 1) & self->mask; self->slots[i].entry;
-         i = (i + 1) & self->mask) {
-        size_t home = self->slots[i].hash & self->mask;
-
-        if (((i - home) & self->mask) >= ((i - hole) & self->mask)) {
-            self->slots[hole] = self->slots[i];
-            hole = i;
-        }
-    }
-    self->slots[hole].entry = NULL;
-    self->count--;
-    if (self->mask > 1023 && self->count * 8 < self->mask + 1)
-        resize (self, (self->mask + 1) / 2);
+    entry = from->slots[hole].entry;
+    clear (from, hole);
+    move_some (self, MOVE_SLOTS);
+    size = self->now.mask + 1;
+    if (size > 1024 && table_count (self) * 8 < size)
+        resize (self, size / 2);
     return entry;
 }
 
 void *table_next (const table_t *self, size_t *cursor)
 {
-    while (*cursor <= self->mask) {
-        void *entry = self->slots[(*cursor)++].entry;
+    size_t first = self->now.mask + 1;
+    size_t all = first + (self->old.slots ? self->old.mask + 1 : 0);
+
+    while (*cursor < all) {
+        size_t i = (*cursor)++;
+        void *entry =
+            i < first ? self->now.slots[i].entry : self->old.slots[i - first].entry;
 
         if (entry)
             return entry;
