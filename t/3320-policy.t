@@ -33,6 +33,25 @@ test_expect_success 'a directory: what is made in it has its copies' '
     test_expect_code 3 dfs-client admin policy assign silver /gold
 '
 
+test_expect_success 'fewer copies than the default; content that is there already gets its own' '
+    dfs-client admin policy create one --replicas 1 --min-replicas 1 && dfs-client mkdir /one &&
+    dfs-client admin policy assign one /one && random_file g 2000000 g && dfs-client put g /one/g &&
+    copies /one/g 1 && mkdir -p twin/a twin/z && random_file twin/a/x 700000 tw && cp twin/a/x twin/z/x &&
+    dfs-client mkdir /twin && dfs-client mkdir /twin/z && dfs-client admin policy assign gold /twin/z &&
+    dfs-client put -r twin / && copies /twin/z/x 4 && dfs-client get /twin/a/x - | cmp - twin/a/x
+'
+
+test_expect_success 'what is put over a file keeps the copies of the file' '
+    dfs-client put --replicas 3 a /kept && dfs-client put b /kept && copies /kept 3 &&
+    dfs-client stat --json /kept >s.json && test "$(json replicas s.json)" -eq 3
+'
+
+test_expect_success 'policies made at the same moment are all there' '
+    pids= && for i in 1 2 3 4 5 6; do dfs-client admin policy create at$i --replicas $((i % 3 + 2)) & pids="$pids $!"; done &&
+    for p in $pids; do wait $p || return 1; done && dfs-client admin policy list >list &&
+    for i in 1 2 3 4 5 6; do grep -q "at$i .*" list || return 1; done
+'
+
 test_expect_success 'raised on live data' '
     dfs-client admin policy assign copies-3 /b && wait_until 20 copies /b 3 &&
     wait_until 20 status_has chunks_under_replicated 0 && status_has health ok

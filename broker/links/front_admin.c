@@ -97,19 +97,12 @@ static void list_policies (links_t *self, job_t *job)
     front_reply (self, job);
 }
 
-static bool same_policy (const Dfs__Policy *a, const Dfs__Policy *b)
-{
-    return a->replicas == b->replicas && a->min_replicas == b->min_replicas &&
-           a->chunk_size == b->chunk_size && a->history_ns == b->history_ns;
-}
-
 static void set_policy (links_t *self, job_t *job, const Dfs__Admin *ask)
 {
     Dfs__Op op = DFS__OP__INIT;
     Dfs__OpPolicySet set = DFS__OP_POLICY_SET__INIT;
     Dfs__Policy policy, **all;
     const Dfs__Policy *old = NULL;
-    uint32_t last = 0;
     size_t n;
     dfs_error_t err;
 
@@ -121,13 +114,10 @@ static void set_policy (links_t *self, job_t *job, const Dfs__Admin *ask)
     }
     policy = *ask->policy;
     all = roster_policies (self->roster, &n);
-    for (size_t i = 0; i < n; i++) {
-        bool named = all[i]->name && strcmp (all[i]->name, policy.name) == 0;
-
-        last = all[i]->id > last ? all[i]->id : last;
-        if (policy.id > 0 ? all[i]->id == policy.id : named)
+    for (size_t i = 0; i < n && policy.id > 0; i++) {
+        if (all[i]->id == policy.id)
             old = all[i];
-        else if (named) {
+        else if (all[i]->name && strcmp (all[i]->name, policy.name) == 0) {
             front_refuse (self, job, DFS_EEXIST, "another policy has this name");
             return;
         }
@@ -136,16 +126,7 @@ static void set_policy (links_t *self, job_t *job, const Dfs__Admin *ask)
         front_refuse (self, job, DFS_ENOENT, "no such policy");
         return;
     }
-    /* Asked again because the answer was lost. */
-    if (old && policy.id == 0) {
-        if (same_policy (old, &policy))
-            done_now (self, job);
-        else
-            front_refuse (self, job, DFS_EEXIST, "a policy with this name is there");
-        return;
-    }
-    if (policy.id == 0)
-        policy.id = last + 1;
+    /* One that is new gets its number where all agree on it: at apply. */
     set.policy = &policy;
     op.op_case = DFS__OP__OP_POLICY_SET;
     op.policy_set = &set;

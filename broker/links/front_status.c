@@ -178,9 +178,9 @@ static void put_notes (links_t *self, const core_status_t *core,
     for (size_t i = 0; i < out->n_workers; i++)
         usable += strcmp (out->workers[i]->state, "up") == 0 ||
                   strcmp (out->workers[i]->state, "suspect") == 0;
-    if (usable < roster_replicas (self->roster)) {
+    if (usable < roster_replicas (self->roster, 0)) {
         snprintf (text, sizeof text, "%zu workers are up, replicas = %u", usable,
-                  roster_replicas (self->roster));
+                  roster_replicas (self->roster, 0));
         note (self, out, text);
     }
     for (size_t i = 0; i < out->n_workers; i++) {

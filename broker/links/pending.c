@@ -258,11 +258,13 @@ void pending_request (links_t *links, session_t *session, job_t *job,
     job->refs++;
     if (op->op_case == DFS__OP__OP_COMMIT) {
         checked = true;
-        policy = op->commit->has_policy ? op->commit->policy : 0;
+        policy =
+            op->commit->placed_policy ? op->commit->placed_policy : op->commit->policy;
         change->upload = op->commit->has_upload ? op->commit->upload : 0;
         collect_keys (change, op->commit->extents, op->commit->n_extents);
     } else if (op->op_case == DFS__OP__OP_STAGE) {
         checked = true;
+        policy = op->stage->policy;
         collect_keys (change, op->stage->extents, op->stage->n_extents);
     } else if (op->op_case == DFS__OP__OP_SETATTR)
         change->policy = op->setattr->has_policy;
@@ -272,6 +274,7 @@ void pending_request (links_t *links, session_t *session, job_t *job,
         change_refuse (links, change, DFS_EAGAIN, "too many changes in flight", NULL,
                        0);
     else if (checked && change->n_keys > 0) {
+        change->replicas = roster_replicas (links->roster, policy);
         event_t event = {.type = EVENT_COMMIT,
                          .u.commit = {.session = session->id,
                                       .token = change->cookie,
@@ -414,7 +417,6 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
 {
     pending_t *self = links->pending;
     static char few_text[] = "stored with fewer copies than its policy asks for";
-    uint32_t replicas = roster_replicas (links->roster);
     bool chores = false;
     bool directory = false;
 
@@ -427,7 +429,7 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
         self->in_flight -= change->bytes;
         chores |= result->has_job && result->job;
         if (change->session) {
-            if (change->copies < replicas && !result->text)
+            if (change->copies < change->replicas && !result->text)
                 result->text = few_text;
             tell_core (links, change, result);
             results_add (links, change, result);

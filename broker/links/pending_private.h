@@ -20,14 +20,15 @@ typedef struct change {
     uint64_t *lengths;  /* that it says they have */
     copykey_t *missing; /* of them, when the core refused */
     size_t n_missing;
-    uint64_t upload; /* staged upload that ends with it, 0: none */
-    uint32_t copies; /* fewest durable copies of any chunk, as the core knew */
-    uint64_t token;  /* of the core, which wanted it; 0: nobody's */
-    bool directory;  /* changes members, users or policies */
-    bool policy;     /* gives files another policy */
-    job_t *asker;    /* of an admin's request that became an op of the broker's own */
-    uint32_t round;  /* of what the asker wants; 0: there is only this entry */
-    size_t bytes;    /* of its entry, once proposed */
+    uint64_t upload;   /* staged upload that ends with it, 0: none */
+    uint32_t replicas; /* that it should have */
+    uint32_t copies;   /* fewest durable copies of any chunk, as the core knew */
+    uint64_t token;    /* of the core, which wanted it; 0: nobody's */
+    bool directory;    /* changes members, users or policies */
+    bool policy;       /* gives files another policy */
+    job_t *asker;      /* of an admin's request that became an op of the broker's own */
+    uint32_t round;    /* of what the asker wants; 0: there is only this entry */
+    size_t bytes;      /* of its entry, once proposed */
 } change_t;
 
 struct pending {

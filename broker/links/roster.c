@@ -127,11 +127,12 @@ bool roster_admin (const roster_t *self, uint32_t user)
     return false;
 }
 
-uint32_t roster_replicas (const roster_t *self)
+uint32_t roster_replicas (const roster_t *self, uint32_t policy)
 {
-    const Dfs__Policy *policy = roster_policy (self);
-
-    return policy ? policy->replicas : 0;
+    for (size_t i = 0; self->directory && i < self->directory->n_policies; i++)
+        if (self->directory->policies[i]->id == (policy ? policy : 1))
+            return self->directory->policies[i]->replicas;
+    return 0;
 }
 
 void roster_refresh (links_t *links)

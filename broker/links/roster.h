@@ -39,7 +39,8 @@ const Dfs__Member *roster_worker (const roster_t *self, const char *name);
 const Dfs__Member *roster_worker_id (const roster_t *self, uint32_t id);
 const Dfs__User *roster_user (const roster_t *self, const char *name);
 Dfs__Policy *roster_policy (const roster_t *self);
-uint32_t roster_replicas (const roster_t *self);
+/* Copies that a policy asks for (0: the default); 0: not known. */
+uint32_t roster_replicas (const roster_t *self, uint32_t policy);
 /* In order of their ids; as long-lived as the directory. */
 Dfs__Policy **roster_policies (const roster_t *self, size_t *n);
 bool roster_policies_many (const roster_t *self);

@@ -112,9 +112,38 @@ int catalog_check_policy (const Dfs__Policy *p, dfs_error_t *err)
     return 0;
 }
 
-int op_policy_set (op_t *op, const Dfs__Policy *policy, dfs_error_t *err)
+static bool same_policy (const Dfs__Policy *a, const Dfs__Policy *b)
 {
-    int rc = catalog_check_policy (policy, err);
+    return a->replicas == b->replicas && a->min_replicas == b->min_replicas &&
+           a->chunk_size == b->chunk_size && a->history_ns == b->history_ns;
+}
+
+/* A new policy gets the next number. 1: it is there already. */
+static int number_policy (const catalog_t *catalog, Dfs__Policy *policy,
+                          dfs_error_t *err)
+{
+    uint32_t last = 0;
+    for (size_t i = 0; i < catalog->n_policies; i++) {
+        const Dfs__Policy *there = catalog->policies[i];
+        last = there->id > last ? there->id : last;
+        if (!policy->name || !there->name || strcmp (there->name, policy->name) != 0)
+            continue;
+        return same_policy (there, policy)
+                   ? 1
+                   : fail (err, DFS_EEXIST, "a policy with this name is there");
+    }
+    policy->id = last + 1;
+    return 0;
+}
+
+int op_policy_set (op_t *op, const Dfs__Policy *asked, dfs_error_t *err)
+{
+    Dfs__Policy fresh = *asked;
+    const Dfs__Policy *policy = &fresh;
+    int rc = asked->id ? 0 : number_policy (&op->ns->catalog, &fresh, err);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    rc = catalog_check_policy (policy, err);
     if (rc < 0)
         return rc;
     if (!catalog_policy (&op->ns->catalog, policy->id) &&

@@ -64,20 +64,40 @@ static int plan_target (op_t *op, plan_t *plan, dfs_error_t *err)
     return 0;
 }
 
+/* Whether chunks placed for another policy are enough for POLICY: which one a file is
+ * to have may have changed since its client looked. */
+static int placed_enough (op_t *op, const Dfs__OpCommit *c, const Dfs__Policy *policy,
+                          dfs_error_t *err)
+{
+    uint32_t id = c->placed_policy ? c->placed_policy : c->policy ? c->policy : 1;
+    const Dfs__Policy *placed = catalog_policy (&op->ns->catalog, id);
+    if (!placed)
+        return fail (err, DFS_EINVAL, "no policy %u", id);
+    if ((c->n_extents == 0 && !c->has_upload) ||
+        (policy->replicas <= placed->replicas &&
+         policy->min_replicas <= placed->min_replicas))
+        return 0;
+    return fail (err, DFS_EPOLICY, "placed for %u copies, to be kept as %u",
+                 placed->replicas, policy->replicas);
+}
+
 static int plan_policy (op_t *op, plan_t *plan, dfs_error_t *err)
 {
     if (plan->append)
         plan->policy = plan->old->policy;
     else if (plan->commit->policy)
         plan->policy = plan->commit->policy;
+    else if (plan->old) /* replacing its content changes nothing else about a file */
+        plan->policy = plan->old->policy;
     else {
         int rc = inherited_policy (op, &plan->at, &plan->policy, err);
         if (rc < 0)
             return rc;
     }
-    return catalog_policy (&op->ns->catalog, plan->policy)
-               ? 0
-               : fail (err, DFS_EINVAL, "no policy %u", plan->policy);
+    const Dfs__Policy *policy = catalog_policy (&op->ns->catalog, plan->policy);
+    if (!policy)
+        return fail (err, DFS_EINVAL, "no policy %u", plan->policy);
+    return placed_enough (op, plan->commit, policy, err);
 }
 
 static int plan_content (op_t *op, plan_t *plan, dfs_error_t *err)

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "common/units.h"
-#include "msgs/cluster.h"
 #include "paths.h"
 #include "progress.h"
 #include "put_tree.h"
@@ -88,19 +87,13 @@ static void read_options (order_t *order, int argc, char **argv)
 
 /* A write with fewer copies than the policy wants is acknowledged only while workers
  * are dead; the user should know. */
-static void warn_copies (const put_batch_t *batch, uint32_t replicas)
+static void warn_copies (const put_batch_t *batch)
 {
-    if (batch->copies == UINT32_MAX || tool_common.quiet)
+    if (batch->short_files == 0 || tool_common.quiet)
         return;
-    char *path = cluster_find (tool_common.config, NULL);
-    cluster_t *cluster = path ? cluster_load (path, NULL) : NULL;
-    if (cluster && !replicas)
-        replicas = cluster->replicas;
-    if (batch->copies && batch->copies < replicas)
-        tool_error (NULL, "stored, but with %u of %u copies: workers are missing",
-                    batch->copies, replicas);
-    cluster_destroy (&cluster);
-    free (path);
+    tool_error (NULL, "stored, but %swith %u of %u copies: workers are missing",
+                batch->short_files == batch->files ? "" : "partly ", batch->copies,
+                batch->wanted);
 }
 
 static void say_sum (const put_batch_t *batch)
@@ -177,6 +170,7 @@ static int run (order_t *order, char **sources, int n, const char *dest)
     put_batch_init (&batch, dfs, order->flags, order->chunk_size);
     if (order->replicas) {
         batch.options.policy = admin_policy_of (dfs, order->replicas);
+        batch.options.replicas = order->replicas;
         batch.assign = true;
     }
     progress_begin (order->flags & DFS_PUT_APPEND ? "append" : "put",
@@ -197,7 +191,7 @@ static int run (order_t *order, char **sources, int n, const char *dest)
     progress_end ();
     if (tool_common.json)
         out_array_end (&batch.json);
-    warn_copies (&batch, order->replicas);
+    warn_copies (&batch);
     say_sum (&batch);
     int status = batch.status;
     target_clear (&target);

@@ -21,7 +21,6 @@ void put_batch_init (put_batch_t *self, dfs_t *dfs, int flags, uint64_t chunk_si
 {
     memset (self, 0, sizeof *self);
     self->dfs = dfs;
-    self->copies = UINT32_MAX;
     self->options.flags = flags;
     self->options.chunk_size = chunk_size;
     self->options.progress = on_progress;
@@ -95,8 +94,12 @@ static void finish (put_batch_t *self, dfs_put_item_t *item)
         assign_policy (self, item->dest);
     self->files++;
     self->bytes += item->size;
-    if (item->size && item->copies < self->copies)
-        self->copies = item->copies;
+    if (item->size && item->copies < item->wanted) {
+        if (self->short_files++ == 0 || item->copies < self->copies) {
+            self->copies = item->copies;
+            self->wanted = item->wanted;
+        }
+    }
     if (tool_common.json)
         print_json (self, item);
     else if (tool_common.verbose) {

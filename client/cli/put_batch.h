@@ -21,7 +21,8 @@ typedef struct put_batch {
     bool tree;  /* a file that cannot be read is one of many: exit 1 */
     bool canceled;
     bool assign; /* files that are there already come under the policy as well */
-    uint32_t copies;                   /* fewest seen, UINT32_MAX at first */
+    uint64_t short_files;              /* stored with fewer copies than asked for */
+    uint32_t copies, wanted;           /* of the worst of them */
     uint64_t files, bytes, sent;       /* done */
     uint64_t bytes_total, files_total; /* for the bar, 0: not known */
     out_array_t json;

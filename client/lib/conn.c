@@ -104,6 +104,11 @@ bool conn_up (const conn_t *self)
     return self->up;
 }
 
+void conn_ask_policies (conn_t *self)
+{
+    self->facts.policies = true;
+}
+
 const conn_facts_t *conn_facts (const conn_t *self)
 {
     return &self->facts;

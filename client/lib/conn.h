@@ -47,6 +47,8 @@ void conn_set_fresh (conn_t *self, bool (*fresh) (void *arg),
 
 bool conn_up (const conn_t *self);
 const conn_facts_t *conn_facts (const conn_t *self);
+/* Policies were made since the welcome: conn_facts says so from now on. */
+void conn_ask_policies (conn_t *self);
 /* Sends MSG (consumed on success) without waiting; DFS_EAGAIN when that cannot be now.
  */
 int conn_send (conn_t *self, zmq_msg_t *msg);

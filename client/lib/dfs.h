@@ -147,13 +147,15 @@ typedef struct dfs_put_item {
     dfs_error_t error; /* text when code < 0 */
     uint64_t version;
     uint64_t size;
-    uint32_t copies; /* fewest of any chunk: below the policy when workers are dead */
+    uint32_t copies; /* fewest of any chunk: below WANTED when workers are dead */
+    uint32_t wanted; /* copies that its policy asks for; 0: not known */
 } dfs_put_item_t;
 
 typedef struct dfs_put_options {
     int flags;           /* enum dfs_put_flags; 0: create and replace */
     uint64_t chunk_size; /* 0: the policy's */
     uint32_t policy;     /* of new files; 0: the directory's */
+    uint32_t replicas;   /* that POLICY asks for; 0: not known */
     dfs_progress_f *progress;
     void *progress_arg;
 } dfs_put_options_t;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* dfs_put: takes files in, as many as memory and window allow, and sees them through.
+/* A run of dfs_put: takes files in, as many as memory and window allow, and sees them through.
  */
 #include "client/lib/put.h"
 
@@ -145,6 +145,16 @@ static void keep_inline (put_file_t *file, put_chunk_t *chunk)
     put_chunk_free (chunk);
 }
 
+/* The voters hold it: they are enough for the default policy, not for a stricter one.
+ */
+static bool fits_inline (const put_file_t *file, uint64_t length)
+{
+    const conn_facts_t *facts = conn_facts (file->put->dfs->conn);
+
+    return length <= facts->inline_max && file->policy.replicas > 0 &&
+           file->policy.replicas <= facts->replicas;
+}
+
 static void open_done (job_t *job, void *arg)
 {
     put_file_t *file = (put_file_t *)job;
@@ -173,7 +183,7 @@ static void open_done (job_t *job, void *arg)
             TAILQ_INSERT_TAIL (&put->big, file, link);
             file->big = true;
         }
-    } else if (chunk->length <= conn_facts (put->dfs->conn)->inline_max)
+    } else if (fits_inline (file, chunk->length))
         keep_inline (file, chunk);
     else {
         chunk->page = put_page_extent (file, 0, chunk->length, false);
@@ -416,15 +426,14 @@ static int prepare (put_t *put, dfs_error_t *err)
     return 0;
 }
 
-int dfs_put (dfs_t *dfs, dfs_put_item_t *items, size_t n,
+int put_run (dfs_t *dfs, dfs_put_item_t *items, size_t n,
              const dfs_put_options_t *options, dfs_error_t *err)
 {
-    static const dfs_put_options_t none = {0};
     dfs_error_t local = {0};
-    if (!options)
-        options = &none;
-    uint32_t *policies = put_policies (dfs, items, n, options);
-    int rc = client_enter (dfs, err);
+    put_policy_t *policies;
+    int rc = put_policies (dfs, items, n, options, &policies, err);
+    if (rc == 0)
+        rc = client_enter (dfs, err);
 
     if (rc < 0) {
         free (policies);

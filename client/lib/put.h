@@ -97,6 +97,12 @@ struct put_page {
     put_extent_t *extents;
 };
 
+/* What a file is placed under. */
+typedef struct put_policy {
+    uint32_t id;       /* 0: the default */
+    uint32_t replicas; /* 0: not known */
+} put_policy_t;
+
 TAILQ_HEAD (page_queue, put_page);
 
 struct put_file {
@@ -104,7 +110,7 @@ struct put_file {
     change_t change; /* OpCommit */
     put_t *put;
     dfs_put_item_t *item;
-    uint32_t policy;
+    put_policy_t policy;
     TAILQ_ENTRY (put_file) link; /* in files or big */
     source_t source;
     put_chunk_t *first; /* read by the opening job */
@@ -145,7 +151,7 @@ struct put {
     const dfs_put_options_t *options;
     int flags;
     uint64_t chunk_size;
-    uint32_t *policies;      /* of each item */
+    put_policy_t *policies;  /* of each item */
     uint64_t upload;         /* pins of all chunks, with the policy's number added */
     struct file_queue files; /* all in flight, but big ones */
     struct file_queue big;   /* being split */
@@ -198,10 +204,15 @@ void put_chunk_failed (put_chunk_t *chunk, int code, const char *text);
 void put_chunk_again (put_chunk_t *chunk, uint32_t avoid, bool later, int code,
                       const char *text);
 
-/* put_policy.c: the policy of each of N files, 0 the default. Before client_enter.
- * Returns owned. */
-uint32_t *put_policies (dfs_t *dfs, const dfs_put_item_t *items, size_t n,
-                        const dfs_put_options_t *options);
+/* put.c: dfs_put once, with the policies as they are looked up now. */
+int put_run (dfs_t *dfs, dfs_put_item_t *items, size_t n,
+             const dfs_put_options_t *options, dfs_error_t *err);
+
+/* put_policy.c: the policy of each of N files; *POLICIES is owned. Before client_enter.
+ * Returns 0, or the error of a look-up that found no answer. */
+int put_policies (dfs_t *dfs, const dfs_put_item_t *items, size_t n,
+                  const dfs_put_options_t *options, put_policy_t **policies,
+                  dfs_error_t *err);
 
 /* put_place.c */
 void put_place (put_t *put, uint64_t now);

@@ -295,6 +295,7 @@ void put_chunk_done (put_chunk_t *chunk)
     put_chunk_t *follower = chunk->followers;
     uint64_t index = chunk->index;
     uint32_t copies = chunk->copies;
+    uint32_t policy = chunk->file->policy.id;
 
     client_progress (put->dfs);
     put->stored += chunk->state == CHUNK_SENT;
@@ -302,7 +303,12 @@ void put_chunk_done (put_chunk_t *chunk)
     settle (chunk, index, copies);
     while (follower) {
         put_chunk_t *next = follower->follow;
-        settle (follower, index, copies);
+        if (follower->file->policy.id == policy)
+            settle (follower, index, copies);
+        else { /* what was enough for one file need not be for another */
+            follower->follow = NULL;
+            put_chunk_hashed (follower);
+        }
         follower = next;
     }
 }

@@ -95,6 +95,8 @@ static void stage_build (change_t *change, arena_t *arena, Dfs__Op *op)
     stage->n_extents = page->n;
     stage->has_placed_index = page->index != UINT64_MAX;
     stage->placed_index = page->index;
+    stage->has_policy = page->file->policy.id != 0;
+    stage->policy = page->file->policy.id;
     op->op_case = DFS__OP__OP_STAGE;
     op->stage = stage;
 }
@@ -129,6 +131,8 @@ static void commit_build (change_t *change, arena_t *arena, Dfs__Op *op)
     commit->has_mtime_ns = commit->mtime_ns != UINT64_MAX;
     commit->has_policy = file->put->options->policy != 0;
     commit->policy = file->put->options->policy;
+    commit->has_placed_policy = file->policy.id != 0;
+    commit->placed_policy = file->policy.id;
     if (!page)
         return (void)(op->op_case = DFS__OP__OP_COMMIT, op->commit = commit);
     commit->extents = build_extents (page, arena, file->inline_data != NULL);
@@ -236,6 +240,7 @@ static void commit_done (change_t *change, int code, const Dfs__OpResult *result
         file->item->copies = file->copies != UINT32_MAX
                                  ? file->copies
                                  : conn_facts (file->put->dfs->conn)->replicas;
+        file->item->wanted = file->policy.replicas;
         file->finished = true;
         file->upload = 0;
     } else if (code != DFS_EMISSING || !page || !place_again (page, result))

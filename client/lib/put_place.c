@@ -28,11 +28,11 @@ static void place_batch (put_t *put, size_t max, uint64_t now)
     put_chunk_t *chunks[256], *chunk;
     size_t n = 0;
 
-    uint32_t policy = TAILQ_FIRST (&put->queues[CHUNK_PLACE])->file->policy;
+    uint32_t policy = TAILQ_FIRST (&put->queues[CHUNK_PLACE])->file->policy.id;
 
     TAILQ_FOREACH (chunk, &put->queues[CHUNK_PLACE], link)
     {
-        if (n == max || chunk->file->policy != policy)
+        if (n == max || chunk->file->policy.id != policy)
             break;
         check_put_copykey (&chunk->key, &keys[n]);
         dfs__place_item__init (&items[n]);

@@ -26,13 +26,13 @@ static bool go_up (char *path)
 }
 
 /* One level of all that is not known: keeps in LOOKS what must be looked for above. */
-static size_t look_once (dfs_t *dfs, look_t *looks, size_t n, uint32_t *policies)
+static size_t look_once (dfs_t *dfs, look_t *looks, size_t n, put_policy_t *policies,
+                         dfs_error_t *err)
 {
     const char **paths = calloc (n, sizeof *paths);
     size_t *answer = calloc (n, sizeof *answer);
     dfs_stat_t *st = calloc (n, sizeof *st);
     int *codes = calloc (n, sizeof *codes);
-    dfs_error_t err;
     size_t left = 0, asked = 0;
 
     assert (paths && answer && st && codes);
@@ -41,12 +41,15 @@ static size_t look_once (dfs_t *dfs, look_t *looks, size_t n, uint32_t *policies
             paths[asked++] = looks[i].path;
         answer[i] = asked - 1;
     }
-    /* What else is wrong the put itself will find. */
-    dfs_stat_many (dfs, paths, asked, false, st, codes, &err);
+    dfs_stat_many (dfs, paths, asked, false, st, codes, err);
+    err->code = DFS_OK;
     for (size_t i = 0; i < n; i++) {
         int code = codes[answer[i]];
         if (code == 0)
-            policies[looks[i].item] = st[answer[i]].policy;
+            policies[looks[i].item] =
+                (put_policy_t){st[answer[i]].policy, st[answer[i]].replicas};
+        else if (dfs_error_status (code) == dfs_error_status (DFS_EUNAVAIL))
+            err->code = code; /* what else is wrong the put itself will find */
         if (code == DFS_ENOENT && go_up (looks[i].path))
             looks[left++] = looks[i];
         else
@@ -61,17 +64,22 @@ static size_t look_once (dfs_t *dfs, look_t *looks, size_t n, uint32_t *policies
     return left;
 }
 
-uint32_t *put_policies (dfs_t *dfs, const dfs_put_item_t *items, size_t n,
-                        const dfs_put_options_t *options)
+int put_policies (dfs_t *dfs, const dfs_put_item_t *items, size_t n,
+                  const dfs_put_options_t *options, put_policy_t **policies,
+                  dfs_error_t *err)
 {
-    uint32_t *policies = calloc (n ? n : 1, sizeof *policies);
+    put_policy_t *list = *policies = calloc (n ? n : 1, sizeof *list);
+    dfs_error_t local = {0};
 
-    assert (policies);
+    assert (list);
     for (size_t i = 0; i < n; i++)
-        policies[i] = options->policy;
-    if (options->policy || !dfs || dfs->busy || dfs->pid != getpid () ||
-        !conn_facts (dfs->conn)->policies)
-        return policies;
+        list[i] = (put_policy_t){options->policy, options->replicas};
+    if (options->policy || !dfs || dfs->busy || dfs->pid != getpid ())
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        list[i].replicas = conn_facts (dfs->conn)->replicas;
+    if (!conn_facts (dfs->conn)->policies)
+        return 0;
     look_t *looks = calloc (n ? n : 1, sizeof *looks);
     assert (looks);
     for (size_t i = 0; i < n; i++) {
@@ -79,8 +87,10 @@ uint32_t *put_policies (dfs_t *dfs, const dfs_put_item_t *items, size_t n,
         assert (looks[i].path);
     }
     size_t left = n;
-    while (left > 0)
-        left = look_once (dfs, looks, left, policies);
+    while (left > 0 && local.code == DFS_OK)
+        left = look_once (dfs, looks, left, list, &local);
+    for (size_t i = 0; i < left; i++)
+        free (looks[i].path);
     free (looks);
-    return policies;
+    return local.code ? fail (err, local.code, "%s", local.text) : 0;
 }

@@ -230,6 +230,9 @@ static int apply (fake_t *self, const Dfs__Op *op, Dfs__OpResult *result)
         extents = op->stage->extents;
         n = op->stage->n_extents;
     }
+    if (op->op_case == DFS__OP__OP_COMMIT && op->commit->n_extents > 0 &&
+        op->commit->placed_policy != self->knobs.policy)
+        return DFS_EPOLICY;
     bool chunk = n > 0 && extents[0]->kind == DFS__EXTENT_KIND__EXTENT_CHUNK;
     if (chunk && take (&self->knobs.missing)) {
         /* its first chunk is gone */
@@ -417,8 +420,16 @@ static void stat_paths (fake_t *self, const Dfs__Envelope *asked)
         const fake_file_t *file =
             fake_file (self, asked->stat->paths[i].data, asked->stat->paths[i].len);
         dfs__stat_result__init (list[i] = &results[i]);
-        results[i].code = file ? 0 : DFS_ENOENT;
-        if (file) {
+        bool root = !file && asked->stat->paths[i].len == 1;
+        results[i].code = file || root ? 0 : DFS_ENOENT;
+        if (root) {
+            dfs__attr__init (&attrs[i]);
+            attrs[i].type = DFS__FILE_TYPE__FILE_DIRECTORY;
+            attrs[i].has_policy = attrs[i].has_replicas = true;
+            attrs[i].policy = self->knobs.policy;
+            attrs[i].replicas = 3;
+            results[i].attr = &attrs[i];
+        } else if (file) {
             put_attr (file, &attrs[i]);
             results[i].attr = &attrs[i];
         }

@@ -347,6 +347,35 @@ static void test_put_staged (void **state)
     free (data);
 }
 
+/* The directory got a policy after this handle was opened. */
+static void test_put_policy (void **state)
+{
+    world_t *world = *state;
+    uint8_t *data = bytes_of (600000, 5);
+    dfs_error_t err;
+    dfs_put_item_t items[2] = {{.source = path_in (world, "src"), .dest = "/small"},
+                               {.dest = "/long"}};
+
+    items[0].fd = items[1].fd = -1;
+    items[0].mode = items[1].mode = UINT32_MAX;
+    items[0].mtime_ns = items[1].mtime_ns = UINT64_MAX;
+    items[1].source = items[0].source;
+    write_file (items[0].source, data, 600000);
+    world->fake->knobs.policy = 4;
+    assert_int_equal (dfs_put (world->dfs, items, 2, NULL, &err), 0);
+    assert_stored (world, "/small", data, 600000);
+    assert_int_equal (items[0].copies, 1);
+    assert_int_equal (items[1].wanted, 3);
+    unsigned places = world->fake->counts.places;
+    assert_true (places >= 2);
+    /* now it looks first, and fails to nothing */
+    unsigned changes = world->fake->counts.changes;
+    items[0].dest = "/other";
+    assert_int_equal (dfs_put (world->dfs, items, 1, NULL, &err), 0);
+    assert_int_equal (world->fake->counts.changes, changes + 1);
+    free (data);
+}
+
 static void test_put_exactly_once (void **state)
 {
     world_t *world = *state;
@@ -754,6 +783,7 @@ int main (void)
         CASE (test_put_inline),
         CASE (test_put_refused_and_lost),
         CASE (test_put_missing),
+        CASE (test_put_policy),
         CASE (test_put_staged),
         CASE (test_put_exactly_once),
         CASE (test_put_get_restarts),

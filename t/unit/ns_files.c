@@ -130,6 +130,24 @@ static void counts_references_by_policy (void **state)
     assert_int_equal (facts.refs, 1);
 }
 
+static void a_file_keeps_its_policy (void **state)
+{
+    ns_fixture_t *fx = *state;
+    Dfs__OpCommit *c = ns_commit_op (fx, "c", "/f", "A");
+    set_field (c, policy, 2);
+    assert_ok (ns_code (ns_commit (fx, c)));
+    assert_code (ns_put (fx, "r", "/f", "B"), DFS_EPOLICY);
+    c = ns_commit_op (fx, "r", "/f", "B");
+    set_field (c, placed_policy, 2);
+    assert_ok (ns_code (ns_commit (fx, c)));
+    assert_int_equal (ns_stat (fx, "/f")->policy, 2);
+    c = ns_commit_op (fx, "a", "/f", "C");
+    assert_code (ns_code (ns_commit (fx, c)), DFS_EPOLICY);
+    set_field (c, placed_policy, 2);
+    assert_ok (ns_code (ns_commit (fx, c)));
+    assert_ok (ns_put (fx, "r", "/f", "")); /* nothing was placed */
+}
+
 static void tree_hash_depends_on_extents_alone (void **state)
 {
     ns_fixture_t *fx = *state;
@@ -501,6 +519,7 @@ int main (void)
         TEST (compares_versions),
         TEST (refuses_malformed_extents),
         TEST (counts_references_by_policy),
+        TEST (a_file_keeps_its_policy),
         TEST (tree_hash_depends_on_extents_alone),
         TEST (appends_never_depend_on_each_other),
         TEST (trees_of_pages_grow_at_the_right_edge),

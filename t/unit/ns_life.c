@@ -432,6 +432,25 @@ static void members_policies_and_users (void **state)
     policy.min_replicas = 1;
     assert_ok (ns_code (ns_apply (fx, &op)));
     assert_int_equal (ns_stat (fx, "/f")->replicas, 3); /* one entry changes them all */
+
+    /* a new one gets a number that nobody has, once however often it is asked for */
+    Dfs__Policy *made;
+    static char five[] = "five", six[] = "six";
+    policy.id = 0;
+    policy.name = five;
+    policy.replicas = 5;
+    assert_ok (ns_code (ns_apply (fx, &op)));
+    assert_ok (ns_code (ns_apply (fx, &op)));
+    policy.replicas = 6;
+    assert_code (ns_code (ns_apply (fx, &op)), DFS_EEXIST);
+    policy.name = six;
+    assert_ok (ns_code (ns_apply (fx, &op)));
+    assert_int_equal (namespace_policy (fx->ns, 3, fx->arena, &made, NULL), 1);
+    assert_string_equal (made->name, "five");
+    assert_int_equal (made->replicas, 5);
+    assert_int_equal (namespace_policy (fx->ns, 4, fx->arena, &made, NULL), 1);
+    assert_string_equal (made->name, "six");
+    assert_int_equal (namespace_policy (fx->ns, 5, fx->arena, &made, NULL), 0);
 }
 
 static void dump_names_every_record (void **state)

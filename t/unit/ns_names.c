@@ -224,8 +224,16 @@ static void setattr_changes_what_it_names (void **state)
     assert_ok (ns_mkdir (fx, "/d"));
     ns_text (&policy.path, "/d");
     assert_ok (ns_code (ns_apply (fx, &op)));
-    assert_ok (ns_put (fx, "cp", "/d/e/f", "A"));
+    /* chunks that were placed for two copies are not enough for one that has three */
+    assert_code (ns_put (fx, "cp", "/d/e/f", "A"), DFS_EPOLICY);
+    assert_code (ns_stat_code (fx, "/d/e"), DFS_ENOENT);
+    Dfs__OpCommit *c = ns_commit_op (fx, "cp", "/d/e/f", "A");
+    set_field (c, placed_policy, 2);
+    assert_ok (ns_code (ns_commit (fx, c)));
     assert_int_equal (ns_stat (fx, "/d/e/f")->policy, 2);
+    c = ns_commit_op (fx, "r", "/d/e/f", "A");
+    set_field (c, placed_policy, 7);
+    assert_code (ns_code (ns_commit (fx, c)), DFS_EINVAL);
 }
 
 static void names_of_any_bytes (void **state)
