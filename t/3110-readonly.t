@@ -23,7 +23,7 @@ test_expect_success EXT4ERR 'the kernel remounts it in the middle of puts: the p
 
 test_expect_success EXT4ERR 'everything is there; what it has is still read' '
     for i in 1 2 3 4 5 6 7 8 9; do rm -f back && dfs-client get /f$i back && cmp f$i back || return 1; done &&
-    wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 && test "$(json missing v.json)" -eq 0
+    all_verified
 '
 
 test_expect_success EXT4ERR 'new files go to the others' '
@@ -35,7 +35,7 @@ test_expect_success EXT4ERR 'writable again and restarted it is as before' '
     dfs-cluster stop "$PWD/c" w1 && umount c/data/w1 && { fsck.ext4 -y img >/dev/null; test $? -le 1; } &&
     mount -o loop img c/data/w1 && dfs-cluster start "$PWD/c" w1 && wait_until 60 condition_is w1 ok &&
     for i in 1 5 9 10; do rm -f back && dfs-client get /f$i back && cmp f$i back || return 1; done &&
-    wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 && test "$(json missing v.json)" -eq 0
+    all_verified
 '
 
 test_expect_success EXT4ERR 'it stops cleanly' 'cluster_down c && mounts_down'

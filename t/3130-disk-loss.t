@@ -21,8 +21,7 @@ repaired () {
         test "$(json repair.queued s.json)" -eq 0 && test "$(json repair.active s.json)" -eq 0
 }
 clean () {
-    wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 &&
-        test "$(json missing v.json)" -eq 0 && test "$(json replicas v.json)" -ge 496
+    all_verified && test "$(json replicas v.json)" -ge 496
 }
 troubled () { # WORD: in what status says of w1
     dfs-client status >text && grep "^note: w1: " text | grep -q "$1"

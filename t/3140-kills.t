@@ -54,8 +54,7 @@ repaired () {
 }
 
 test_expect_success 'and every copy is whole' '
-    wait_until 60 repaired && wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 &&
-    test "$(json missing v.json)" -eq 0
+    wait_until 60 repaired && all_verified
 '
 
 test_expect_success 'it stops cleanly' 'cluster_down c'

@@ -47,8 +47,7 @@ test_expect_success 'damage is found and made good without any command' '
 '
 
 test_expect_success 'every copy is whole then' '
-    wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 &&
-    test "$(json missing v.json)" -eq 0 && test "$(json replicas v.json)" -ge 40 &&
+    all_verified && test "$(json replicas v.json)" -ge 40 &&
     dfs-client get /big back && cmp big back
 '
 

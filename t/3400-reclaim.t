@@ -49,13 +49,13 @@ test_expect_success 'three workers, two copies, short times' '
 
 test_expect_success 'what is deleted gives its space back' '
     dfs-client rm /gone && wait_until 60 stored_below 12000000 && wait_until 30 nothing_left &&
-    dfs-client get /keep - | cmp - keep && wait_until 60 none_missing
+    dfs-client get /keep - | cmp - keep && all_verified
 '
 
 test_expect_success 'put again while it is on its way out, it is whole' '
     for i in 1 2 3; do dfs-client put gone /again && dfs-client rm /again && wait_until 30 some_on_their_way || return 1; done &&
     dfs-client put gone /again && wait_until 30 nothing_left && dfs-client get /again - | cmp - gone &&
-    wait_until 60 none_missing && test "$(json replicas v.json)" -ge 156
+    all_verified && test "$(json replicas v.json)" -ge 156
 '
 
 test_expect_success 'worker and broker killed in the middle of it' '

@@ -38,7 +38,7 @@ test_expect_success 'evened out over kills of a worker and of the broker, while 
 '
 
 test_expect_success 'then it stops, and all is there twice' '
-    wait_until 90 idle && dfs-client get /big - | cmp - big && wait_until 60 none_missing &&
+    wait_until 90 idle && dfs-client get /big - | cmp - big && all_verified &&
     test "$(json replicas v.json)" -ge 154
 '
 

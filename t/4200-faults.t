@@ -78,7 +78,7 @@ test_expect_success HOSTS 'one worker refuses every connection' '
 
 test_expect_success HOSTS 'bits are turned on the way: nothing wrong is believed' '
     mode flip 2000000 && round flipped && mode pass && wait_until 60 healthy &&
-    wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 && test "$(json missing v.json)" -eq 0 &&
+    all_verified &&
     client get -r -q /clean back.clean && diff -r tree back.clean
 '
 
@@ -88,7 +88,7 @@ test_expect_success HOSTS 'it stops cleanly' '
 
 test_expect_success HOSTS 'without encryption, bits turned in what workers take in and send' '
     cluster_behind n --security none --inline-max 0 && echo flip 8000000 >w1.mode && echo flip 8000000 >w.mode && round plain &&
-    mode pass && wait_until 60 healthy && wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 &&
+    mode pass && wait_until 60 healthy && all_verified &&
     host_run 1 dfs-cluster stop "$PWD/n" && cluster_clean n
 '
 

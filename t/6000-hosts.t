@@ -129,7 +129,7 @@ test_expect_success HOSTS 'every file is what it was' '
     client get -r /roll rolled && for f in rolled/*; do cmp mid "$f" || return 1; done &&
     client get /big back4 && cmp big back4 && client get /mid mid2 && cmp mid mid2 &&
     client get /cut cut2 && cmp cut cut2 &&
-    wait_until 60 none_missing && test "$(json corrupt v.json)" -eq 0 && test "$(json missing v.json)" -eq 0
+    all_verified
 '
 
 test_expect_success HOSTS 'logs of all hosts in the order of time; kill and start one elsewhere' '

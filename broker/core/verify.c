@@ -22,8 +22,10 @@ typedef struct verification {
     bool peek;
     size_t waiting; /* results */
     core_verified_t *results;
+    uint32_t *wanted; /* copies that the chunk of each result shall have */
     size_t n;
     size_t cap;
+    size_t cap_wanted;
 } verification_t;
 
 typedef struct part {
@@ -68,6 +70,7 @@ verify_t *verify_new (void)
 static void free_whole (verification_t *whole)
 {
     free (whole->results);
+    free (whole->wanted);
     free (whole);
 }
 
@@ -151,19 +154,19 @@ static int code_of_missing (const core_t *core, const core_verified_t *result)
     return worker && worker->told && drops_loaded (core) ? DFS_ENOENT : DFS_EAGAIN;
 }
 
-/* Takes out the rows that are LEFT_OUT; false when nothing stays of a chunk: it is on
- * workers that the look-up did not know yet. */
+/* Takes out the rows that are LEFT_OUT; false when too few stay of a chunk: others are
+ * on workers that the look-up did not know yet. */
 static bool leave_out (verification_t *whole)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < whole->n; i++) {
-        bool others = whole->results[i].code != LEFT_OUT;
+        uint32_t others = 0;
 
-        for (size_t k = 0; !others && k < whole->n; k++)
-            others = whole->results[k].code != LEFT_OUT &&
-                     copykey_cmp (&whole->results[k].key, &whole->results[i].key) == 0;
-        if (!others)
+        for (size_t k = 0; whole->results[i].code == LEFT_OUT && k < whole->n; k++)
+            others += whole->results[k].code != LEFT_OUT &&
+                      copykey_cmp (&whole->results[k].key, &whole->results[i].key) == 0;
+        if (whole->results[i].code == LEFT_OUT && others < whole->wanted[i])
             return false;
     }
     for (size_t i = 0; i < whole->n; i++)
@@ -206,15 +209,18 @@ static void settle (verification_t *whole, uint32_t worker, int code)
         }
 }
 
-static void add_result (verification_t *whole, const copykey_t *key, uint32_t worker,
-                        int code)
+static void add_result (verification_t *whole, const core_chunk_t *chunk,
+                        uint32_t worker, int code)
 {
-    void *data = whole->results;
+    void *data = whole->results, *wanted = whole->wanted;
 
     core_grow (&data, &whole->cap, whole->n, sizeof *whole->results);
+    core_grow (&wanted, &whole->cap_wanted, whole->n, sizeof *whole->wanted);
     whole->results = data;
+    whole->wanted = wanted;
+    whole->wanted[whole->n] = chunk->replicas > 0 ? chunk->replicas : 1;
     whole->results[whole->n++] =
-        (core_verified_t){.key = *key, .worker = worker, .code = code};
+        (core_verified_t){.key = chunk->key, .worker = worker, .code = code};
     whole->waiting += code == WAITING;
 }
 
@@ -266,11 +272,10 @@ static void add_copies (core_t *core, verification_t *whole, const core_chunk_t 
             (enough && (worker->state == WORKER_DEAD || chunk->copies[i].damaged)))
             continue;
         rows++;
-        add_result (whole, &chunk->key, id,
-                    worker_live (worker) ? WAITING : DFS_EUNAVAIL);
+        add_result (whole, chunk, id, worker_live (worker) ? WAITING : DFS_EUNAVAIL);
     }
     if (rows == 0)
-        add_result (whole, &chunk->key, 0, DFS_ELOST);
+        add_result (whole, chunk, 0, DFS_ELOST);
 }
 
 /* A row of results for each copy; one order per worker that can answer. */

@@ -122,12 +122,13 @@ worker_is () {
     test "$(worker_state "$1")" = "$2"
 }
 
-# none_missing: what verify finds, in v.json. A copy that is on its way out while it is
-# asked for counts as missing, so where copies move it is waited for; what is corrupt is
-# not: it is there to be looked at at once. A test on hosts names its own client.
-none_missing () {
-    ${verifier:-dfs-client} verify --json >v.json
-    test "$(json corrupt v.json)" -gt 0 || test "$(json missing v.json)" -eq 0
+# all_verified: every copy is where it is said to be, and whole; v.json has the counts.
+# A test on hosts names its own client.
+all_verified () {
+    ${verifier:-dfs-client} verify --json >v.json || {
+        cat v.json
+        return 1
+    }
 }
 
 # as_mortal COMMAND…: file permissions hold for it, whoever runs the test.

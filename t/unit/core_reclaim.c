@@ -444,6 +444,12 @@ static void test_verify_leaving (void **state)
     hashed (&c, 2, orders[2], 2, DFS_ENOENT);
     reply = verify_told (&c, DFS_OK);
     assert_int_equal (reply->replicas[0].code, DFS_ENOENT);
+    /* The same with one copy of two that it shall have. */
+    chunks[0].n_copies = chunks[0].replicas = 2;
+    verify_ask (&c, orders, chunks, 1);
+    hashed (&c, 1, orders[1], 1, DFS_ENOENT);
+    hashed (&c, 4, orders[4], 1, DFS_OK);
+    verify_told (&c, DFS_EAGAIN);
     cluster_free (&c);
 }
 
