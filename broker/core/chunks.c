@@ -220,6 +220,9 @@ void chunk_condemn (core_t *core, chunk_t *chunk, uint64_t index)
     chunk->condemned = index;
     if (index == 0)
         return;
+    chunk->held++;
+    copier_unwanted (core, chunk);
+    chunk->held--;
     /* What is sent under a grant of before does not count: the client places it again.
      * What was answered as durable is found at the commit. */
     chunk->held++;

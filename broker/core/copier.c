@@ -147,6 +147,20 @@ void copier_move (core_t *core, chunk_t *chunk, uint32_t want, uint32_t target)
     chunk->job->target = target;
 }
 
+void copier_unwanted (core_t *core, chunk_t *chunk)
+{
+    job_t *job = chunk->job;
+
+    if (!job)
+        return;
+    set_kind (core, job, false, false);
+    if (job->urgent)
+        return;
+    while (!list_empty (&job->orders))
+        copier_end_order (core, LIST_OF (job->orders.next, order_t, in_job));
+    copier_free_job (core, job);
+}
+
 /* A move that does not come about is given up: it was no necessity. */
 static bool give_up_move (core_t *core, job_t *job)
 {

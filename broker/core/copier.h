@@ -23,6 +23,8 @@ void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why
 /* As copier_want, for a copy on TARGET and nowhere else; balance_copied tells the end.
  */
 void copier_move (core_t *core, chunk_t *chunk, uint32_t want, uint32_t target);
+/* No file refers to CHUNK any more: nothing is made for them. May free it. */
+void copier_unwanted (core_t *core, chunk_t *chunk);
 /* WORKER reported a change of CHUNK. */
 void copier_chunk_changed (core_t *core, chunk_t *chunk, uint32_t worker);
 /* WORKER refused to take CHUNK. */

@@ -23,7 +23,7 @@ core_address_t members_address (core_t *core, const worker_t *worker)
 }
 
 /* A failure domain is a whole location path. It vanished when every worker in it is
- * dead and the last one died after SINCE. Called on deaths only. */
+ * dead and the last one died after SINCE, in this term. Called on deaths only. */
 void members_vanished (const core_t *core, uint64_t since, size_t *gone, size_t *all)
 {
     enum { NONE, QUIET, LATE, ALIVE };
@@ -36,9 +36,9 @@ void members_vanished (const core_t *core, uint64_t since, size_t *gone, size_t 
         const worker_t *worker = self->all[i];
         uint32_t depth = worker->path.depth;
         uint8_t *at = &seen[depth > 0 ? worker->path.nodes[depth - 1] : 0];
-        uint8_t is = worker->state != WORKER_DEAD ? ALIVE
-                     : worker->since >= since     ? LATE
-                                                  : QUIET;
+        uint8_t is = worker->state != WORKER_DEAD                   ? ALIVE
+                     : worker->since >= since && !worker->long_dead ? LATE
+                                                                    : QUIET;
 
         if (*at < is)
             *at = is;
@@ -97,9 +97,16 @@ void members_role (core_t *core)
 {
     const members_t *self = core->members;
 
-    for (size_t i = 0; core->leader && i < self->n_all; i++)
-        if (self->all[i]->state == WORKER_DEAD)
-            members_set_state (core, self->all[i], WORKER_JOINING);
+    for (size_t i = 0; core->leader && i < self->n_all; i++) {
+        worker_t *worker = self->all[i];
+
+        if (worker->state != WORKER_DEAD)
+            continue;
+        /* Who dies again then has not vanished now, with the others. */
+        worker->long_dead |=
+            core->now > worker->since + 2 * core->config.heartbeat_timeout_ns;
+        members_set_state (core, worker, WORKER_JOINING);
+    }
     core->members->announce = true;
     core->members->directory_changed |= core->leader;
 }

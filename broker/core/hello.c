@@ -61,6 +61,7 @@ static void take_address (core_t *core, worker_t *worker, const event_hello_t *h
         copy_text (worker->member.host, sizeof worker->member.host, hello->host);
     if (hello->port > 0)
         worker->member.port = hello->port;
+    worker->placed = hello->location != NULL;
     if (hello->location) {
         copy_text (worker->member.location, sizeof worker->member.location,
                    hello->location);

@@ -83,6 +83,7 @@ void members_set_state (core_t *core, worker_t *worker, int state)
         worker->flap_at = core->now;
         worker->flaps++;
     } else if (worker_live (worker)) {
+        worker->long_dead = false;
         worker->probe = 0;
         if (worker->flaps > FLAP_FREE) {
             uint64_t wait = FLAP_PENALTY << (worker->flaps - FLAP_FREE - 1 > 5
@@ -181,8 +182,13 @@ static void heard (core_t *core, worker_t *worker)
         worker->flaps /= 2;
         worker->flap_at = core->now;
     }
-    if (worker->welcomed && worker->conn != 0 && !worker_live (worker))
-        members_set_state (core, worker, WORKER_UP);
+    if (!worker->welcomed || worker->conn == 0 || worker_live (worker))
+        return;
+    members_set_state (core, worker, WORKER_UP);
+    if (worker->told)
+        return;
+    worker_must_tell (worker);
+    worker_look_told (core, worker);
 }
 
 void members_heard (core_t *core, uint32_t id)

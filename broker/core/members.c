@@ -105,17 +105,25 @@ void worker_look_told (core_t *core, worker_t *worker)
 }
 
 /* What it announced and has not told yet may be that copies are gone. */
-static void term_begins (worker_t *worker)
+void worker_must_tell (worker_t *worker)
 {
-    worker->known = worker_live (worker) && worker->told;
     for (size_t i = 0; i < worker->n_stores; i++) {
         store_state_t *store = &worker->stores[i];
 
         if (store->goal < store->store.last_seq)
             store->goal = store->store.last_seq;
         if (store->sent < store->goal)
-            worker->known = worker->told = false;
+            worker->told = false;
     }
+}
+
+/* Who is away when a term begins has to tell when it is back, on whatever connection.
+ */
+static void term_begins (worker_t *worker)
+{
+    worker->told = worker->told && worker_live (worker);
+    worker_must_tell (worker);
+    worker->known = worker->told;
 }
 
 void members_term (core_t *core)
@@ -307,29 +315,40 @@ static void remove_worker (core_t *core, worker_t *worker)
     free (worker);
 }
 
+static bool same_member (const core_member_t *a, const core_member_t *b)
+{
+    return strcmp (a->name, b->name) == 0 && strcmp (a->host, b->host) == 0 &&
+           strcmp (a->location, b->location) == 0 && a->port == b->port &&
+           memcmp (a->key, b->key, sizeof a->key) == 0 && a->removed == b->removed &&
+           a->draining == b->draining;
+}
+
 void members_member (core_t *core, const core_member_t *member)
 {
     worker_t *worker = members_find (core, member->id);
+    core_member_t next = *member;
 
+    if (member->removed && !worker)
+        return;
+    /* What the running process says of its address is younger than the record. */
+    if (worker && worker->conn != 0) {
+        memcpy (next.host, worker->member.host, sizeof next.host);
+        next.port = worker->member.port;
+        if (worker->placed)
+            memcpy (next.location, worker->member.location, sizeof next.location);
+    }
+    /* The whole directory is told whenever any of it changed. */
+    if (worker && same_member (&worker->member, &next))
+        return;
     core->members->directory++;
     core->members->directory_changed = true;
     if (member->removed) {
-        if (worker)
-            remove_worker (core, worker);
+        remove_worker (core, worker);
         return;
     }
-    if (!worker) {
+    if (!worker)
         worker = add_worker (core, member);
-    } else if (worker->conn != 0) {
-        /* What the running process says of its address is younger than the record. */
-        core_member_t old = worker->member;
-
-        worker->member = *member;
-        memcpy (worker->member.host, old.host, sizeof old.host);
-        worker->member.port = old.port;
-    } else {
-        worker->member = *member;
-    }
+    worker->member = next;
     members_set_location (core, worker);
     if (worker->state == WORKER_DRAINING && !member->draining)
         members_set_state (core, worker, WORKER_UP);

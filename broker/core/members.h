@@ -46,6 +46,8 @@ typedef struct worker {
     size_t n_stores;
     bool said_hello;
     bool known;       /* it has told in this term */
+    bool long_dead;   /* it was dead already when this term began */
+    bool placed;      /* its hello said where it stands */
     bool told;        /* what it had at its hello has come: its copies are known */
     bool doubt;       /* copies told before its marks may be of a store that is gone */
     uint32_t epoch;   /* counts the times that a store of it went away */
@@ -106,7 +108,8 @@ bool worker_caught_up (const worker_t *worker);
 bool members_all_known (const core_t *core);
 /* A term begins: who is away has to tell anew. */
 void members_term (core_t *core);
-/* Tells the others when WORKER has just said all that it had at its hello. */
+/* Tells the others when WORKER has just said all that it had at its hello, or when the
+ * term began or it came back in it. */
 void worker_look_told (core_t *core, worker_t *worker);
 /* So has every worker that is not dead: what is not known now is not there. */
 bool members_caught_up (const core_t *core);

@@ -42,6 +42,8 @@ bool members_update_placeable (core_t *core, worker_t *worker);
 /* LOCATION of its member record is new. The domains count those that take new chunks:
  * a path never changes but here. */
 void members_set_location (core_t *core, worker_t *worker);
+/* What it has announced so far is to come before it counts as told. */
+void worker_must_tell (worker_t *worker);
 /* Asks the reactor to close a connection. */
 void members_close (core_t *core, uint32_t id, uint64_t conn);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "broker/core/chunks.h"
+#include "broker/core/copier.h"
 #include "broker/core/drops.h"
 #include "broker/core/reclaim_private.h"
 #include "broker/core/unknown.h"
@@ -156,9 +157,14 @@ static void found_free (core_t *core, const event_reclaim_t *found)
     reclaim_t *self = core->reclaim;
 
     self->n_rows = 0;
-    for (size_t i = 0; i < found->n && i < PAGE; i++)
+    for (size_t i = 0; i < found->n && i < PAGE; i++) {
+        chunk_t *chunk = chunks_find (core, &found->rows[i].key);
+
+        if (chunk)
+            copier_unwanted (core, chunk);
         if (!reclaim_in_use (core, &found->rows[i].key))
             self->rows[self->n_rows++] = found->rows[i];
+    }
     self->more = found->more && found->n > 0;
     if (self->more)
         self->after = found->rows[found->n - 1];

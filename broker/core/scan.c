@@ -145,8 +145,7 @@ static void look (core_t *core, const core_chunk_t *found)
     uint32_t present = present_copies (core, found, stay, &n_stay);
 
     if (found->refs == 0) {
-        /* Not committed yet: what the upload was promised. */
-        uint32_t promise = 0;
+        uint32_t promise = 0; /* by uploads that are not committed yet */
 
         for (list_t *node = chunk ? chunk->pins.next : NULL;
              chunk && node != &chunk->pins; node = node->next) {
@@ -158,6 +157,8 @@ static void look (core_t *core, const core_chunk_t *found)
         if (promise > 0 && chunk_live (core, chunk) > 0 &&
             chunk_present (core, chunk) < promise)
             copier_want (core, chunk, promise, COPY_URGENT);
+        else if (chunk && found->recorded)
+            copier_unwanted (core, chunk);
         return;
     }
     if (n_stay > want) {

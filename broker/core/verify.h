@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Verify: asks every worker that has a copy of some chunks to re-hash it, and collects
- * what they find. A copy that an entry of the log takes away meanwhile is not missing: it
- * is left out. Damage itself is reported by the workers' change sequences. */
+ * what they find. A copy that an entry of the log takes away meanwhile is not missing:
+ * it is left out. Damage itself is reported by the workers' change sequences. */
 #ifndef BROKER_CORE_VERIFY_H
 #define BROKER_CORE_VERIFY_H
 

@@ -15,6 +15,10 @@ int apply_op (op_t *op, const Dfs__Op *what, dfs_error_t *err)
 {
     if (!op->ns->seeded && what->op_case != DFS__OP__OP_SEED)
         return fail (err, DFS_EUNAVAIL, "the cluster is not seeded yet");
+    op->ns->directory = what->op_case == DFS__OP__OP_SEED ||
+                        what->op_case == DFS__OP__OP_POLICY_SET ||
+                        what->op_case == DFS__OP__OP_MEMBER_SET ||
+                        what->op_case == DFS__OP__OP_USER_SET;
     switch (what->op_case) {
     case DFS__OP__OP_COMMIT:
         return op_commit (op, what->commit, err);
@@ -152,6 +156,7 @@ int namespace_apply (namespace_t *ns, uint64_t index, uint64_t term, const void 
     dfs__op_result__init (op.result);
     *result = op.result;
     ns->n_effects = 0;
+    ns->directory = false;
     if (len > 0) { /* an empty entry only moves the index */
         Dfs__Entry *entry =
             dfs__entry__unpack (arena_allocator (ns->scratch), len, data);

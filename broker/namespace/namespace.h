@@ -143,6 +143,8 @@ typedef struct namespace_effect {
     uint64_t limit;
     int why;
 } namespace_effect_t;
+/* The last entry may have changed members, users or policies. */
+bool namespace_directory (const namespace_t *self);
 size_t namespace_effects (const namespace_t *self, const namespace_effect_t **out);
 
 /* The strictest policy id → policy; members; users. Returns 1, 0, negative. */

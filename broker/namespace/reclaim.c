@@ -38,6 +38,11 @@ static void effect (op_t *op, int kind, const copykey_t *key, uint32_t worker,
         out->key = *key;
 }
 
+bool namespace_directory (const namespace_t *self)
+{
+    return self->directory;
+}
+
 size_t namespace_effects (const namespace_t *self, const namespace_effect_t **out)
 {
     *out = self->effects;

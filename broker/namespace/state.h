@@ -148,6 +148,7 @@ struct namespace
     digest_t *digest;
     hash_slot_t *ring; /* hashes after recent entries, by index mod HASH_RING */
     catalog_t catalog;
+    bool directory;              /* the last entry was about members, users, policies */
     namespace_effect_t *effects; /* of the last entry */
     size_t n_effects;
     size_t cap_effects;

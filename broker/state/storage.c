@@ -81,7 +81,7 @@ static void add_effects (storage_t *self, mail_applied_t *out)
 static void apply (storage_t *self, mail_entries_t *mail)
 {
     mail_applied_t *out;
-    bool foreign = false;
+    bool foreign = false; /* others changed the directory */
     dfs_error_t err;
 
     if (self->broken)
@@ -103,7 +103,7 @@ static void apply (storage_t *self, mail_entries_t *mail)
         self->uncommitted++;
         add_effects (self, out);
         if (e->cookie == 0) {
-            foreign = true;
+            foreign |= namespace_directory (self->tables.ns);
             continue;
         }
         out->rows[out->n].cookie = e->cookie;

@@ -313,6 +313,116 @@ static void test_listing_fails (void **state)
     cluster_free (&c);
 }
 
+#define EVERYBODY 0xfffffffeULL
+
+static void role (cluster_core_t *c, bool leader, uint64_t term)
+{
+    cluster_step (c, (event_t){.type = EVENT_ROLE, .u.role = {leader, 3, term}});
+}
+
+static core_status_t status_of (const cluster_core_t *c)
+{
+    core_status_t status;
+
+    core_status (c->core, &status);
+    return status;
+}
+
+/* A term begins while a worker is silent whose connection stands: when it is heard
+ * again all is known, without a hello. */
+static void test_silent_at_election (void **state)
+{
+    core_config_t config = {.seed = 1, .upload_timeout_ns = SEC};
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, &config, 3, 2, 2, NULL);
+    cluster_pass (&c, 1300 * MS, EVERYBODY & ~2ULL);
+    assert_int_equal (cluster_state (&c, 1), WORKER_SUSPECT);
+    role (&c, false, 10);
+    role (&c, true, 10);
+    cluster_pass (&c, SEC / 2, EVERYBODY & ~2ULL);
+    assert_true (status_of (&c).reclaim_waits);
+    cluster_pass (&c, 10 * SEC, EVERYBODY);
+    assert_int_equal (cluster_state (&c, 1), WORKER_UP);
+    assert_false (status_of (&c).reclaim_waits);
+    cluster_free (&c);
+}
+
+/* Workers that died long ago do not vanish together when another broker leads; those
+ * that were there until now do. */
+static void test_long_dead (void **state)
+{
+    uint64_t alive = EVERYBODY;
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 6, 2, 2, NULL);
+    for (int dead = 1; dead <= 3; dead++) {
+        alive &= ~(1ULL << dead);
+        cluster_pass (&c, 100 * SEC, alive);
+        assert_false (status_of (&c).repair_held);
+    }
+    role (&c, false, 10);
+    role (&c, true, 10);
+    cluster_pass (&c, 20 * SEC, alive);
+    assert_int_equal (cluster_state (&c, 1), WORKER_DEAD);
+    assert_false (status_of (&c).repair_held);
+    cluster_pass (&c, 20 * SEC, EVERYBODY);
+    for (uint32_t id = 1; id <= 3; id++)
+        cluster_join (&c, id, 0);
+    role (&c, false, 11);
+    role (&c, true, 11);
+    cluster_pass (&c, 20 * SEC, EVERYBODY & ~(2ULL | 4 | 8));
+    assert_true (status_of (&c).repair_held);
+    cluster_free (&c);
+}
+
+/* What is told again and is the same is told to nobody. */
+static void test_directory_once (void **state)
+{
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 5, 2, 2, NULL);
+    for (uint32_t id = 1; id <= 5; id++) {
+        cluster_member (&c, id, NULL, false, false);
+        assert_null (cluster_action (&c, ACTION_DIRECTORY, 0));
+    }
+    cluster_member (&c, 3, NULL, true, false);
+    assert_int_equal (cluster_state (&c, 3), WORKER_DRAINING);
+    assert_int_equal (cluster_count (&c, ACTION_DIRECTORY), 1);
+    cluster_member (&c, 3, NULL, false, false);
+    assert_int_equal (cluster_state (&c, 3), WORKER_UP);
+    cluster_free (&c);
+}
+
+/* Where a running worker says that it stands is not undone by its record. */
+static void test_location_of_hello (void **state)
+{
+    core_store_t store = {.id = {1}, .incarnation = 1, .capacity = 100 * GIB};
+    event_t event = {.type = EVENT_WORKER_HELLO};
+    core_worker_status_t workers[2];
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 2, 2, 2, NULL);
+    event.u.hello = (event_hello_t){.worker = 1,
+                                    .conn = 77,
+                                    .incarnation = 1001,
+                                    .location = "dc2/rack/host",
+                                    .stores = &store,
+                                    .n_stores = 1};
+    cluster_step (&c, event);
+    cluster_member (&c, 1, NULL, true, false);
+    assert_int_equal (core_workers (c.core, workers, 2), 2);
+    assert_string_equal (workers[0].location, "dc2/rack/host");
+    cluster_member (&c, 2, "dc3/rack/host", false, false);
+    assert_int_equal (core_workers (c.core, workers, 2), 2);
+    assert_string_equal (workers[1].location, "dc3/rack/host");
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +437,10 @@ int main (void)
         cmocka_unit_test (test_changes),
         cmocka_unit_test (test_changes_stale),
         cmocka_unit_test (test_listing_fails),
+        cmocka_unit_test (test_silent_at_election),
+        cmocka_unit_test (test_long_dead),
+        cmocka_unit_test (test_directory_once),
+        cmocka_unit_test (test_location_of_hello),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);

@@ -453,12 +453,90 @@ static void test_verify_leaving (void **state)
     cluster_free (&c);
 }
 
+/* --- a file that is deleted while its chunk waits for copies --- */
+
+/* Chunk 1 has copies on workers 2 and 3, three are wanted, and nobody else is there.
+ * Returns the question for free chunks that was asked meanwhile, 0 none. */
+static uint64_t stuck (cluster_core_t *c, const core_config_t *config)
+{
+    core_chunk_t chunk = {.key = cluster_key (1), .refs = 1, .recorded = true};
+    event_t event = {.type = EVENT_SCANNED};
+    core_status_t status;
+    uint64_t hold, token;
+
+    cluster_make (c, config, 3, 3, 2, NULL);
+    lead (c, NULL, 0, &hold);
+    answer (c, hold, NULL, 0, false);
+    cluster_scanned (c);
+    cluster_closed (c, 1);
+    cluster_pass (c, 4 * SEC, 12);
+    token = asked (c, CORE_LIST_FREE, 0);
+    assert_int_equal (cluster_state (c, 1), WORKER_DEAD);
+    chunk.length = 1000;
+    chunk.replicas = 3;
+    for (uint32_t id = 1; id <= 3; id++)
+        chunk.copies[chunk.n_copies++] = (core_copy_t){id, 50, false};
+    event.u.scanned = (event_scanned_t){c->scan.token, DFS_OK, &chunk, 1, false};
+    cluster_step (c, event);
+    core_status (c->core, &status);
+    assert_int_equal (status.under_replicated, 1);
+    assert_int_equal (status.lost, 0);
+    return token;
+}
+
+static void test_condemned_while_stuck (void **state)
+{
+    core_effect_t condemned = {.kind = CORE_CONDEMNED, .key = cluster_key (1)};
+    core_status_t status;
+    cluster_core_t c;
+
+    (void)state;
+    stuck (&c, NULL);
+    condemned.index = 200;
+    tell_effect (&c, condemned);
+    cluster_pass (&c, 60 * SEC, 12);
+    core_status (c.core, &status);
+    assert_int_equal (status.under_replicated, 0);
+    assert_int_equal (status.lost, 0);
+    assert_int_not_equal (status.health, HEALTH_CRITICAL);
+    cluster_free (&c);
+}
+
+/* The repair that waits for it does not keep it from being condemned. */
+static void test_freed_while_stuck (void **state)
+{
+    core_config_t config = {
+        .seed = 1, .upload_timeout_ns = SEC, .reclaim_grace_ns = 4 * SEC};
+    core_reclaim_t row = {.key = cluster_key (1), .index = 90, .time_ns = SEC};
+    const action_t *action;
+    cluster_core_t c;
+    uint64_t token;
+
+    (void)state;
+    token = stuck (&c, &config);
+    for (int i = 0; i < 100 && !token; i++) {
+        cluster_pass (&c, 100 * MS, 12);
+        token = asked (&c, CORE_LIST_FREE, 0);
+    }
+    assert_int_not_equal (token, 0);
+    answer (&c, token, &row, 1, false);
+    action = cluster_want (&c, ACTION_PROPOSE);
+    assert_int_equal (action->u.propose.what, PROPOSE_CONDEMN);
+    assert_int_equal (copykey_cmp (&action->u.propose.items[0].key, &row.key), 0);
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_drop),           cmocka_unit_test (test_drop_of_removed),
-        cmocka_unit_test (test_hold),           cmocka_unit_test (test_trim),
-        cmocka_unit_test (test_wiped),          cmocka_unit_test (test_away),
+        cmocka_unit_test (test_drop),
+        cmocka_unit_test (test_drop_of_removed),
+        cmocka_unit_test (test_hold),
+        cmocka_unit_test (test_trim),
+        cmocka_unit_test (test_wiped),
+        cmocka_unit_test (test_away),
+        cmocka_unit_test (test_condemned_while_stuck),
+        cmocka_unit_test (test_freed_while_stuck),
         cmocka_unit_test (test_verify_leaving),
     };
 
