@@ -55,7 +55,10 @@ UNIT_TESTS += t/unit/journal_three
 t_unit_journal_three_SOURCES = t/unit/journal_three.c t/unit/journal_dir.c t/unit/journal_dir.h \
 	t/unit/journal_trio.c t/unit/journal_trio.h
 t_unit_journal_three_LDADD = $(journal_test_libs) $(ZMQ_LIBS)
-UNIT_TESTS += t/unit/journal_disk
+UNIT_TESTS += t/unit/journal_disk t/unit/journal_peers
+t_unit_journal_peers_SOURCES = t/unit/journal_peers.c t/unit/journal_dir.c t/unit/journal_dir.h \
+	t/unit/journal_trio.c t/unit/journal_trio.h
+t_unit_journal_peers_LDADD = $(journal_test_libs) $(ZMQ_LIBS)
 t_unit_journal_disk_SOURCES = t/unit/journal_disk.c t/unit/journal_dir.c t/unit/journal_dir.h \
 	t/unit/journal_trio.c t/unit/journal_trio.h
 t_unit_journal_disk_LDADD = $(journal_test_libs) $(ZMQ_LIBS)

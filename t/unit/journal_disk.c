@@ -208,6 +208,41 @@ static void test_read_hangs (void **state)
     trio_destroy ();
 }
 
+/* What was proposed when the broker fails may be on its way to others: nothing final is
+ * said of it. */
+static void test_nothing_final (void **state)
+{
+    (void)state;
+    trio_new (1, false);
+    trio.window_bytes = 30 * LARGE;
+    node_t *node = &trio.nodes[0];
+    start_one ();
+    propose (1900); /* more than is kept in memory */
+    UNTIL (stats_of (0).committed >= 1902 && acked_of (0) >= 30);
+    faults_hang (IO_PREAD, LARGE, ".wal");
+    journal_applied (node->journal, state_of (0));
+    UNTIL (faults_hanging () == 1);
+    node->holds = true;
+    journal_read_point (node->journal, 1);
+    TRIO_WAIT (node->held);
+    /* The thread that leads is held up: what comes now, it will find together. */
+    propose (5);
+    faults_hold_file (IO_PREAD, ".wal", EIO);
+    faults_release ();
+    UNTIL (faults_hanging () == 0);
+    usleep (50000);
+    pthread_mutex_lock (&trio.lock);
+    node->holds = false;
+    pthread_cond_broadcast (&trio.changed);
+    pthread_mutex_unlock (&trio.lock);
+    TRIO_WAIT (node->failed);
+    assert_int_equal (node->failed, DFS_EIO);
+    faults_hold (IO_PREAD, 0);
+    trio_stop (0);
+    assert_int_equal (node->n_final, 0);
+    trio_destroy ();
+}
+
 /* A leader whose disk hangs says nothing of it to others: it has to hand the lead on.
  */
 static void test_leader_hangs (void **state)
@@ -273,8 +308,13 @@ int main (int argc, char **argv)
 {
     (void)argv;
     const struct CMUnitTest tests[] = {
-        TEST (test_window),     TEST (test_log_bytes),         TEST (test_point_hangs),
-        TEST (test_read_hangs), TEST (test_no_room_for_point), TEST (test_leader_hangs),
+        TEST (test_window),
+        TEST (test_log_bytes),
+        TEST (test_point_hangs),
+        TEST (test_read_hangs),
+        TEST (test_no_room_for_point),
+        TEST (test_nothing_final),
+        TEST (test_leader_hangs),
     };
     if (argc < 2)
         log_set_sink (quiet, NULL);

@@ -48,9 +48,9 @@ static void dropped (const uint64_t *cookies, size_t n, int code, void *arg)
 {
     node_t *node = arg;
     (void)cookies;
-    (void)code;
     pthread_mutex_lock (&trio.lock);
     node->n_dropped += n;
+    node->n_final += code == DFS_ENOTLEADER ? 0 : n;
     pthread_cond_broadcast (&trio.changed);
     pthread_mutex_unlock (&trio.lock);
 }
@@ -75,7 +75,11 @@ static void read_point (uint64_t cookie, int code, uint64_t index, void *arg)
     node->read_code = code;
     node->read_index = index;
     node->n_reads++;
+    node->held = node->holds;
     pthread_cond_broadcast (&trio.changed);
+    while (node->holds)
+        pthread_cond_wait (&trio.changed, &trio.lock);
+    node->held = false;
     pthread_mutex_unlock (&trio.lock);
 }
 

@@ -34,12 +34,15 @@ typedef struct node {
     uint64_t acked; /* last cookie */
     uint64_t n_acked;
     uint64_t n_dropped;
-    uint64_t taken; /* states that were installed */
-    bool refuses;   /* any state... */
+    uint64_t n_final; /* of them with a code that is not "ask again" */
+    uint64_t taken;   /* states that were installed */
+    bool refuses;     /* any state... */
     uint64_t refused;
     uint64_t read_index;
     int read_code;
     uint64_t n_reads;
+    bool holds; /* read points: their callback does not return */
+    bool held;
     int answer;
     uint64_t n_answers;
     char text[520];
