@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Figures of the chunk store in DIR (default: a temporary directory): ingest of 4 MiB
- * chunks beside direct and buffered sequential writes of the same run, small durable
- * chunks from many writers, random reads, opening. Prints; asserts nothing. */
+ * chunks beside fio, direct and buffered sequential writes of the same run, small
+ * durable chunks from many writers, random reads, opening. Prints; asserts nothing:
+ *   t/bench/store_bench [MiB] [small chunks] [rounds]
+ * Ways take turns in each round; medians, and ratios within one round. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -44,14 +46,14 @@ static void line (const char *what, double bytes, double n, double wall, double 
 }
 
 /* What the disk itself does: no store. */
-static void raw_write (bool direct, size_t total)
+static double raw_write (bool direct, size_t total)
 {
     char path[512];
     snprintf (path, sizeof path, "%s/raw", t.root);
     int fd = open (path, O_RDWR | O_CREAT | O_TRUNC | (direct ? O_DIRECT : 0), 0600);
     if (fd < 0) {
         printf ("no direct writes on this file system\n");
-        return;
+        return 0;
     }
     void *buf = aligned_alloc (4096, LARGE);
     memset (buf, 3, LARGE);
@@ -64,9 +66,70 @@ static void raw_write (bool direct, size_t total)
     line (direct ? "disk: direct writes of 4 MiB, fdatasync"
                  : "disk: buffered, fdatasync",
           (double)total, (double)(total / LARGE), seconds () - from, cpu () - used);
+    double rate = (double)total / (seconds () - from) / 1e6;
     free (buf);
     close (fd);
     unlink (path);
+    return rate;
+}
+
+/* 0: there is no fio here. */
+static double fio (size_t total)
+{
+    char command[1024];
+    snprintf (command, sizeof command,
+              "fio --name=w --filename=%s/fio --rw=write --bs=4M --size=%zu --direct=1 "
+              "--ioengine=psync --end_fsync=1 --output-format=terse 2>/dev/null | "
+              "cut -d';' -f48",
+              t.root, total);
+    double kib = 0;
+    FILE *out = popen (command, "r");
+    if (out && fscanf (out, "%lf", &kib) != 1)
+        kib = 0;
+    if (out)
+        pclose (out);
+    snprintf (command, sizeof command, "%s/fio", t.root);
+    unlink (command);
+    line ("fio: direct writes of 4 MiB, fsync", (double)total, (double)(total / LARGE),
+          kib > 0 ? (double)total / (kib * 1024) : 1, 0);
+    return kib * 1024 / 1e6;
+}
+
+/* --- medians --- */
+
+#define ROUNDS 64
+
+typedef struct series {
+    double v[ROUNDS];
+    size_t n;
+} series_t;
+
+static void note (series_t *series, double value)
+{
+    if (series->n < ROUNDS)
+        series->v[series->n++] = value;
+}
+
+static int by_value (const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void median (const char *what, series_t *series, const char *unit)
+{
+    qsort (series->v, series->n, sizeof series->v[0], by_value);
+    if (series->n)
+        printf ("median of %2zu: %-34s %9.2f %s (%.2f to %.2f)\n", series->n, what,
+                series->v[series->n / 2], unit, series->v[0], series->v[series->n - 1]);
+}
+
+static void load_now (void)
+{
+    double load[3] = {0, 0, 0};
+    if (getloadavg (load, 3) > 0)
+        printf ("load of the machine: %.1f %.1f %.1f\n", load[0], load[1], load[2]);
 }
 
 /* Chunks differ in their first bytes only, and their names are made up: hashing is not
@@ -105,12 +168,15 @@ static void wait_done (uint64_t n)
     pthread_mutex_unlock (&done_lock);
 }
 
-static void large_chunks (size_t total)
+/* HASH: SHA-256 of each chunk on the way in, as the ingest of a worker does. */
+static double large_chunks (size_t total, bool hash)
 {
     uint8_t *data = malloc (LARGE + 64);
     uint32_t crcs[LARGE / DIGEST_BLOCK];
     memset (data, 5, LARGE + 64);
     digest_blocks (data + 3, LARGE, crcs);
+    digest_t *digest = digest_new ();
+    uint8_t sum[DIGEST_LEN];
     size_t n = total / LARGE;
     done_count = 0;
     double from = seconds ();
@@ -120,9 +186,15 @@ static void large_chunks (size_t total)
         fake_key (&what.key, rounds++);
         dfs_error_t err = {0};
         store_append_t *append = store_begin (t.store, &what, i, &err);
-        for (size_t at = 0; append && at < LARGE; at += 1024 * 1024)
+        digest_start (digest);
+        for (size_t at = 0; append && at < LARGE; at += 1024 * 1024) {
+            if (hash)
+                digest_update (digest, data + 3 + at, 1024 * 1024);
             store_write (append, at, data + 3 + at, 1024 * 1024,
                          crcs + at / DIGEST_BLOCK, &err);
+        }
+        if (hash)
+            digest_finish (digest, sum);
         if (!append) {
             printf ("begin: %s\n", err.text);
             exit (1);
@@ -132,9 +204,13 @@ static void large_chunks (size_t total)
             wait_done (i - 8); /* eight in flight */
     }
     wait_done (n);
-    line ("store: chunks of 4 MiB, durable", (double)total, (double)n,
-          seconds () - from, cpu () - used);
+    double wall = seconds () - from;
+    line (hash ? "store: chunks of 4 MiB, hashed, durable"
+               : "store: chunks of 4 MiB, durable",
+          (double)total, (double)n, wall, cpu () - used);
+    digest_destroy (&digest);
     free (data);
+    return (double)total / wall / 1e6;
 }
 
 typedef struct writer {
@@ -168,7 +244,7 @@ static void *write_small (void *arg)
     return NULL;
 }
 
-static void small_chunks (size_t len, uint64_t per_writer, size_t writers)
+static double small_chunks (size_t len, uint64_t per_writer, size_t writers)
 {
     pthread_t threads[64];
     writer_t w[64];
@@ -187,7 +263,9 @@ static void small_chunks (size_t len, uint64_t per_writer, size_t writers)
     char what[64];
     snprintf (what, sizeof what, "store: chunks of %zu B, durable, %zu writers", len,
               writers);
-    line (what, (double)(n * len), (double)n, seconds () - from, cpu () - used);
+    double wall = seconds () - from;
+    line (what, (double)(n * len), (double)n, wall, cpu () - used);
+    return (double)n / wall;
 }
 
 /* Chunks of 4 MiB in frames of 1 MiB, the oldest first. */
@@ -212,7 +290,7 @@ static void large_reads (const char *name, uint64_t first, uint64_t n)
     free (buf);
 }
 
-static void random_reads (size_t len, uint64_t first, uint64_t n, uint64_t count)
+static double random_reads (size_t len, uint64_t first, uint64_t n, uint64_t count)
 {
     uint8_t *buf = malloc (len + 1);
     rng_t rng;
@@ -231,8 +309,10 @@ static void random_reads (size_t len, uint64_t first, uint64_t n, uint64_t count
     char what[64];
     snprintf (what, sizeof what, "store: random reads of %zu B, one thread%s", len,
               bad ? " (FAILED)" : "");
-    line (what, (double)(count * len), (double)count, seconds () - from, cpu () - used);
+    double wall = seconds () - from;
+    line (what, (double)(count * len), (double)count, wall, cpu () - used);
     free (buf);
+    return (double)count / wall;
 }
 
 /* Memory of this process that is no page cache, and the size of the index. */
@@ -255,7 +335,7 @@ static void memory (uint64_t chunks)
             (double)st.st_size / MIB / ((double)chunks / 1e6));
 }
 
-static void hashing (void)
+static double hashing (void)
 {
     uint8_t *data = malloc (LARGE);
     memset (data, 9, LARGE);
@@ -264,9 +344,10 @@ static void hashing (void)
     double used = cpu ();
     for (int i = 0; i < 128; i++)
         digest_sha256 (data, LARGE, sum);
-    line ("SHA-256 of 4 MiB, one core", 128.0 * LARGE, 128, seconds () - from,
-          cpu () - used);
+    double wall = seconds () - from;
+    line ("SHA-256 of 4 MiB, one core", 128.0 * LARGE, 128, wall, cpu () - used);
     free (data);
+    return 128.0 * LARGE / wall / 1e6;
 }
 
 static void reopen (const char *what)
@@ -285,27 +366,52 @@ int main (int argc, char **argv)
 {
     size_t total = (size_t)(argc > 1 ? atoi (argv[1]) : 1024) * 1024 * 1024;
     uint64_t small = argc > 2 ? (uint64_t)atoi (argv[2]) : 100000;
+    int n_rounds = argc > 3 ? atoi (argv[3]) : 3;
     storetest_quiet ();
     storetest_init (&t, 1);
     t.config.done = on_done;
     t.config.changed = NULL;
     storetest_open (&t);
-    hashing ();
-    for (int i = 0; i < 3; i++) {
-        raw_write (true, total);
-        raw_write (false, total);
-        large_chunks (total);
+    load_now ();
+    series_t sha = {.n = 0}, by_fio = {.n = 0}, direct = {.n = 0}, plain = {.n = 0};
+    series_t hashed = {.n = 0}, to_fio = {.n = 0}, to_bound = {.n = 0};
+    for (int i = 0; i < n_rounds; i++) {
+        double h = hashing ();
+        double f = fio (total);
+        note (&sha, h);
+        note (&by_fio, f);
+        note (&direct, raw_write (true, total));
+        if (i == 0)
+            raw_write (false, total);
+        double p = large_chunks (total, false);
+        double s = large_chunks (total, true);
+        note (&plain, p);
+        note (&hashed, s);
+        note (&to_fio, f > 0 ? p / f : 0);
+        note (&to_bound, f > 0 && f < h ? s / f : s / h);
     }
+    median ("SHA-256, one core", &sha, "MB/s");
+    median ("fio", &by_fio, "MB/s");
+    median ("direct writes", &direct, "MB/s");
+    median ("store", &plain, "MB/s");
+    median ("store, hashed", &hashed, "MB/s");
+    median ("store / fio", &to_fio, "");
+    median ("store, hashed / what binds first", &to_bound, "");
+    load_now ();
     large_reads ("store: chunks of 4 MiB read from the disk", rounds - total / LARGE,
                  total / LARGE);
     large_reads ("store: chunks of 4 MiB read from the cache", rounds - total / LARGE,
                  total / LARGE);
     uint64_t first = (1ULL << 40) + rounds;
+    series_t writes = {.n = 0}, reads = {.n = 0};
     for (int i = 0; i < 3; i++)
-        small_chunks (4096, small / 16, 16);
+        note (&writes, small_chunks (4096, small / 16, 16));
     small_chunks (100, small / 16, 16);
     for (int i = 0; i < 3; i++)
-        random_reads (4096, first, 3 * (small / 16 * 16), 200000);
+        note (&reads, random_reads (4096, first, 3 * (small / 16 * 16), 200000));
+    median ("chunks of 4096 B, durable", &writes, "/s");
+    median ("random reads of 4096 B", &reads, "/s");
+    load_now ();
     store_close (&t.store);
     reopen ("store: open with an index");
     store_close (&t.store);

@@ -48,6 +48,15 @@ static unsigned last_volume (storetest_t *t)
     return last;
 }
 
+/* So small that next to nothing is allocated ahead. */
+static const uint64_t capacity = 64 * MIB;
+
+static void init (storetest_t *t)
+{
+    storetest_init (t, 1);
+    t->config.capacity = &capacity;
+}
+
 /* What the file system says; the store's own count must not be far from it. */
 static uint64_t held (storetest_t *t)
 {
@@ -80,7 +89,7 @@ static void replaced_copies_give_their_space_back (void **state)
 {
     (void)state;
     storetest_t t;
-    storetest_init (&t, 1);
+    init (&t);
     storetest_open (&t);
     for (int round = 0; round < 6; round++) {
         for (uint64_t i = 0; i < 4; i++)
@@ -105,7 +114,7 @@ static void a_replaced_copy_waits_for_its_readers (void **state)
 {
     (void)state;
     storetest_t t;
-    storetest_init (&t, 1);
+    init (&t);
     storetest_open (&t);
     assert_int_equal (storetest_put_wait (&t, 1, MIB, 1), 0);
     copykey_t key;
@@ -162,7 +171,7 @@ static void twins_of_one_batch_stay_until_another_follows (void **state)
     static const io_hook_t hook = {.before = hold_syncs};
     storetest_t t;
     io_set_hook (&hook);
-    storetest_init (&t, 1);
+    init (&t);
     storetest_open (&t);
     store_new_t what = {.true_len = MIB, .stored_len = MIB, .birth = 1};
     uint32_t *crcs;
@@ -210,7 +219,7 @@ static void a_sparse_active_volume_is_left (void **state)
 {
     (void)state;
     storetest_t t;
-    storetest_init (&t, 1);
+    init (&t);
     t.config.compact_rate = 1; /* leave it to the test */
     storetest_open (&t);
     enum { N = 400, LEN = 20000 };
@@ -246,7 +255,7 @@ static void a_volume_of_notes_is_not_left_again_and_again (void **state)
 {
     (void)state;
     storetest_t t;
-    storetest_init (&t, 1);
+    init (&t);
     t.config.compact_rate = 1;
     storetest_open (&t);
     enum { N = 30000 };
@@ -279,6 +288,42 @@ static void a_volume_of_notes_is_not_left_again_and_again (void **state)
     storetest_end (&t);
 }
 
+/* A stream of large chunks has space allocated ahead of it; what it does not take is
+ * given back when the store closes or starts again. */
+static void space_ahead_is_given_back (void **state)
+{
+    (void)state;
+    storetest_t t;
+    storetest_init (&t, 1);
+    storetest_open (&t);
+    for (uint64_t i = 0; i < 9; i++)
+        assert_int_equal (storetest_put_wait (&t, i, MIB, 1), 0);
+    disk_t *disk = t.store->disks[0];
+    if (disk->active->scattered || disk_capacity (disk) < 4096ULL * MIB) {
+        storetest_end (&t);
+        skip (); /* nothing is allocated here */
+    }
+    assert_true (disk->active->allocated > disk->active->end);
+    char path[512];
+    snprintf (path, sizeof path, "%s/volumes/00000001.vol", t.dirs[0]);
+    struct stat st;
+    assert_int_equal (stat (path, &st), 0);
+    assert_true ((uint64_t)st.st_size > disk->active->end);
+    uint64_t end = disk->active->end;
+    for (int round = 0; round < 2; round++) {
+        storetest_close (&t);
+        assert_int_equal (stat (path, &st), 0);
+        assert_int_equal (st.st_size, end);
+        if (round == 0) /* as if it had been killed before */
+            assert_int_equal (truncate (path, (off_t)end + 5 * MIB), 0);
+        storetest_open (&t);
+        held (&t);
+        for (uint64_t i = 0; i < 9; i++)
+            assert_int_equal (storetest_check (&t, i, MIB), 0);
+    }
+    storetest_end (&t);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +332,7 @@ int main (void)
         cmocka_unit_test (twins_of_one_batch_stay_until_another_follows),
         cmocka_unit_test (a_sparse_active_volume_is_left),
         cmocka_unit_test (a_volume_of_notes_is_not_left_again_and_again),
+        cmocka_unit_test (space_ahead_is_given_back),
     };
     storetest_quiet ();
     cmocka_set_message_output (CM_OUTPUT_TAP);

@@ -352,6 +352,8 @@ void disk_close (disk_t **self_p)
         io_replace (bad, "", 0, 0600, NULL);
     }
     chunks_close_late (self);
+    if (self->usable && self->active && self->condition == CONDITION_OK)
+        volume_trim (self, self->active);
     volume_close_all (self);
     index_close (&self->index);
     table_destroy (&self->leaving);

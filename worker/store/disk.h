@@ -30,6 +30,7 @@ typedef struct volume {
     uint64_t punched;    /* bytes below END given back to the file system */
     uint64_t live_bytes; /* of entries in the index */
     uint64_t live_count; /* places that index entries name */
+    uint64_t allocated;  /* up to here space is allocated ahead; 0: not known */
     uint64_t carried;    /* bytes of notes that compaction brought: still wanted */
     bool scattered;      /* its file system cannot allocate space ahead */
     bool bad;            /* do not compact: something in it cannot be read */
@@ -224,6 +225,8 @@ void volume_done (disk_t *self, volume_t *vol);
  * a new one when it is full. */
 int volume_take (disk_t *self, uint64_t len, volume_t **vol, uint64_t *offset,
                  dfs_error_t *err);
+/* Gives back what is allocated behind the last item. Locked. */
+void volume_trim (disk_t *self, volume_t *vol);
 /* The next item goes into a new volume. Locked. */
 int volume_roll (disk_t *self, dfs_error_t *err);
 /* Reserves an extent under a header. The volume is held and has one more in flight.

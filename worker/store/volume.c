@@ -12,9 +12,12 @@
 #include "common/clock.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/units.h"
 #include "worker/store/disk.h"
 
-#define OPEN_MAX_IDLE 256 /* volumes kept open that nobody uses */
+#define OPEN_MAX_IDLE 256        /* volumes kept open that nobody uses */
+#define AHEAD_MAX     (32 * MIB) /* space allocated before it is asked for */
+#define AHEAD_SHARE   256        /* … of the capacity */
 
 int volume_path (const disk_t *self, uint32_t number, char *out, size_t cap)
 {
@@ -274,6 +277,16 @@ static volume_t *create (disk_t *self, dfs_error_t *err)
     return vol;
 }
 
+void volume_trim (disk_t *self, volume_t *vol)
+{
+    if (vol->allocated <= vol->end || disk_writable (self, NULL) < 0 ||
+        !volume_use (self, vol->number, NULL))
+        return;
+    io_ftruncate (vol->fd, vol->end, NULL); /* a hint: a start cuts it, too */
+    vol->allocated = 0;
+    volume_done (self, vol);
+}
+
 int volume_roll (disk_t *self, dfs_error_t *err)
 {
     dfs_error_t mine = {0};
@@ -283,6 +296,7 @@ int volume_roll (disk_t *self, dfs_error_t *err)
         return fail (err, mine.code, "new volume: %s", mine.text);
     self->active = fresh;
     if (old) {
+        volume_trim (self, old);
         old->refs++; /* volume_done closes what is idle */
         volume_done (self, old);
     }
@@ -308,19 +322,41 @@ int volume_take (disk_t *self, uint64_t len, volume_t **out, uint64_t *offset,
     return DFS_OK;
 }
 
+/* How much to allocate at once for LEN bytes at OFFSET: each call waits for the journal
+ * of the file system, so a stream of chunks makes few of them. Not more than the volume
+ * has taken so far, nor much of the disk. */
+static uint64_t ahead (disk_t *self, const volume_t *vol, uint64_t offset, uint64_t len)
+{
+    uint64_t most = disk_capacity (self) / AHEAD_SHARE;
+    most = most < AHEAD_MAX ? most : AHEAD_MAX;
+    most = most < vol->end ? most : vol->end;
+    uint64_t rest = self->volume_size > offset ? self->volume_size - offset : 0;
+    most = volume_align (most < rest ? most : rest);
+    return most > len && disk_room (self, most, false, NULL) == DFS_OK ? most : len;
+}
+
 /* Writes into space that is there already go to the disk without waiting for each other
  * (and for the journal), and find it full before they begin. */
-static int allocate (volume_t *vol, uint64_t offset, uint64_t len, bool *allocated,
-                     dfs_error_t *err)
+static int allocate (disk_t *self, volume_t *vol, uint64_t offset, uint64_t len,
+                     bool *allocated, dfs_error_t *err)
 {
     dfs_error_t mine = {0};
-    *allocated = false;
-    if (vol->scattered)
+    *allocated = offset + len <= vol->allocated;
+    if (*allocated || vol->scattered)
         return DFS_OK;
-    int rc = io_fallocate (vol->fd, offset, len, &mine);
+    uint64_t step = ahead (self, vol, offset, len);
+    int rc = step > len ? io_fallocate (vol->fd, offset, step, &mine) : DFS_ENOSPC;
+    if (rc < 0) {
+        if (step > len && rc == DFS_ENOSPC)
+            io_punch (vol->fd, offset, step, NULL); /* what it found before */
+        step = len;
+        rc = io_fallocate (vol->fd, offset, len, &mine);
+    }
     *allocated = rc == DFS_OK;
+    if (rc == DFS_OK)
+        vol->allocated = offset + step;
     if (rc == DFS_ENOSPC)
-        io_punch (vol->fd, offset, len, NULL); /* what it found before */
+        io_punch (vol->fd, offset, len, NULL);
     if (rc == DFS_ENOSPC || rc == DFS_EIO || rc == DFS_EROFS)
         return fail (err, rc, "%s", mine.text);
     vol->scattered = rc < 0;
@@ -348,7 +384,7 @@ int volume_reserve (disk_t *self, const record_t *rec, volume_t **vol, uint64_t 
     /* Under the lock: the header is in the file before anything behind it is, so one
      * fdatasync makes both durable and the scan can step over. */
     bool allocated;
-    rc = allocate (*vol, *offset, len, &allocated, err);
+    rc = allocate (self, *vol, *offset, len, &allocated, err);
     if (rc == 0)
         rc = io_pwrite ((*vol)->fd, page, sizeof page, *offset, err);
     if (rc < 0) {
