@@ -246,6 +246,7 @@ static enum started start_one (core_t *core, job_t *job, size_t n_orders)
         .taken = taken,
         .avoid = job->bad,
         .n_avoid = BAD_WORKERS,
+        .anywhere = job->failures >= BAD_WORKERS,
         .n = 1,
     };
     worker_t *source;

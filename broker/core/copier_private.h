@@ -7,7 +7,8 @@
 #include "broker/core/copier.h"
 #include "broker/core/placement.h"
 
-#define BAD_WORKERS 4
+#define BAD_WORKERS                                                                    \
+    4 /* failures with others: how far away a target is does not count */
 
 /* Queues in the order in which they are served. */
 enum queue {
@@ -42,6 +43,7 @@ typedef struct job {
     uint64_t retry_at;
     uint64_t round;            /* of the copier when it was queued */
     uint32_t bad[BAD_WORKERS]; /* that failed lately */
+    uint32_t next_bad;         /* slot of the next one */
 } job_t;
 
 typedef struct order {

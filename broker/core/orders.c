@@ -34,12 +34,25 @@ void copier_end_order (core_t *core, order_t *order)
     place_wake (core);
 }
 
-/* WORKER could not do it: others are tried first for a while. */
-static void fail_order (core_t *core, order_t *order, uint32_t worker)
+/* Others than WORKER are tried first for a while. */
+static void blame (job_t *job, uint32_t worker)
+{
+    for (size_t i = 0; i < BAD_WORKERS; i++)
+        if (job->bad[i] == worker)
+            return;
+    job->bad[job->next_bad++ % BAD_WORKERS] = worker;
+}
+
+/* One of the two could not do it, or they do not reach each other. */
+static void fail_order (core_t *core, order_t *order, bool source, bool target)
 {
     job_t *job = order->job;
 
-    job->bad[job->failures++ % BAD_WORKERS] = worker;
+    if (source)
+        blame (job, order->source);
+    if (target)
+        blame (job, order->target);
+    job->failures++;
     core->copier->failed++;
     copier_end_order (core, order);
     copier_wait_in (core, job,
@@ -142,7 +155,7 @@ void copier_refused (core_t *core, chunk_t *chunk, uint32_t worker)
 
         node = node->next;
         if (order->target == worker)
-            fail_order (core, order, worker);
+            fail_order (core, order, false, true);
     }
 }
 
@@ -158,7 +171,9 @@ bool copier_result (core_t *core, const event_order_t *event)
         return true;
     core_log (core, LOG_WARN, "replicate_failed", "node=%u target=%u code=%d",
               event->worker, order->target, event->code);
-    fail_order (core, order, event->worker);
+    /* Whose copy is gone or damaged is known; who is cut off is not. */
+    fail_order (core, order, true,
+                event->code != DFS_ENOENT && event->code != DFS_EDAMAGED);
     return true;
 }
 
@@ -167,5 +182,5 @@ void copier_timer (core_t *core, uint64_t id)
     order_t *order = table_get (core->copier->orders, table_hash (id), &id);
 
     if (order)
-        fail_order (core, order, order->target);
+        fail_order (core, order, true, true);
 }

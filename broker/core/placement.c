@@ -38,6 +38,8 @@ static uint32_t nearness (const core_t *core, const placement_t *ask, size_t n_c
 {
     uint32_t common = 0;
 
+    if (ask->anywhere)
+        return 0;
     for (size_t i = 0; i < ask->n_taken; i++) {
         const worker_t *other = members_find (core, ask->taken[i]);
         uint32_t c;
