@@ -127,15 +127,16 @@ static const char *choice_text (const char *choices, unsigned value, char *buf,
 
 static int check_bounds (const schema_key_t *key, uint64_t number, dfs_error_t *err)
 {
-    char a[32], b[32];
+    char a[32], b[32], c[32];
+    if (key->max && (number < key->min || number > key->max))
+        return fail (err, DFS_EINVAL, "%s is not within %s and %s",
+                     number_text (key, a, sizeof a, number),
+                     number_text (key, b, sizeof b, key->min),
+                     number_text (key, c, sizeof c, key->max));
     if (number < key->min)
         return fail (err, DFS_EINVAL, "%s is less than %s",
                      number_text (key, a, sizeof a, number),
                      number_text (key, b, sizeof b, key->min));
-    if (key->max && number > key->max)
-        return fail (err, DFS_EINVAL, "%s is more than %s",
-                     number_text (key, a, sizeof a, number),
-                     number_text (key, b, sizeof b, key->max));
     return 0;
 }
 

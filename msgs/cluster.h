@@ -9,7 +9,8 @@
 
 #include "common/error.h"
 
-#define CLUSTER_DISKS 16
+#define CLUSTER_DISKS      16
+#define CLUSTER_INLINE_MAX (64 * 1024) /* the namespace takes no longer contents */
 
 typedef struct cluster_node {
     char *name;

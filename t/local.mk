@@ -16,6 +16,7 @@ SHELL_TESTS += \
 	t/1000-files.t \
 	t/1010-trees.t \
 	t/1020-reads.t \
+	t/1040-inline.t \
 	t/2000-replicas.t \
 	t/3000-restart.t \
 	t/3010-damage.t \

@@ -321,16 +321,17 @@ static session_t *find_session (links_t *self, conn_t *conn, const Dfs__Hello *h
 
 static void welcome (links_t *self, session_t *session, job_t *job)
 {
-    const cluster_t *cluster = self->config.cluster;
+    uint64_t most = self->config.cluster->inline_max;
     Dfs__Welcome *w = hello_welcome (self);
     Dfs__Policy *policy = roster_policy (self->roster);
 
     w->session = session->id;
     w->policy = policy;
     w->has_inline_max = w->has_user = w->has_max_place = true;
+    if (most > self->inline_max) /* what the log says counts */
+        most = self->inline_max;
     /* A voter is a copy: nothing is inlined where they are fewer than replicas. */
-    w->inline_max =
-        policy && self->voters >= policy->replicas ? cluster->inline_max : 0;
+    w->inline_max = policy && self->voters >= policy->replicas ? most : 0;
     w->user = session->user;
     w->max_place = CORE_PLACE_ITEMS;
     w->has_policies = w->policies = roster_policies_many (self->roster);

@@ -23,7 +23,7 @@ typedef struct links_config {
     zap_t *zap;                   /* borrowed; NULL without security */
     uint8_t hmac_key[32];
     mailbox_t *mail; /* the reactor's own (borrowed): storage and journal push here */
-    int fatal_fd;    /* readable: a thread gave up, links_start must not wait; or -1 */
+    int fatal_fd;    /* eventfd: a thread gave up, links_start must not wait; or -1 */
 } links_config_t;
 
 /* Binds the sockets; no thread runs yet. */

@@ -59,8 +59,9 @@ struct links {
     uint64_t now;     /* monotonic, of this wake */
     uint64_t started; /* monotonic */
     timekeeper_t time;
-    uint64_t log_time;  /* never goes back */
-    uint64_t log_index; /* applied */
+    uint64_t log_time;   /* never goes back */
+    uint64_t log_index;  /* applied */
+    uint64_t inline_max; /* longest content that the namespace takes now */
     uint32_t incarnation;
     uint64_t term;
     enum journal_role role;
@@ -96,6 +97,8 @@ void *links_run (void *arg);
 
 /* Log time now: the wall clock, but never before an entry. */
 uint64_t links_log_time (links_t *self);
+/* The broker cannot go on, because of TEXT: it ends. */
+void links_give_up (links_t *self, const char *text);
 /* Steps the core with EVENT (its times are set here). */
 void links_step (links_t *self, event_t *event);
 /* A job for the next message, and its way back. job_keep before it is handed on. */
@@ -179,7 +182,8 @@ void front_answered (links_t *self, job_t *job);
 void front_totals (links_t *self, mail_totals_t *mail);
 /* reclaim and rebalance, for an administrator. */
 void front_reclaim (links_t *self, job_t *job);
-/* JOB, whose reference is taken, goes on with ROUND when storage has told the totals. */
+/* JOB, whose reference is taken, goes on with ROUND when storage has told the totals.
+ */
 void front_reclaim_round (links_t *self, job_t *job, uint32_t round);
 /* The totals that front_reclaim asked for. */
 void front_reclaim_totals (links_t *self, mail_totals_t *mail);

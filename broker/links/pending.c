@@ -2,6 +2,7 @@
 #include "broker/links/pending.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -318,6 +319,7 @@ void pending_own_round (links_t *links, Dfs__Op *op, job_t *asker, uint32_t roun
     if (asker)
         asker->refs++;
     change->op = op;
+    change->seed = op->op_case == DFS__OP__OP_SEED;
     change->directory = op->op_case != DFS__OP__OP_JOB_STEP &&
                         op->op_case != DFS__OP__OP_PRUNE &&
                         op->op_case != DFS__OP__OP_SESSION_EXPIRE;
@@ -413,6 +415,20 @@ static void tell_core (links_t *links, const change_t *change,
     }
 }
 
+static void own_refused (links_t *links, const change_t *change,
+                         const Dfs__OpResult *result)
+{
+    const char *why = result->text ? result->text : "";
+    char text[400];
+
+    log_warn ("own_change_refused", "code=%s err=\"%s\"", dfs_error_name (result->code),
+              why);
+    if (!change->seed || result->code == DFS_EEXIST) /* somebody else was first */
+        return;
+    snprintf (text, sizeof text, "cluster.cfg cannot make a cluster: %s", why);
+    links_give_up (links, text);
+}
+
 void pending_applied (links_t *links, const mail_applied_t *mail)
 {
     pending_t *self = links->pending;
@@ -436,13 +452,15 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
         } else if (change->token) {
             tell_proposed (links, change, result->has_code ? result->code : DFS_OK);
         } else {
+            bool refused = result->has_code && result->code < 0;
+
             self->own--;
-            chores = true;
-            directory |= change->directory;
-            if (result->has_code && result->code < 0)
-                log_warn ("own_change_refused", "code=%s err=\"%s\"",
-                          dfs_error_name (result->code),
-                          result->text ? result->text : "");
+            /* What was refused changed nothing: to ask for it again at once would have
+             * it refused again, for ever. */
+            chores |= !refused;
+            directory |= change->directory && (!refused || result->code == DFS_EEXIST);
+            if (refused)
+                own_refused (links, change, result);
             change_answer_asker (links, change,
                                  result->has_code ? result->code : DFS_OK, result->text,
                                  mail->rows[i].index);

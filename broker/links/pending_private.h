@@ -24,6 +24,7 @@ typedef struct change {
     uint32_t replicas; /* that it should have */
     uint32_t copies;   /* fewest durable copies of any chunk, as the core knew */
     uint64_t token;    /* of the core, which wanted it; 0: nobody's */
+    bool seed;         /* is the cluster's first */
     bool directory;    /* changes members, users or policies */
     bool policy;       /* gives files another policy */
     job_t *asker;      /* of an admin's request that became an op of the broker's own */

@@ -115,6 +115,16 @@ void links_drop (links_t *self, const char *link, const envelope_from_t *from,
               log_quote (quoted, sizeof quoted, why));
 }
 
+void links_give_up (links_t *self, const char *text)
+{
+    uint64_t one = 1;
+    char quoted[600];
+
+    log_error ("fatal", "err=%s", log_quote (quoted, sizeof quoted, text));
+    ssize_t rc = write (self->config.fatal_fd, &one, sizeof one);
+    (void)rc;
+}
+
 /* --- mail --- */
 
 static void check_serving (links_t *self)
@@ -135,6 +145,7 @@ static void applied (links_t *self, const mail_applied_t *mail)
     self->log_index = mail->index;
     if (mail->time_ns > self->log_time)
         self->log_time = mail->time_ns;
+    self->inline_max = mail->inline_max;
     if (mail->n_effects) {
         event_t event = {.type = EVENT_EFFECTS,
                          .u.effects = {.items = mail->effects, .n = mail->n_effects}};

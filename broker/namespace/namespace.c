@@ -196,6 +196,17 @@ uint64_t namespace_time (const namespace_t *self)
     return self->counters[C_TIME];
 }
 
+uint64_t namespace_inline_max (const namespace_t *self)
+{
+    if (!self->seeded)
+        return 0;
+    /* What is in flight needs some room, too. */
+    uint64_t budget = self->seed->inline_budget;
+    return self->counters[C_INLINE_BYTES] < budget - budget / 16
+               ? self->seed->inline_max
+               : 0;
+}
+
 void namespace_identity (const namespace_t *self, uint8_t cluster_id[16],
                          uint32_t *incarnation)
 {

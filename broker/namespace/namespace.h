@@ -189,6 +189,8 @@ size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *o
 /* Time at which the oldest past record was overwritten, UINT64_MAX when there is none.
  */
 uint64_t namespace_oldest_past (namespace_t *self);
+/* Longest content that is taken inline now; 0 when their budget is nearly used up. */
+uint64_t namespace_inline_max (const namespace_t *self);
 /* Log time of the last entry. */
 uint64_t namespace_time (const namespace_t *self);
 void namespace_identity (const namespace_t *self, uint8_t cluster_id[16],

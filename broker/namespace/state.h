@@ -15,6 +15,7 @@
 #include "broker/namespace/namespace.h"
 #include "common/digest.h"
 #include "common/kv.h"
+#include "msgs/cluster.h"
 #include "msgs/record.pb-c.h"
 
 enum table {
@@ -81,7 +82,7 @@ enum limits {
     UPLOADS_PER_SESSION = 256,
     UPLOAD_INLINE_PAGES = 1024, /* rows cleared at once; more by a job */
     INLINE_PER_ENTRY = 512,
-    INLINE_MAX = 32 * 1024,
+    INLINE_MAX = CLUSTER_INLINE_MAX,
     CHUNK_MAX = 64 * 1024 * 1024,
     TARGET_MAX = 4096,
     SYMLINKS_MAX = 40,

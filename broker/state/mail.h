@@ -58,10 +58,11 @@ typedef struct applied_row {
 
 typedef struct mail_applied {
     mail_t head;
-    arena_t *arena;   /* holds the results */
-    uint64_t index;   /* applied up to here */
-    uint64_t time_ns; /* log time of the last entry */
-    size_t n;         /* rows of proposals made here; others are not listed */
+    arena_t *arena;      /* holds the results */
+    uint64_t index;      /* applied up to here */
+    uint64_t time_ns;    /* log time of the last entry */
+    uint64_t inline_max; /* longest content that is taken inline by now */
+    size_t n;            /* rows of proposals made here; others are not listed */
     applied_row_t *rows;
     core_effect_t *effects; /* of all entries, in order */
     size_t n_effects;

@@ -115,6 +115,7 @@ static void apply (storage_t *self, mail_entries_t *mail)
         self->dirty_since = clock_mono ();
     out->index = namespace_applied (self->tables.ns);
     out->time_ns = namespace_time (self->tables.ns);
+    out->inline_max = namespace_inline_max (self->tables.ns);
     mailbox_push (self->config.out, out);
     if (foreign)
         storage_push_directory (self, 0);

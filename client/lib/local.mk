@@ -23,6 +23,7 @@ libdfs_sources = \
 	client/lib/put_chunk.c \
 	client/lib/put_commit.c \
 	client/lib/put_again.c client/lib/put_policy.c \
+	client/lib/put_inline.c \
 	client/lib/put_place.c \
 	client/lib/put_send.c \
 	client/lib/request.c client/lib/request.h \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* A run of dfs_put: takes files in, as many as memory and window allow, and sees them through.
+/* A run of dfs_put: takes files in, as many as memory and window allow, and sees them
+ * through.
  */
 #include "client/lib/put.h"
 
@@ -131,30 +132,6 @@ static void open_run (job_t *job, digest_t *digest)
         source_close (&file->source);
 }
 
-/* A file that needs no worker: its bytes go with the commit. */
-static void keep_inline (put_file_t *file, put_chunk_t *chunk)
-{
-    put_page_t *page = put_page_extent (file, 0, chunk->length, true);
-
-    page->extents[0].hole = false;
-    memcpy (page->extents[0].digest, chunk->sha, 32);
-    file->inline_data = malloc (chunk->length);
-    assert (file->inline_data);
-    memcpy (file->inline_data, chunk->slices[0]->data, chunk->length);
-    file->put->progress.bytes += chunk->length;
-    put_chunk_free (chunk);
-}
-
-/* The voters hold it: they are enough for the default policy, not for a stricter one.
- */
-static bool fits_inline (const put_file_t *file, uint64_t length)
-{
-    const conn_facts_t *facts = conn_facts (file->put->dfs->conn);
-
-    return length <= facts->inline_max && file->policy.replicas > 0 &&
-           file->policy.replicas <= facts->replicas;
-}
-
 static void open_done (job_t *job, void *arg)
 {
     put_file_t *file = (put_file_t *)job;
@@ -183,8 +160,8 @@ static void open_done (job_t *job, void *arg)
             TAILQ_INSERT_TAIL (&put->big, file, link);
             file->big = true;
         }
-    } else if (fits_inline (file, chunk->length))
-        keep_inline (file, chunk);
+    } else if (put_inline_fits (file, chunk->length))
+        put_inline_keep (file, chunk);
     else {
         chunk->page = put_page_extent (file, 0, chunk->length, false);
         memcpy (chunk->key.digest, chunk->sha, 32);

@@ -169,7 +169,8 @@ struct put {
     uint64_t stored; /* chunks that were sent and became durable */
     atomic_bool cancel;
     bool aborting;
-    int code; /* first failure of an item */
+    bool inline_full; /* the namespace took no content: they go to workers */
+    int code;         /* first failure of an item */
     dfs_error_t error;
     dfs_progress_t progress;
     uint64_t progress_at;
@@ -203,6 +204,15 @@ void put_chunk_failed (put_chunk_t *chunk, int code, const char *text);
 /* Must be placed again: at once, or after a while that grows. AVOID 0: nobody. */
 void put_chunk_again (put_chunk_t *chunk, uint32_t avoid, bool later, int code,
                       const char *text);
+
+/* put_inline.c */
+/* FILE, of LENGTH bytes, may go with its commit. */
+bool put_inline_fits (const put_file_t *file, uint64_t length);
+/* FILE, read whole into CHUNK (taken), goes with its commit. */
+void put_inline_keep (put_file_t *file, put_chunk_t *chunk);
+/* The commit of FILE was refused with CODE: true when its content goes to workers now,
+ * as there was no room for it. */
+bool put_inline_refused (put_file_t *file, int code);
 
 /* put.c: dfs_put once, with the policies as they are looked up now. */
 int put_run (dfs_t *dfs, dfs_put_item_t *items, size_t n,

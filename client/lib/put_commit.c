@@ -243,7 +243,8 @@ static void commit_done (change_t *change, int code, const Dfs__OpResult *result
         file->item->wanted = file->policy.replicas;
         file->finished = true;
         file->upload = 0;
-    } else if (code != DFS_EMISSING || !page || !place_again (page, result))
+    } else if (!put_inline_refused (file, code) &&
+               (code != DFS_EMISSING || !page || !place_again (page, result)))
         put_file_failed (file, code, err->text);
     put_file_step (file);
 }

@@ -114,8 +114,8 @@ static void init_refuses_what_cannot_be (void **state)
     assert_int_equal (cluster ("init bad --workers 1 --replicas 2"), 2);
     assert_int_equal (cluster ("init bad --workers 0"), 2);
     assert_int_equal (cluster ("init bad --chunk-size 1KiB"), 2);
-    assert_string_equal (err,
-                         "dfs-cluster: init: chunk-size: 1KiB is less than 64KiB\n");
+    assert_string_equal (
+        err, "dfs-cluster: init: chunk-size: 1KiB is not within 64KiB and 64MiB\n");
     assert_int_equal (cluster ("init bad --security tls"), 2);
     assert_int_equal (cluster ("init bad --base-port 65530"), 2);
     assert_int_equal (cluster ("init"), 2);

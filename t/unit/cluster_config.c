@@ -239,10 +239,11 @@ static void bad_values_have_a_line (void **state)
     load_bad (HEAD "    security = tls\n" B1 W1, 3, "'tls' is none of none|curve");
     load_bad (HEAD "    name =\n" B1 W1, 3, "no value");
     load_bad (HEAD "policy\n    chunk-size = 4parsecs\n" B1 W1, 4, "chunk-size");
-    load_bad (HEAD "policy\n    chunk-size = 1KiB\n" B1 W1, 4, "less than 64KiB");
-    load_bad (HEAD "policy\n    chunk-size = 65MiB\n" B1 W1, 4, "more than 64MiB");
+    load_bad (HEAD "policy\n    chunk-size = 1KiB\n" B1 W1, 4, "not within 64KiB and 64MiB");
+    load_bad (HEAD "policy\n    chunk-size = 65MiB\n" B1 W1, 4,
+              "not within 64KiB and 64MiB");
     load_bad (HEAD "policy\n    replicas = two\n" B1 W1, 4, "not a number");
-    load_bad (HEAD "policy\n    replicas = 0\n" B1 W1, 4, "less than 1");
+    load_bad (HEAD "policy\n    replicas = 0\n" B1 W1, 4, "not within 1 and 8");
     load_bad (HEAD "policy\n    replicas = 99999999999999999999\n" B1 W1, 4,
               "more than");
     load_bad (HEAD "policy\n    replicas = 2\n" B1 W1, 4, "only 1 worker");
