@@ -53,6 +53,19 @@ static void reopen (storetest_t *t, bool wipe_index)
     storetest_open (t);
 }
 
+static void copy_file (const char *from, const char *to)
+{
+    char buf[65536];
+    ssize_t n;
+    int in = open (from, O_RDONLY), out = open (to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true (in >= 0 && out >= 0);
+    while ((n = read (in, buf, sizeof buf)) > 0)
+        assert_int_equal (write (out, buf, (size_t)n), n);
+    assert_int_equal (n, 0);
+    close (in);
+    close (out);
+}
+
 static void quarantine_is_reversible_then_space_returns (void **state)
 {
     (void)state;
@@ -90,6 +103,40 @@ static void quarantine_is_reversible_then_space_returns (void **state)
     for (uint64_t i = 0; i < 8; i++)
         if (i != 3)
             assert_int_equal (storetest_check (&t, i, MIB), DFS_ENOENT);
+    storetest_end (&t);
+}
+
+/* The index as it was before a crash says again what may be reclaimed. */
+static void space_comes_back_once (void **state)
+{
+    (void)state;
+    storetest_t t;
+    char index[300], kept[300];
+    dfs_error_t err;
+    storetest_init (&t, 1);
+    storetest_open (&t);
+    snprintf (index, sizeof index, "%s/index/data.mdb", t.dirs[0]);
+    snprintf (kept, sizeof kept, "%s/kept.mdb", t.root);
+    for (uint64_t i = 0; i < 8; i++)
+        assert_int_equal (storetest_put_wait (&t, i, MIB, 1), 0);
+    for (uint64_t i = 0; i < 6; i++)
+        drop (&t, i, MIB);
+    storetest_wait_changes (&t, GONE, 6);
+    storetest_close (&t);
+    copy_file (index, kept);
+    storetest_open (&t);
+    assert_int_equal (store_reclaim (t.store, UINT64_MAX, &err), 0);
+    uint64_t after = used (&t);
+    assert_in_range (after, 2 * MIB, 3 * MIB);
+    storetest_close (&t);
+    copy_file (kept, index);
+    storetest_open (&t);
+    after = used (&t);
+    assert_in_range (after, 2 * MIB, 3 * MIB);
+    assert_int_equal (store_reclaim (t.store, UINT64_MAX, &err), 0);
+    assert_int_equal (used (&t), after);
+    assert_int_equal (storetest_check (&t, 6, MIB), 0);
+    assert_int_equal (storetest_check (&t, 7, MIB), 0);
     storetest_end (&t);
 }
 
@@ -403,6 +450,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (quarantine_is_reversible_then_space_returns),
+        cmocka_unit_test (space_comes_back_once),
         cmocka_unit_test (open_chunks_outlive_drop_and_reclaim),
         cmocka_unit_test (sparse_volumes_are_compacted),
         cmocka_unit_test (an_empty_store_shrinks_to_one_volume),

@@ -403,10 +403,29 @@ int volume_reserve (disk_t *self, const record_t *rec, volume_t **vol, uint64_t 
     return DFS_OK;
 }
 
+/* The bytes that the file holds. */
+static uint64_t held_by (const volume_t *vol)
+{
+    struct stat st;
+    return fstat (vol->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+static bool was_freed (const volume_t *vol, const extent_head_t *head)
+{
+    uint8_t packed[EXTENT_HEAD_PACKED];
+    extent_head_t found;
+    return io_pread (vol->fd, packed, sizeof packed, head->offset, NULL) == DFS_OK &&
+           extent_head_unpack (packed, sizeof packed, &found) == DFS_OK &&
+           found.state == EXTENT_FREED;
+}
+
 void volume_free_extent (disk_t *self, volume_t *vol, const extent_head_t *head)
 {
     if (disk_writable (self, NULL) < 0)
         return;
+    /* After a crash this may have been done before: then it counts as what it gives. */
+    bool again = was_freed (vol, head);
+    uint64_t before = again ? held_by (vol) : 0;
     extent_head_t freed = *head;
     freed.state = EXTENT_FREED;
     uint8_t packed[EXTENT_HEAD_PACKED];
@@ -415,6 +434,11 @@ void volume_free_extent (disk_t *self, volume_t *vol, const extent_head_t *head)
         return; /* the space stays taken until the volume is compacted */
     uint64_t len = head->length - EXTENT_DATA;
     if (len && io_punch (vol->fd, head->offset + EXTENT_DATA, len, NULL) == 0) {
+        uint64_t after = again ? held_by (vol) : 0;
+        if (again)
+            len = before > after && before - after < len ? before - after : 0;
+        if (len > vol->end - vol->punched)
+            len = vol->end - vol->punched;
         vol->punched += len;
         self->used -= len;
     }
