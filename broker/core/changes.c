@@ -182,8 +182,12 @@ void changes_event (core_t *core, const event_changes_t *changes)
             return;
         }
         skip = store->sent + 1 - changes->first_seq;
-        if (skip >= changes->n)
+        /* Sent again because the acknowledgement was lost. */
+        if (skip >= changes->n) {
+            if (!store->inventory)
+                acknowledge (core, worker, store);
             return;
+        }
     }
     store->gap_since = 0;
     forward (core, worker, store, changes, skip);

@@ -56,6 +56,11 @@ size_t pending_own_count (const pending_t *self)
     return self->own;
 }
 
+size_t pending_own_directory (const pending_t *self)
+{
+    return self->own_members;
+}
+
 bool pending_idle (const pending_t *self)
 {
     return idmap_count (self->by_cookie) == 0;
@@ -129,6 +134,7 @@ void change_refuse (links_t *links, change_t *change, int code, const char *text
         tell_proposed (links, change, code);
     } else {
         links->pending->own--;
+        links->pending->own_members -= change->member;
         log_warn ("own_change_refused", "code=%s err=\"%s\"", dfs_error_name (code),
                   text ? text : "");
         change_answer_asker (links, change, code, text, 0);
@@ -316,6 +322,10 @@ void pending_own_round (links_t *links, Dfs__Op *op, job_t *asker, uint32_t roun
     links->pending->own++;
     change->asker = asker;
     change->round = round;
+    change->member =
+        op->op_case == DFS__OP__OP_SEED || op->op_case == DFS__OP__OP_MEMBER_SET ||
+        op->op_case == DFS__OP__OP_USER_SET || op->op_case == DFS__OP__OP_POLICY_SET;
+    links->pending->own_members += change->member;
     if (asker)
         asker->refs++;
     change->op = op;
@@ -455,6 +465,7 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
             bool refused = result->has_code && result->code < 0;
 
             self->own--;
+            self->own_members -= change->member;
             /* What was refused changed nothing: to ask for it again at once would have
              * it refused again, for ever. */
             chores |= !refused;

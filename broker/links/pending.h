@@ -33,13 +33,15 @@ void pending_own (struct links *links, Dfs__Op *op);
 /* As pending_own; ASKER (may be NULL; a reference is taken) is answered when the
  * directory shows it, or refused. */
 void pending_own_for (struct links *links, Dfs__Op *op, job_t *asker);
-/* As pending_own_for, in rounds: when it is applied ASKER goes to storage for the totals
- * of the ROUND after it. */
+/* As pending_own_for, in rounds: when it is applied ASKER goes to storage for the
+ * totals of the ROUND after it. */
 void pending_own_round (struct links *links, Dfs__Op *op, job_t *asker, uint32_t round);
 /* As pending_own, for the core: it hears under TOKEN what became of it. */
 void pending_core (struct links *links, Dfs__Op *op, uint64_t token);
 /* Ops of its own that are not applied yet. */
 size_t pending_own_count (const pending_t *self);
+/* Those among them that change members, users or policies. */
+size_t pending_own_directory (const pending_t *self);
 
 /* The core's answers about a commit. */
 void pending_commit_ok (struct links *links, const action_commit_ok_t *ok);

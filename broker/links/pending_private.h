@@ -25,7 +25,8 @@ typedef struct change {
     uint32_t copies;   /* fewest durable copies of any chunk, as the core knew */
     uint64_t token;    /* of the core, which wanted it; 0: nobody's */
     bool seed;         /* is the cluster's first */
-    bool directory;    /* changes members, users or policies */
+    bool directory;    /* its asker is answered by the next directory */
+    bool member;       /* changes members, users or policies */
     bool policy;       /* gives files another policy */
     job_t *asker;      /* of an admin's request that became an op of the broker's own */
     uint32_t round;    /* of what the asker wants; 0: there is only this entry */
@@ -37,7 +38,8 @@ struct pending {
     idmap_t *by_request; /* clients' changes */
     uint64_t last;
     size_t own;
-    size_t in_flight; /* bytes proposed and not applied */
+    size_t own_members; /* of those, changes of members, users or policies */
+    size_t in_flight;   /* bytes proposed and not applied */
     /* the batch of this wake */
     uint8_t *bytes;
     size_t n_bytes;

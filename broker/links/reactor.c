@@ -170,6 +170,9 @@ static void role (links_t *self, const mail_role_t *mail)
     bool led = self->role == JOURNAL_LEADER;
     bool other = mail->role != self->role || mail->term != self->term;
 
+    /* Orders go out under the epoch in which they were decided. */
+    if (other)
+        act_run (self);
     self->role = mail->role;
     self->term = mail->term;
     memcpy (self->leader, mail->leader, sizeof self->leader);

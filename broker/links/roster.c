@@ -398,14 +398,14 @@ void roster_directory (links_t *links, mail_directory_t *mail)
         links->log_time = mail->time_ns;
     bool current = links->role == JOURNAL_LEADER && self->answered >= self->role_at;
     if (!mail->seeded) {
-        if (current && pending_own_count (links->pending) == 0)
+        if (current && pending_own_directory (links->pending) == 0)
             propose_seed (links);
         return;
     }
     tell_core (links);
     tell_role (links, current);
     answer_waiters (links, mail->index);
-    if (current && pending_own_count (links->pending) == 0) {
+    if (current && pending_own_directory (links->pending) == 0) {
         arena_t *arena = arena_new (SEED_ARENA);
         propose_members (links, arena);
         propose_users (links, arena);

@@ -423,6 +423,31 @@ static void test_location_of_hello (void **state)
     cluster_free (&c);
 }
 
+/* Changes that come again, because their acknowledgement got lost, are acknowledged. */
+static void test_acknowledged_again (void **state)
+{
+    core_change_t change = {CHANGE_STORED, cluster_key (1), 90, 100, 7};
+    event_t event = {.type = EVENT_CHANGES};
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 2, 2, 2, NULL);
+    event.u.changes = (event_changes_t){.worker = 1,
+                                        .conn = 1,
+                                        .store = {1},
+                                        .incarnation = 1,
+                                        .first_seq = 1,
+                                        .last_seq = 1,
+                                        .items = &change,
+                                        .n = 1};
+    cluster_step (&c, event);
+    cluster_want (&c, ACTION_LOCATIONS_APPLY);
+    cluster_step (&c, event);
+    assert_null (cluster_action (&c, ACTION_LOCATIONS_APPLY, 0));
+    cluster_want (&c, ACTION_CHANGES_ACK);
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +464,7 @@ int main (void)
         cmocka_unit_test (test_listing_fails),
         cmocka_unit_test (test_silent_at_election),
         cmocka_unit_test (test_long_dead),
+        cmocka_unit_test (test_acknowledged_again),
         cmocka_unit_test (test_directory_once),
         cmocka_unit_test (test_location_of_hello),
     };
