@@ -74,6 +74,10 @@ EXTRA_DIST += scripts/raft-backport
 UNIT_TESTS += t/unit/raft_guards t/sim/raft_sim
 t_unit_raft_guards_SOURCES = t/unit/raft_guards.c
 t_unit_raft_guards_LDADD = broker/libjournal.la $(CMOCKA_LIBS)
-t_sim_raft_sim_SOURCES = t/sim/raft_sim.c t/sim/raft_orders.c \
-	t/sim/raft_world.c t/sim/raft_world.h t/sim/raft_world_private.h
+t_sim_raft_sim_SOURCES = t/sim/raft_sim.c t/sim/raft_orders.c t/sim/raft_faults.c \
+	t/sim/raft_events.c t/sim/raft_plants.c t/sim/raft_world.c t/sim/raft_world.h \
+	t/sim/raft_world_private.h
+t_sim_raft_sim_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_step \
+	-Wl,--wrap=guard_write_begin -Wl,--wrap=guard_sole_voter \
+	-Wl,--wrap=driver_send_ping
 t_sim_raft_sim_LDADD = broker/libjournal.la common/libcommon.la $(CMOCKA_LIBS)

@@ -69,13 +69,21 @@ void store (broker_t *b, uint64_t index, const stored_t *entries, size_t n)
     }
 }
 
-void install (broker_t *b, const raft_point_t *point)
+void install (broker_t *b, const raft_point_t *point, uint64_t state)
 {
     trim_log (b, last_of (b));
     b->first = point->index + 1;
     b->point = *point;
-    b->saved_applied = point->index;
-    b->saved_hash = world.hashes[point->index];
+    b->saved_applied = state;
+    b->saved_hash = world.hashes[state];
+}
+
+bool has_flipped (const broker_t *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->log[i].flipped)
+            return true;
+    return false;
 }
 
 void free_op (disk_op_t *op)
@@ -95,6 +103,12 @@ void start_disk (broker_t *b)
         if (op->kind == OP_INSTALL)
             ms += between (5, 600);
     }
+    if (b->group && world.config->disks && world.faulty && chance (4)) {
+        ms += between (1500, 8000);
+        world.count->hangs++;
+    }
+    if (b->full_until > world.now + ms)
+        ms = (unsigned)(b->full_until - world.now);
     if (b->group)
         later (ms, DISK, b);
 }
@@ -128,12 +142,14 @@ static void do_append (const wal_entry_t *entries, size_t n, void *arg)
     op->entries = calloc (n, sizeof *op->entries);
     for (size_t i = 0; i < n; i++) {
         op->entries[i] =
-            (stored_t){entries[i].term, entries[i].type, entries[i].len, NULL};
+            (stored_t){entries[i].term, entries[i].type, entries[i].len, false, NULL};
         op->entries[i].data = malloc (entries[i].len + 1);
         memcpy (op->entries[i].data, entries[i].data, entries[i].len);
     }
     world.count->replaced += op->from <= last_of (b);
     queue_op (b, op);
+    if (world.config->plant == PLANT_EARLY_ACK)
+        later (0, EARLY, b);
 }
 
 static bool do_look (uint64_t index, uint64_t *term, enum record_type *type, void *arg)
@@ -164,6 +180,9 @@ static int do_read (uint64_t from, uint64_t to, size_t max, bool wait,
     (void)max;
     size_t n = 1 + rng_below (&world.rng, to - from + 1), bytes = 0;
     for (size_t i = 0; i < n; i++)
+        if (entry_of (b, from + i)->flipped)
+            return DFS_EDAMAGED;
+    for (size_t i = 0; i < n; i++)
         bytes += entry_of (b, from + i)->len;
     wal_entry_t *entries = malloc (n * sizeof *entries + bytes + 1);
     uint8_t *p = (uint8_t *)(entries + n);
@@ -185,6 +204,7 @@ static void do_save_point (const raft_point_t *point, void *arg)
     disk_op_t *op = calloc (1, sizeof *op);
     op->kind = OP_POINT;
     op->point = *point;
+    op->fails = b->full_until > world.now;
     queue_op (b, op);
 }
 
@@ -234,7 +254,6 @@ static void do_send (uint64_t to, const void *bytes, size_t len, void *arg)
 static void do_install (const raft_point_t *point, uint64_t from, void *arg)
 {
     broker_t *b = arg;
-    (void)from;
     if (point->index > world.last) {
         violated ("a snapshot of %" PRIu64 ", of which nothing is committed",
                   point->index);
@@ -243,6 +262,11 @@ static void do_install (const raft_point_t *point, uint64_t from, void *arg)
     disk_op_t *op = calloc (1, sizeof *op);
     op->kind = OP_INSTALL;
     op->point = *point;
+    /* It is copied when it is asked for, and may have gone on. */
+    uint64_t has = world.brokers[from].saved_applied;
+    op->state = point->index;
+    if (has > point->index)
+        op->state += rng_below (&world.rng, has - point->index + 1);
     op->fails = world.faulty && chance (200);
     queue_op (b, op);
 }
@@ -276,7 +300,7 @@ static void do_committed (const journal_entry_t *entries, size_t n, void *arg)
                 violated ("too many entries for the simulator");
                 return;
             }
-            if (!world.config->churn)
+            if (!world.config->churn && !world.config->replace)
                 check_durable (e->index, e->term);
             world.last = e->index;
             world.terms[e->index] = e->term;

@@ -36,61 +36,24 @@ bool chance (unsigned per_1000)
     return rng_below (&world.rng, 1000) < per_1000;
 }
 
-/* --- events in order of time --- */
-
-static bool earlier (const event_t *a, const event_t *b)
-{
-    return a->at < b->at || (a->at == b->at && a->order < b->order);
-}
-
-void add_event (event_t event)
-{
-    event.order = world.order++;
-    if (world.n == world.cap) {
-        world.cap = world.cap ? world.cap * 2 : 1024;
-        world.heap = reallocarray (world.heap, world.cap, sizeof event);
-        if (!world.heap)
-            abort ();
-    }
-    size_t i = world.n++;
-    for (; i && earlier (&event, &world.heap[(i - 1) / 2]); i = (i - 1) / 2)
-        world.heap[i] = world.heap[(i - 1) / 2];
-    world.heap[i] = event;
-}
-
-static event_t next_event (void)
-{
-    event_t first = world.heap[0], last = world.heap[--world.n];
-    size_t i = 0;
-    for (size_t c = 1; c < world.n; i = c, c = 2 * i + 1) {
-        if (c + 1 < world.n && earlier (&world.heap[c + 1], &world.heap[c]))
-            c++;
-        if (!earlier (&world.heap[c], &last))
-            break;
-        world.heap[i] = world.heap[c];
-    }
-    world.heap[i] = last;
-    return first;
-}
-
-void later (unsigned ms, enum event_kind kind, const broker_t *b)
-{
-    add_event ((event_t){.at = world.now + ms,
-                         .kind = kind,
-                         .broker = b ? (unsigned)b->id : 0,
-                         .run = b ? b->run : 0});
-}
-
 /* --- brokers --- */
 
-static void check_failed (const broker_t *b)
+static void check_failed (broker_t *b)
 {
     const dfs_error_t *err = b->driver ? raft_driver_failed (b->driver) : NULL;
-    if (err)
+    if (err && err->code == DFS_EDAMAGED && has_flipped (b)) {
+        crash (b);
+        lose (b);
+    } else if (err)
         violated ("broker %" PRIu64 " stopped: %.200s", b->id, err->text);
 }
 
-static void start (broker_t *b)
+uint64_t time_of (const broker_t *b)
+{
+    return world.now + b->skew;
+}
+
+void start_broker (broker_t *b)
 {
     b->up = true;
     b->run++;
@@ -111,6 +74,7 @@ static void start (broker_t *b)
         .boot = b->run,
         .seed = (unsigned)rng_next (&world.rng),
         .install_ms = 1000,
+        .hang_ms = 1000,
         .in_flight = in_flight[rng_below (&world.rng, 4)],
         .flight_bytes = chance (500) ? between (100, 3000) : 0,
         .cache_bytes = chance (500) ? 1 : 100000,
@@ -126,7 +90,7 @@ static void start (broker_t *b)
         .ops = orders_of (b),
     };
     dfs_error_t err;
-    b->driver = raft_driver_new (&config, world.now, &err);
+    b->driver = raft_driver_new (&config, time_of (b), &err);
     if (!b->driver) {
         violated ("broker %" PRIu64 " does not start: %.200s", b->id, err.text);
         b->up = false;
@@ -136,7 +100,7 @@ static void start (broker_t *b)
 }
 
 /* Of what is on its way to the disk, the first part got there. */
-static void crash (broker_t *b)
+void crash (broker_t *b)
 {
     world.count->crashes++;
     bool cut = chance (400);
@@ -148,10 +112,11 @@ static void crash (broker_t *b)
             size_t n = whole ? op->n : rng_below (&world.rng, op->n + 1);
             if (n)
                 store (b, op->from, op->entries, n);
+            world.count->torn += n && n < op->n;
         } else if (whole && op->kind == OP_POINT) {
             b->point = op->point;
         } else if (whole && !op->fails) {
-            install (b, &op->point);
+            install (b, &op->point, op->state);
         }
         cut |= !whole;
         free_op (op);
@@ -177,26 +142,36 @@ static void op_done (broker_t *b)
         b->ops_end = &b->ops;
     if (op->kind == OP_ENTRIES) {
         store (b, op->from, op->entries, op->n);
-        raft_driver_persisted (b->driver, world.now);
+        if (world.config->plant != PLANT_EARLY_ACK)
+            raft_driver_persisted (b->driver, time_of (b));
     } else if (op->kind == OP_POINT) {
         if (!op->fails)
             b->point = op->point;
-        raft_driver_point_saved (b->driver, world.now, !op->fails);
+        raft_driver_point_saved (b->driver, time_of (b), !op->fails);
     } else if (op->fails) {
         world.count->failed_installs++;
-        raft_driver_not_installed (b->driver, world.now, b->first, last_of (b));
+        raft_driver_not_installed (b->driver, time_of (b), b->first, last_of (b));
     } else {
         world.count->installs++;
-        install (b, &op->point);
+        install (b, &op->point, op->state);
         b->applied = b->saved_applied;
         b->hash = b->saved_hash;
-        raft_driver_installed (b->driver, world.now);
+        raft_driver_installed (b->driver, time_of (b));
+        raft_driver_skip (b->driver, op->state);
+        world.count->skips += op->state > op->point.index;
     }
     free_op (op);
 }
 
 static void disk_done (broker_t *b)
 {
+    /* A write that fails is the end of the process. */
+    if (world.config->disks && world.faulty && chance (1)) {
+        world.count->disk_errors++;
+        crash (b);
+        later (between (50, 3000), RESTART, b);
+        return;
+    }
     for (unsigned n = b->group; n; n--)
         op_done (b);
     start_disk (b);
@@ -207,39 +182,11 @@ static void save (broker_t *b)
 {
     b->saved_applied = b->applied;
     b->saved_hash = b->hash;
-    raft_driver_applied (b->driver, world.now, b->applied);
+    raft_driver_applied (b->driver, time_of (b), b->applied);
     if (b->saved_applied > raft_driver_point (b->driver) + 40)
-        raft_driver_snapshot (b->driver, world.now, b->saved_applied,
+        raft_driver_snapshot (b->driver, time_of (b), b->saved_applied,
                               between (0, TRAILING));
     later (between (10, 60), SAVE, b);
-}
-
-static void fault (void)
-{
-    if (!world.faulty)
-        return;
-    unsigned kind = between (0, 9), n = world.config->brokers;
-    broker_t *b = &world.brokers[between (1, n)];
-    if (kind <= 3 && b->up) {
-        crash (b);
-        later (between (5, 2500), RESTART, b);
-    } else if (kind <= 6 && n > 1) {
-        world.count->cuts++;
-        memset (world.cut, 0, sizeof world.cut);
-        unsigned side = between (1, (1u << n) - 2);
-        bool one_way = chance (200);
-        for (unsigned i = 1; i <= n; i++)
-            for (unsigned k = 1; k <= n; k++) {
-                bool a = side >> (i - 1) & 1, c = side >> (k - 1) & 1;
-                world.cut[i][k] = a != c && (!one_way || a);
-            }
-    } else if (kind <= 8) {
-        memset (world.cut, 0, sizeof world.cut);
-    } else if (b->up && raft_driver_role (b->driver) == JOURNAL_LEADER) {
-        world.count->transfers++;
-        raft_driver_transfer (b->driver, world.now, 0, NULL);
-    }
-    later (between (50, 1200), FAULT, NULL);
 }
 
 static void change (broker_t *b)
@@ -249,7 +196,7 @@ static void change (broker_t *b)
     snprintf (address, sizeof address, "broker-%" PRIu64, id);
     const enum raft_member roles[] = {MEMBER_STANDBY, MEMBER_VOTER, MEMBER_VOTER,
                                       MEMBER_GONE};
-    world.count->changes += raft_driver_change (b->driver, world.now, id, address,
+    world.count->changes += raft_driver_change (b->driver, time_of (b), id, address,
                                                 roles[between (0, 3)], NULL) == DFS_OK;
 }
 
@@ -257,16 +204,19 @@ static void client (void)
 {
     for (unsigned i = 1; i <= world.config->brokers; i++) {
         broker_t *b = &world.brokers[i];
-        if (!b->up || raft_driver_role (b->driver) != JOURNAL_LEADER)
+        if (!b->up || b->paused_until > world.now ||
+            raft_driver_role (b->driver) != JOURNAL_LEADER)
             continue;
+        if (world.lost)
+            exchange (b);
         if (chance (300)) {
             uint64_t cookie = ++world.n_reads;
             world.floors[cookie & 0xffff] = world.acked;
-            raft_driver_read (b->driver, world.now, cookie);
+            raft_driver_read (b->driver, time_of (b), cookie);
         }
         if (world.config->churn && world.faulty && chance (100))
             change (b);
-        if (chance (300) ||
+        if (chance (300) || world.now < world.hold_until ||
             raft_driver_last (b->driver) > raft_driver_committed (b->driver) + 300)
             continue;
         journal_proposal_t proposals[8];
@@ -278,59 +228,85 @@ static void client (void)
             proposals[k] =
                 (journal_proposal_t){data[k], 8 + between (0, 8), data[k][0]};
         }
-        raft_driver_submit (b->driver, world.now, proposals, n, NULL);
+        raft_driver_submit (b->driver, time_of (b), proposals, n, NULL);
     }
     later (world.faulty ? between (5, 25) : 50, CLIENT, NULL);
+}
+
+static void arrive (broker_t *b, const event_t *event)
+{
+    dfs_error_t err = {0};
+    if (b->up && !world.cut[event->from][event->broker] &&
+        raft_driver_receive (b->driver, time_of (b), event->from, event->bytes,
+                             event->len, &err))
+        violated ("packet refused: %.200s", err.text);
+    free (event->bytes);
+}
+
+static void watch_disk (broker_t *b)
+{
+    bool no_room = b->full_until > world.now && b->ops;
+    raft_driver_watch_disk (b->driver, time_of (b), no_room);
+    later (50, WATCH, b);
+}
+
+static void restart (broker_t *b)
+{
+    if (b->up || b->lost)
+        return;
+    if (has_flipped (b))
+        lose (b); /* it refuses to start */
+    else
+        start_broker (b);
+}
+
+/* What happens in a process that runs. */
+static void handle_here (broker_t *b, enum event_kind kind)
+{
+    switch (kind) {
+    case DISK:
+        disk_done (b);
+        break;
+    case SAVE:
+        save (b);
+        break;
+    case GO_ON:
+        raft_driver_go_on (b->driver, time_of (b));
+        break;
+    case EARLY:
+        raft_driver_persisted (b->driver, time_of (b));
+        break;
+    case WATCH:
+        watch_disk (b);
+        break;
+    default:
+        break;
+    }
 }
 
 static void handle (event_t *event)
 {
     broker_t *b = &world.brokers[event->broker];
     bool here = b->up && event->run == b->run;
-    switch (event->kind) {
-    case PACKET:
-        if (b->up && !world.cut[event->from][event->broker]) {
-            dfs_error_t err = {0};
-            if (raft_driver_receive (b->driver, world.now, event->from, event->bytes,
-                                     event->len, &err))
-                violated ("packet refused: %.200s", err.text);
-        }
-        free (event->bytes);
-        break;
-    case DISK:
-        if (here)
-            disk_done (b);
-        break;
-    case SAVE:
-        if (here)
-            save (b);
-        break;
-    case GO_ON:
-        if (here)
-            raft_driver_go_on (b->driver, world.now);
-        break;
-    case WATCH:
-        if (here) {
-            raft_driver_watch_disk (b->driver, world.now, false);
-            later (50, WATCH, b);
-        }
-        break;
-    case FAULT:
+    if (event->broker && b->up && b->paused_until > world.now) {
+        event->at = b->paused_until;
+        add_event (*event);
+        return;
+    }
+    if (event->kind == PACKET)
+        arrive (b, event);
+    else if (event->kind == FAULT)
         fault ();
-        break;
-    case CLIENT:
+    else if (event->kind == CLIENT)
         client ();
-        break;
-    case RESTART:
-        if (!b->up)
-            start (b);
-        break;
-    }
-    if (event->broker && b->up) {
+    else if (event->kind == RESTART)
+        restart (b);
+    else if (here)
+        handle_here (b, event->kind);
+    if (event->broker && b->up)
         check_failed (b);
-        if (raft_driver_more (b->driver))
-            later (1, GO_ON, b);
-    }
+    if (event->broker && b->up && raft_driver_more (b->driver))
+        later (1, GO_ON, b);
 }
 
 /* --- a run --- */
@@ -348,19 +324,21 @@ static void begin (void)
     }
     size_t len;
     uint8_t *conf = raft_driver_bootstrap (ids, addresses, c->voters, &len);
-    stored_t entry = {1, RECORD_CHANGE, (uint32_t)len, conf};
+    stored_t entry = {1, RECORD_CHANGE, (uint32_t)len, false, conf};
     for (unsigned i = 1; i <= c->brokers; i++) {
         broker_t *b = &world.brokers[i];
         b->id = i;
         b->first = 1;
         b->ops_end = &b->ops;
+        b->member = i <= c->voters;
         if (i <= c->voters) {
             b->term = 1;
             store (b, 1, &entry, 1);
         }
     }
     for (unsigned i = 1; i <= c->brokers; i++)
-        start (&world.brokers[i]);
+        start_broker (&world.brokers[i]);
+    world.fresh = c->voters + 1;
     free (conf);
     later (10, CLIENT, NULL);
     later (between (500, 2000), FAULT, NULL);
@@ -372,8 +350,7 @@ static void heal (void)
     memset (world.arrival, 0, sizeof world.arrival);
     memset (world.cut, 0, sizeof world.cut);
     for (unsigned i = 1; i <= world.config->brokers; i++)
-        if (!world.brokers[i].up)
-            start (&world.brokers[i]);
+        restart (&world.brokers[i]);
 }
 
 /* All brokers that take part have what was committed at the heal, and more. */
@@ -381,9 +358,15 @@ static bool converged (uint64_t at_heal)
 {
     if (world.last < at_heal + 20)
         return false;
-    unsigned behind = 0;
-    for (unsigned i = 1; i <= world.config->brokers; i++)
-        behind += world.brokers[i].applied + 100 < world.last;
+    unsigned behind = 0, members = 0;
+    for (unsigned i = 1; i <= world.config->brokers; i++) {
+        const broker_t *b = &world.brokers[i];
+        bool late = b->applied + 100 < world.last;
+        behind += late;
+        members += b->member && (late || b->lost);
+    }
+    if (world.config->replace)
+        return !world.lost && !members;
     /* Those who left, or never joined, hear nothing. */
     unsigned least = world.config->voters < 3 ? world.config->voters : 3;
     return behind <= (world.config->churn ? world.config->brokers - least : 0);
@@ -395,11 +378,11 @@ static void describe (void)
     size_t at = 0;
     for (unsigned i = 1; i <= world.config->brokers && at < 380; i++) {
         const broker_t *b = &world.brokers[i];
-        at += (size_t)snprintf (world.why + at, 400 - at,
-                                "[%u role %d term %" PRIu64 " applied %" PRIu64
-                                " of %" PRIu64 "]",
-                                i, (int)raft_driver_role (b->driver),
-                                raft_driver_term (b->driver), b->applied, world.last);
+        at += (size_t)snprintf (
+            world.why + at, 400 - at,
+            "[%u role %d term %" PRIu64 " applied %" PRIu64 " of %" PRIu64 "]", i,
+            b->driver ? (int)raft_driver_role (b->driver) : -1,
+            b->driver ? raft_driver_term (b->driver) : 0, b->applied, world.last);
     }
 }
 
@@ -413,6 +396,10 @@ static int play (void)
         for (unsigned i = 1; i <= world.config->brokers; i++) {
             broker_t *b = &world.brokers[i];
             uint64_t deadline = b->up ? raft_driver_deadline (b->driver) : UINT64_MAX;
+            if (deadline != UINT64_MAX)
+                deadline = deadline > b->skew ? deadline - b->skew : 0;
+            if (deadline < b->paused_until)
+                deadline = b->paused_until;
             if (deadline < at) {
                 at = deadline;
                 due = b;
@@ -425,9 +412,9 @@ static int play (void)
         } else if (due) {
             /* A timer that stays due would stop the time. */
             world.now = at > world.now ? at : world.now + 1;
-            raft_driver_tick (due->driver, world.now);
+            raft_driver_tick (due->driver, time_of (due));
             check_failed (due);
-            if (raft_driver_more (due->driver))
+            if (due->up && raft_driver_more (due->driver))
                 later (1, GO_ON, due);
         }
         if (!healed && (world.last >= world.config->commits || world.now > END_MS)) {

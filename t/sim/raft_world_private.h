@@ -11,7 +11,7 @@
 
 #include "raft_world.h"
 
-#define BROKERS  7
+#define BROKERS  12
 #define INDEXES  40000
 #define TERMS    20000
 #define TRAILING 20
@@ -20,6 +20,7 @@ typedef struct stored {
     uint64_t term;
     enum record_type type;
     uint32_t len;
+    bool flipped; /* it does not read back as it was written */
     uint8_t *data;
 } stored_t;
 
@@ -30,7 +31,8 @@ typedef struct disk_op {
     enum op_kind kind;
     bool fails;
     raft_point_t point;
-    uint64_t from; /* index of the first entry */
+    uint64_t state; /* what came with it: that index, or a later one */
+    uint64_t from;  /* index of the first entry */
     size_t n;
     stored_t *entries;
     struct disk_op *next;
@@ -52,9 +54,14 @@ typedef struct broker {
     disk_op_t *ops, **ops_end;
     unsigned group; /* of the ops, how many are being written */
     uint64_t applied, hash;
+    uint64_t skew;         /* of its clock */
+    uint64_t paused_until; /* it stands still */
+    uint64_t full_until;   /* its disk has no room */
+    bool member;           /* one of the voters that are to be */
+    bool lost;             /* its data is; it does not come back */
 } broker_t;
 
-enum event_kind { PACKET, DISK, SAVE, FAULT, CLIENT, RESTART, GO_ON, WATCH };
+enum event_kind { PACKET, DISK, SAVE, FAULT, CLIENT, RESTART, GO_ON, WATCH, EARLY };
 
 typedef struct event {
     uint64_t at, order;
@@ -87,6 +94,9 @@ typedef struct world {
     uint64_t leaders[TERMS];
     uint64_t floors[1 << 16]; /* of read points under way, by cookie */
     uint64_t n_reads;
+    unsigned lost;                /* broker that is being replaced, 0: none */
+    unsigned fresh;               /* by this one; else the next spare one */
+    uint64_t hold_until, held_at; /* no proposals, for a promotion */
 } world_t;
 
 extern world_t world;
@@ -96,6 +106,7 @@ void violated (const char *fmt, ...) __attribute__ ((format (printf, 1, 2)));
 unsigned between (unsigned low, unsigned high);
 bool chance (unsigned per_1000);
 void add_event (event_t event);
+event_t next_event (void);
 void later (unsigned ms, enum event_kind kind, const broker_t *b);
 
 uint64_t last_of (const broker_t *b);
@@ -103,10 +114,20 @@ const stored_t *entry_of (const broker_t *b, uint64_t index);
 void cut_log (broker_t *b, uint64_t index);
 void trim_log (broker_t *b, uint64_t index);
 void store (broker_t *b, uint64_t index, const stored_t *entries, size_t n);
-void install (broker_t *b, const raft_point_t *point);
+void install (broker_t *b, const raft_point_t *point, uint64_t state);
 void free_op (disk_op_t *op);
 /* The disk takes all that waits at once, and that again when it is done. */
 void start_disk (broker_t *b);
+bool has_flipped (const broker_t *b);
+/* As broker B sees it. */
+uint64_t time_of (const broker_t *b);
+void start_broker (broker_t *b);
+void crash (broker_t *b);
+/* raft_faults.c: something goes wrong; B is found to have lost data; the leader B goes
+ * on with a replacement. */
+void fault (void);
+void lose (broker_t *b);
+void exchange (broker_t *b);
 /* The callbacks of broker B. */
 raft_driver_ops_t orders_of (broker_t *b);
 
