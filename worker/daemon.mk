@@ -45,6 +45,11 @@ t_unit_worker_flow_SOURCES = t/unit/worker_flow.c t/unit/worker_rig.c \
 	t/unit/worker_rig.h $(worker_tests)
 t_unit_worker_flow_LDADD = worker/libworker.la msgs/libmsgs.la common/libcommon.la \
 	$(ZMQ_LIBS) $(CZMQ_LIBS) $(CMOCKA_LIBS)
+UNIT_TESTS += t/unit/worker_refused
+t_unit_worker_refused_SOURCES = t/unit/worker_refused.c t/unit/worker_rig.c \
+	t/unit/worker_rig.h $(worker_tests)
+t_unit_worker_refused_LDADD = worker/libworker.la msgs/libmsgs.la common/libcommon.la \
+	$(ZMQ_LIBS) $(CZMQ_LIBS) $(CMOCKA_LIBS)
 
 # Not run by itself: prints figures (t/bench).
 check_PROGRAMS += t/bench/worker_bench

@@ -21,6 +21,7 @@ struct worker {
     sock_identity_t identity;
     bool checked;
     zap_t *zap;
+    access_t *access;
     epoch_t *epoch;
     directory_t *directory;
     notes_t *notes;
@@ -92,6 +93,7 @@ int worker_check (worker_t *self, dfs_error_t *err)
 static void stop_tables (void *ctx)
 {
     worker_t *self = ctx;
+    access_destroy (&self->access);
     zap_destroy (&self->zap);
     epoch_close (&self->epoch);
     directory_destroy (&self->directory);
@@ -112,8 +114,12 @@ static int start_tables (void *ctx, dfs_error_t *err)
         epoch_open ((const char *const *)self->node->data, self->node->n_data, err);
     if (self->epoch)
         self->zap = zap_new (self->ctx, err);
-    if (self->epoch && self->zap)
+    if (self->epoch && self->zap) {
+        /* Before anything binds: the library never tries again after a refusal. */
+        self->access = access_new (self->cluster->keys_dir, self->zap, self->directory);
+        access_refresh (self->access);
         return DFS_OK;
+    }
     rc = err->code;
     stop_tables (self);
     return rc;
@@ -250,7 +256,7 @@ static int start_links (void *ctx, dfs_error_t *err)
                             .store = self->store,
                             .directory = self->directory,
                             .epoch = self->epoch,
-                            .zap = self->zap,
+                            .access = self->access,
                             .notes = self->notes,
                             .orders = orders_callbacks (self->orders),
                             .load = load,

@@ -15,6 +15,7 @@
 #define NO_CREDIT_NS  (5 * SEC)  /* credits got lost with a broker: go on without */
 #define KEEP_SMALL_NS (2 * SEC)  /* a small chunk may still be in a socket */
 #define IDLE_NS       (60 * SEC)
+#define REFUSED_NS    (1 * SEC) /* after a handshake that was refused */
 #define UNACKED       (32 * MIB)
 enum { KEEP_SMALL = 256, TRIES = 4 };
 
@@ -35,6 +36,7 @@ struct target {
     void *socket;
     void *monitor;
     bool connected;
+    uint64_t dial_at;  /* not before */
     list_t waiting;    /* the head may be partly sent */
     list_t flying;     /* sent, not known to be consumed */
     uint64_t unacked;  /* bytes of large chunks */
@@ -176,10 +178,11 @@ static void send_again (target_t *self)
         self->waiting.tail = &self->waiting.head;
 }
 
-static void connect_to (target_t *self)
+static void connect_to (target_t *self, uint64_t now)
 {
     member_t member;
-    if (!directory_member (self->config->directory, self->id, &member) ||
+    if (now < self->dial_at ||
+        !directory_member (self->config->directory, self->id, &member) ||
         !member.address[0])
         return;
     if (self->socket && strcmp (member.address, self->member.address) == 0 &&
@@ -195,9 +198,11 @@ static void connect_to (target_t *self)
     self->socket =
         sock_new (self->config->ctx, SOCK_FORWARD, self->config->identity, NULL, &err);
     if (self->socket)
-        self->monitor =
-            sock_monitor (self->config->ctx, self->socket,
-                          ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED, &err);
+        self->monitor = sock_monitor (
+            self->config->ctx, self->socket,
+            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
+            &err);
     if (!self->monitor ||
         sock_connect (self->socket, self->config->identity, member.address, member.port,
                       member.has_key ? member.key : NULL, &err) < 0) {
@@ -407,9 +412,8 @@ static void forget_old (target_t *self, uint64_t now)
     }
 }
 
-bool target_watch (target_t *self, uint64_t now)
+static void read_monitor (target_t *self, uint64_t now)
 {
-    connect_to (self);
     sock_event_t event;
     while (self->monitor && sock_monitor_read (self->monitor, &event)) {
         bool up = event.event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
@@ -418,8 +422,22 @@ bool target_watch (target_t *self, uint64_t now)
             send_again (self);
         }
         self->connected = up;
-        self->progress = now;
+        if (up || event.event == ZMQ_EVENT_DISCONNECTED) {
+            self->progress = now;
+            continue;
+        }
+        /* The library does not try again; the receiver may know our key soon. */
+        log_warn ("forward_refused", "peer=%s err=%d text=\"handshake failed\"",
+                  self->member.name, event.value);
+        disconnect (self);
+        self->dial_at = now + REFUSED_NS;
     }
+}
+
+bool target_watch (target_t *self, uint64_t now)
+{
+    connect_to (self, now);
+    read_monitor (self, now);
     forget_old (self, now);
     uint64_t patience =
         self->config->patience_ns ? self->config->patience_ns : PATIENCE_NS;

@@ -81,7 +81,7 @@ static void tick (broker_link_t *self)
     beat (self);
     if (self->now >= self->access_at) {
         self->access_at = self->now + ACCESS_NS;
-        access_refresh (self->access);
+        access_refresh (self->config.access);
     }
     changes_feed (self);
 }
@@ -101,7 +101,7 @@ static long next_wait (const broker_link_t *self)
 static void run (void *pipe, void *arg)
 {
     broker_link_t *self = arg;
-    zmq_pollitem_t items[3 + 3 * LINK_BROKERS];
+    zmq_pollitem_t items[3 + (LINK_SOCKETS + 2) * LINK_BROKERS];
     for (;;) {
         int n = 0;
         items[n++] = (zmq_pollitem_t){.socket = pipe, .events = ZMQ_POLLIN};
@@ -110,9 +110,10 @@ static void run (void *pipe, void *arg)
         items[n++] =
             (zmq_pollitem_t){.fd = mailbox_fd (self->results), .events = ZMQ_POLLIN};
         for (size_t i = 0; i < self->n; i++) {
-            void *sockets[] = {self->peers[i].monitor, self->peers[i].dealer,
-                               self->peers[i].listen};
-            for (int k = 0; k < 3; k++)
+            const peer_t *peer = &self->peers[i];
+            void *sockets[] = {peer->monitors[LINK_DEALER], peer->monitors[LINK_PULSE],
+                               peer->monitors[LINK_LISTEN], peer->dealer, peer->listen};
+            for (size_t k = 0; k < sizeof sockets / sizeof sockets[0]; k++)
                 if (sockets[k])
                     items[n++] =
                         (zmq_pollitem_t){.socket = sockets[k], .events = ZMQ_POLLIN};
@@ -168,15 +169,12 @@ broker_link_t *broker_link_new (const link_config_t *config, dfs_error_t *err)
     self->incarnation = rng_secret_u64 ();
     self->arena = arena_new (ENVELOPE_ARENA);
     self->results = mailbox_new ();
-    self->access =
-        access_new (config->cluster->keys_dir, config->zap, config->directory);
     self->pulse = pulse_new (config->node->n_data ? config->node->data[0] : "/");
     for (size_t i = 0; i < LINK_DISKS; i++)
         self->recent[i] = recent_new ();
     self->n_disks = store_disks (config->store, self->disks, LINK_DISKS);
     self->condition = condition_of (self);
     self->now = clock_mono ();
-    access_refresh (self->access);
     if (add_peers (self, err) == DFS_OK &&
         (self->dial = jobs_new (dial_work, free, self, err)) &&
         (self->history = jobs_new (history_work, free, self, err))) {
@@ -201,7 +199,6 @@ void broker_link_destroy (broker_link_t **self_p)
     for (size_t i = 0; i < LINK_DISKS; i++)
         recent_destroy (&self->recent[i]);
     pulse_destroy (&self->pulse);
-    access_destroy (&self->access);
     arena_destroy (&self->arena);
     free (self);
     *self_p = NULL;

@@ -11,7 +11,7 @@
 
 #include "msgs/cluster.h"
 #include "msgs/sock.h"
-#include "msgs/zap.h"
+#include "worker/links/access.h"
 #include "worker/links/directory.h"
 #include "worker/links/epoch.h"
 #include "worker/links/notes.h"
@@ -117,7 +117,7 @@ typedef struct link_config {
     store_t *store;
     directory_t *directory;
     epoch_t *epoch;
-    zap_t *zap;
+    access_t *access; /* the link's while it lives */
     notes_t *notes;
     link_orders_t orders;
     void (*load) (link_load_t *load, void *arg); /* any moment, link thread */

@@ -78,34 +78,45 @@ static void lost (broker_link_t *self, peer_t *peer)
     changes_stop (peer);
 }
 
+static void **socket_of (peer_t *peer, enum link_socket which)
+{
+    return which == LINK_DEALER  ? &peer->dealer
+           : which == LINK_PULSE ? &peer->pulse
+                                 : &peer->listen;
+}
+
+static void close_one (peer_t *peer, enum link_socket which)
+{
+    if (peer->monitors[which])
+        sock_monitor_close (*socket_of (peer, which), &peer->monitors[which]);
+    sock_close (socket_of (peer, which));
+    peer->again_at[which] = 0;
+}
+
 void peer_close (broker_link_t *self, peer_t *peer)
 {
     lost (self, peer);
-    if (peer->monitor)
-        sock_monitor_close (peer->dealer, &peer->monitor);
-    sock_close (&peer->dealer);
-    sock_close (&peer->pulse);
-    sock_close (&peer->listen);
+    for (enum link_socket which = 0; which < LINK_SOCKETS; which++)
+        close_one (peer, which);
 }
 
-static int connect_one (broker_link_t *self, peer_t *peer, void **socket,
-                        enum sock_kind kind, int port, dfs_error_t *err)
+static int connect_one (broker_link_t *self, peer_t *peer, enum link_socket which,
+                        dfs_error_t *err)
 {
+    static const enum sock_kind kinds[] = {SOCK_WORKER, SOCK_WORKER_PULSE, SOCK_LISTEN};
     const link_config_t *config = &self->config;
-    *socket = sock_new (config->ctx, kind, config->identity, NULL, err);
+    void **socket = socket_of (peer, which);
+    int events = ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+    if (which == LINK_DEALER)
+        events |= ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+    *socket = sock_new (config->ctx, kinds[which], config->identity, NULL, err);
     if (!*socket)
         return err->code;
     /* The monitor must be there before the connection is. */
-    if (kind == SOCK_WORKER) {
-        peer->monitor = sock_monitor (
-            config->ctx, *socket,
-            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
-                ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
-            err);
-        if (!peer->monitor)
-            return err->code;
-    }
-    return sock_connect (*socket, config->identity, peer->address, peer->ports[port],
+    peer->monitors[which] = sock_monitor (config->ctx, *socket, events, err);
+    if (!peer->monitors[which])
+        return err->code;
+    return sock_connect (*socket, config->identity, peer->address, peer->ports[which],
                          peer->has_key ? peer->key : NULL, err);
 }
 
@@ -123,19 +134,35 @@ void peer_address (broker_link_t *self, peer_t *peer, const result_t *result)
     snprintf (peer->address, sizeof peer->address, "%s", result->address);
     memcpy (peer->ports, result->ports, sizeof peer->ports);
     dfs_error_t err = {0};
-    if (connect_one (self, peer, &peer->dealer, SOCK_WORKER, 0, &err) < 0 ||
-        connect_one (self, peer, &peer->pulse, SOCK_WORKER_PULSE, 1, &err) < 0 ||
-        connect_one (self, peer, &peer->listen, SOCK_LISTEN, 2, &err) < 0) {
+    int rc = 0;
+    for (enum link_socket which = 0; rc == 0 && which < LINK_SOCKETS; which++)
+        rc = connect_one (self, peer, which, &err);
+    if (rc < 0) {
         log_error ("broker_connect", "peer=%s err=%d text=\"%s\"", peer->node->name,
                    err.code, err.text);
         peer_close (self, peer);
     }
 }
 
+static void refused (const peer_t *peer, const char *socket, int code)
+{
+    log_warn ("broker_refused", "peer=%s socket=%s err=%d text=\"handshake failed\"",
+              peer->node->name, socket, code);
+}
+
+/* A connection that was refused is not tried again by the library. */
 void peer_events (broker_link_t *self, peer_t *peer)
 {
     sock_event_t event;
-    while (peer->monitor && sock_monitor_read (peer->monitor, &event))
+    for (enum link_socket which = LINK_PULSE; which < LINK_SOCKETS; which++)
+        if (peer->monitors[which] &&
+            sock_monitor_read (peer->monitors[which], &event)) {
+            refused (peer, which == LINK_PULSE ? "pulse" : "announce", event.value);
+            close_one (peer, which);
+            peer->again_at[which] = self->now + REFUSED_NS;
+        }
+    while (peer->monitors[LINK_DEALER] &&
+           sock_monitor_read (peer->monitors[LINK_DEALER], &event))
         switch (event.event) {
         case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
             peer->connected = true;
@@ -145,13 +172,25 @@ void peer_events (broker_link_t *self, peer_t *peer)
             lost (self, peer);
             break;
         default:
-            /* Such a connection is not tried again by the library. */
-            log_warn ("broker_refused", "peer=%s err=%d text=\"handshake failed\"",
-                      peer->node->name, event.value);
+            refused (peer, "back", event.value);
             peer_close (self, peer);
             peer->dial_at = self->now + REFUSED_NS;
             return;
         }
+}
+
+static void connect_again (broker_link_t *self, peer_t *peer, enum link_socket which)
+{
+    dfs_error_t err = {0};
+    if (!peer->again_at[which] || self->now < peer->again_at[which])
+        return;
+    peer->again_at[which] = 0;
+    if (connect_one (self, peer, which, &err) < 0) {
+        log_error ("broker_connect", "peer=%s err=%d text=\"%s\"", peer->node->name,
+                   err.code, err.text);
+        close_one (peer, which);
+        peer->again_at[which] = self->now + REFUSED_NS;
+    }
 }
 
 void peer_tick (broker_link_t *self, peer_t *peer)
@@ -163,6 +202,8 @@ void peer_tick (broker_link_t *self, peer_t *peer)
         job->node = peer->node;
         jobs_push (self->dial, job);
     }
+    connect_again (self, peer, LINK_PULSE);
+    connect_again (self, peer, LINK_LISTEN);
     if (peer->connected && peer->hello_at && self->now >= peer->hello_at)
         peer->hello_at =
             self->now + (send_hello (self, peer) == DFS_OK ? HELLO_NS : HELLO_SOON_NS);

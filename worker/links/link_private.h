@@ -14,7 +14,6 @@
 #include "common/arena.h"
 #include "common/mailbox.h"
 #include "msgs/envelope.h"
-#include "worker/links/access.h"
 #include "worker/links/actor.h"
 #include "worker/links/broker_link.h"
 #include "worker/links/jobs.h"
@@ -23,18 +22,22 @@
 
 #define LINK_DISKS CLUSTER_DISKS
 
+/* Of a broker, in the order of its ports. */
+enum link_socket { LINK_DEALER, LINK_PULSE, LINK_LISTEN, LINK_SOCKETS };
+
 /* One broker. */
 typedef struct peer {
     int index;
     const cluster_node_t *node;
     uint8_t key[32];
     bool has_key;
-    char address[64];  /* numeric, as connected to; empty: not yet */
-    uint16_t ports[3]; /* back, pulse, announce */
+    char address[64];             /* numeric, as connected to; empty: not yet */
+    uint16_t ports[LINK_SOCKETS]; /* back, pulse, announce */
     void *dealer;
-    void *monitor;
     void *pulse;
     void *listen;
+    void *monitors[LINK_SOCKETS];
+    uint64_t again_at[LINK_SOCKETS]; /* refused: connect then; 0: not due */
     bool connected;
     bool welcomed;
     bool dialing;      /* its address is being looked up */
@@ -56,7 +59,6 @@ struct broker_link {
     size_t n;
     char leader[64]; /* name; empty: not known */
     arena_t *arena;
-    access_t *access;
     pulse_t *pulse;
     jobs_t *dial;       /* looks names up */
     jobs_t *history;    /* reads changes and inventories */
