@@ -86,6 +86,8 @@ void copier_free_job (core_t *core, job_t *job)
     self->repairs -= job->repair;
     self->moves -= job->move && !job->repair;
     self->bytes_queued -= job->bytes;
+    self->spreads +=
+        job->apart > 0 && copier_counted (core, job) >= copier_wanted (job);
     chunk->job = NULL;
     if (job->target > 0)
         balance_copied (core, &chunk->key, chunk_on (core, chunk, job->target));
@@ -99,6 +101,11 @@ uint32_t copier_counted (const core_t *core, const job_t *job)
                                     : chunk_live (core, job->chunk);
 }
 
+uint32_t copier_wanted (const job_t *job)
+{
+    return job->want + (job->apart > 0);
+}
+
 /* What JOB is for; keeps the counts. */
 static void set_kind (core_t *core, job_t *job, bool repair, bool move)
 {
@@ -110,6 +117,15 @@ static void set_kind (core_t *core, job_t *job, bool repair, bool move)
     self->moves -= job->move && !job->repair;
     job->repair = repair;
     job->move = move;
+}
+
+static enum queue class_of (const job_t *job, uint32_t live)
+{
+    if (job->urgent)
+        return QUEUE_URGENT;
+    if (!job->repair)
+        return QUEUE_MOVE;
+    return live <= 1 ? QUEUE_ONE : live == 2 ? QUEUE_TWO : QUEUE_MORE;
 }
 
 void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why)
@@ -139,6 +155,33 @@ void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why
         job->urgent = true;
         copier_enqueue (core, job, QUEUE_RECHECK);
     }
+    /* More endangered than when it was queued. */
+    if (job->queue < QUEUE_SERVED &&
+        class_of (job, chunk_live (core, chunk)) < job->queue)
+        copier_enqueue (core, job, QUEUE_RECHECK);
+}
+
+void copier_spread (core_t *core, chunk_t *chunk, uint32_t want, uint32_t common)
+{
+    copier_want (core, chunk, want, COPY_MOVE);
+    if (chunk->job->target == 0)
+        chunk->job->apart = common + 1;
+}
+
+void copier_settle (core_t *core, chunk_t *chunk, uint32_t want)
+{
+    job_t *job = chunk->job;
+
+    if (!job || job->target > 0)
+        return;
+    if (list_empty (&chunk->pins))
+        job->urgent = false;
+    job->apart = 0;
+    if (job->need > want)
+        job->need = want;
+    if (job->want > want && !job->urgent)
+        job->want = want;
+    copier_enqueue (core, job, QUEUE_RECHECK);
 }
 
 void copier_move (core_t *core, chunk_t *chunk, uint32_t want, uint32_t target)
@@ -173,6 +216,17 @@ static bool give_up_move (core_t *core, job_t *job)
         }
         return false;
     }
+    copier_free_job (core, job);
+    return true;
+}
+
+/* The same holds for a copy that was to stand apart; true when nothing else is left to
+ * do. */
+static bool give_up_apart (core_t *core, job_t *job)
+{
+    job->apart = 0;
+    if (copier_counted (core, job) < job->want || job->n_orders > 0)
+        return false;
     copier_free_job (core, job);
     return true;
 }
@@ -232,9 +286,9 @@ static bool revive (core_t *core)
 
 /* --- starting --- */
 
-enum started { STARTED, BUSY, SETTLED };
+enum started { STARTED, BUSY, SETTLED, ENDED };
 
-static enum started start_one (core_t *core, job_t *job, size_t n_orders)
+static enum started start_one (core_t *core, job_t *job, uint32_t have)
 {
     uint32_t taken[CORE_COPIES + GRANT_TARGETS];
     bool yield = place_active (core) > 0 && !job->urgent;
@@ -254,6 +308,10 @@ static enum started start_one (core_t *core, job_t *job, size_t n_orders)
 
     if (yield)
         limit = (limit + 3) / 4;
+    if (have >= job->want) {
+        ask.apart = job->apart;
+        ask.anywhere = false;
+    }
     ask.busy_to = limit;
     ask.n_taken = chunk_workers (core, job->chunk, taken, CORE_COPIES);
     for (list_t *node = job->orders.next;
@@ -270,7 +328,9 @@ static enum started start_one (core_t *core, job_t *job, size_t n_orders)
     if (ask.n_chosen == 0) {
         if (ask.starved)
             return BUSY;
-        if (n_orders == 0) {
+        if (ask.apart > 0 && give_up_apart (core, job))
+            return ENDED;
+        if (job->n_orders == 0) {
             /* May free the job's pins, not the job. */
             copier_wait_in (core, job, QUEUE_STUCK);
             uploads_copy_stuck (core, job->chunk);
@@ -286,15 +346,6 @@ static enum started start_one (core_t *core, job_t *job, size_t n_orders)
     return STARTED;
 }
 
-static enum queue class_of (const job_t *job, uint32_t live)
-{
-    if (job->urgent)
-        return QUEUE_URGENT;
-    if (!job->repair)
-        return QUEUE_MOVE;
-    return live <= 1 ? QUEUE_ONE : live == 2 ? QUEUE_TWO : QUEUE_MORE;
-}
-
 /* The number of live copies changed, perhaps because a worker came or went. */
 static void tell_uploads (core_t *core, chunk_t *chunk)
 {
@@ -308,7 +359,7 @@ static enum started look (core_t *core, job_t *job)
 {
     chunk_t *chunk = job->chunk;
     uint32_t live = chunk_live (core, chunk);
-    uint32_t have;
+    uint32_t have, want;
 
     /* What is redundant again may still have copies where none shall stay. */
     if (job->repair && live >= job->need)
@@ -320,12 +371,15 @@ static enum started look (core_t *core, job_t *job)
         (job->failures > 0 || !members_find (core, job->target)) &&
         give_up_move (core, job))
         return SETTLED;
-    if (have >= job->want && job->n_orders == 0) {
+    if (job->apart > 0 && job->failures >= FAILED_OFTEN && give_up_apart (core, job))
+        return SETTLED;
+    want = copier_wanted (job);
+    if (have >= want && job->n_orders == 0) {
         tell_uploads (core, chunk);
         copier_free_job (core, job);
         return SETTLED;
     }
-    if (have + job->n_orders >= job->want || (live == 0 && job->n_orders > 0)) {
+    if (have + job->n_orders >= want || (live == 0 && job->n_orders > 0)) {
         copier_enqueue (core, job, QUEUE_RUNNING);
         return SETTLED;
     }
@@ -346,11 +400,11 @@ static enum started look (core_t *core, job_t *job)
         copier_enqueue (core, job, class_of (job, live));
         return SETTLED;
     }
-    while (have + job->n_orders < job->want) {
-        enum started started = start_one (core, job, job->n_orders);
+    while (have + job->n_orders < copier_wanted (job)) {
+        enum started started = start_one (core, job, have + job->n_orders);
 
-        if (started == BUSY)
-            return BUSY;
+        if (started == BUSY || started == ENDED)
+            return started;
         if (started == SETTLED)
             break;
     }
@@ -425,54 +479,4 @@ void copier_hold (core_t *core, uint64_t until)
     core->copier->wake = true;
     if (until > core->now)
         set_timer (core, until);
-}
-
-size_t copier_busy (const core_t *core)
-{
-    const copier_t *self = core->copier;
-    size_t idle = self->counts[QUEUE_LOST] + self->counts[QUEUE_STUCK];
-
-    return self->repairs > idle ? self->repairs - idle : 0;
-}
-
-size_t core_lost (const core_t *core, copykey_t *out, size_t max, uint64_t *changes)
-{
-    const copier_t *self = core->copier;
-    list_t *lost = &core->copier->queues[QUEUE_LOST];
-    size_t n = 0;
-
-    for (list_t *node = lost->next; node != lost && n < max; node = node->next)
-        out[n++] = LIST_OF (node, job_t, node)->chunk->key;
-    if (changes)
-        *changes = self->lost_changes;
-    return n;
-}
-
-size_t copier_moves (const core_t *core)
-{
-    return core->copier->moves;
-}
-
-bool copier_full (const core_t *core)
-{
-    return core->copier->jobs >= core->config.max_repairs;
-}
-
-void copier_status (const core_t *core, core_status_t *out)
-{
-    const copier_t *self = core->copier;
-
-    out->under_replicated = self->repairs;
-    out->lost = self->counts[QUEUE_LOST];
-    out->moves = self->moves;
-    out->repair_active = table_count (self->orders);
-    out->repair_queued = self->jobs - self->counts[QUEUE_RUNNING];
-    out->repair_done = self->done;
-    out->repair_failed = self->failed;
-    out->repair_bytes_per_second =
-        core->now < self->rate_at + 5 * SEC && self->jobs > 0 ? self->rate : 0;
-    out->repair_eta_seconds = out->repair_bytes_per_second > 0
-                                  ? self->bytes_queued / out->repair_bytes_per_second
-                                  : 0;
-    out->repair_held = core->now < self->hold_until;
 }

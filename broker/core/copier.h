@@ -20,6 +20,13 @@ void copier_destroy (copier_t **self_p);
 
 /* CHUNK shall have WANT copies. */
 void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why);
+/* CHUNK has WANT copies that stand too near together: it shall get one more, which
+ * shares at most COMMON components of its location with any of them; none if there is
+ * no such place. */
+void copier_spread (core_t *core, chunk_t *chunk, uint32_t want, uint32_t common);
+/* All policies together ask for WANT copies of CHUNK: what was wanted for another
+ * reason is forgotten, except by uploads. */
+void copier_settle (core_t *core, chunk_t *chunk, uint32_t want);
 /* As copier_want, for a copy on TARGET and nowhere else; balance_copied tells the end.
  */
 void copier_move (core_t *core, chunk_t *chunk, uint32_t want, uint32_t target);
@@ -44,6 +51,8 @@ bool copier_full (const core_t *core);
 size_t copier_busy (const core_t *core);
 /* Jobs that only move copies. */
 size_t copier_moves (const core_t *core);
+/* Copies made so far because others stood too near together. */
+uint64_t copier_spreads (const core_t *core);
 void copier_status (const core_t *core, core_status_t *out);
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Inside of the copier, shared by copier.c (jobs and their queues) and orders.c (what
- * is in the air). */
+/* Inside of the copier, shared by copier.c (jobs and their queues), orders.c (what is
+ * in the air) and others. */
 #ifndef BROKER_CORE_COPIER_PRIVATE_H
 #define BROKER_CORE_COPIER_PRIVATE_H
 
 #include "broker/core/copier.h"
 #include "broker/core/placement.h"
 
-#define BAD_WORKERS                                                                    \
-    4 /* failures with others: how far away a target is does not count */
+#define FAILED_OFTEN 8 /* then it waits as long as a stuck one */
+/* So many failures, and how far away a target is does not count any more. */
+#define BAD_WORKERS 4
 
 /* Queues in the order in which they are served. */
 enum queue {
@@ -28,10 +29,11 @@ enum queue {
 
 typedef struct job {
     chunk_t *chunk;
-    uint32_t want; /* copies on workers that stay */
-    uint32_t need; /* live ones, for redundancy: fewer than that is repair */
-    bool repair;   /* references count on it */
-    bool move;     /* some copies are to leave or stand too near together */
+    uint32_t want;  /* copies on workers that stay */
+    uint32_t apart; /* > 0: and one more, that shares less components with any */
+    uint32_t need;  /* live ones, for redundancy: fewer than that is repair */
+    bool repair;    /* references count on it */
+    bool move;      /* some copies are to leave or stand too near together */
     bool urgent;
     enum queue queue;
     list_t node;
@@ -68,6 +70,7 @@ struct copier {
     uint64_t bytes_queued;
     uint64_t done;
     uint64_t failed;
+    uint64_t spreads; /* copies that stand apart from the others now */
     uint64_t hold_until;
     uint64_t timer;
     uint64_t round; /* counts changes of workers: stuck jobs of older ones are tried */
@@ -80,8 +83,9 @@ struct copier {
     uint64_t rate_at;
 };
 
-/* Copies that count for JOB. */
+/* Copies that count for JOB, and how many there shall be. */
 uint32_t copier_counted (const core_t *core, const job_t *job);
+uint32_t copier_wanted (const job_t *job);
 /* At the end of QUEUE. */
 void copier_enqueue (core_t *core, job_t *job, enum queue queue);
 void copier_free_job (core_t *core, job_t *job);

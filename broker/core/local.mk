@@ -7,7 +7,7 @@ core_sources = \
 	broker/core/chunks.c broker/core/chunks.h \
 	broker/core/commits.c broker/core/commits.h \
 	broker/core/copier.c broker/core/copier.h broker/core/copier_private.h \
-	broker/core/copier_pick.c \
+	broker/core/copier_pick.c broker/core/copier_status.c \
 	broker/core/core.c broker/core/core.h broker/core/state.h \
 	broker/core/credit.c broker/core/credit.h \
 	broker/core/directory.c \
@@ -29,7 +29,8 @@ core_sources = \
 	broker/core/reclaim.c broker/core/reclaim.h broker/core/reclaim_private.h \
 	broker/core/reclaim_choose.c \
 	broker/core/route.c broker/core/route.h \
-	broker/core/scan.c broker/core/scan.h \
+	broker/core/scan.c broker/core/scan.h broker/core/scan_private.h \
+	broker/core/scan_look.c \
 	broker/core/sessions.c broker/core/sessions.h \
 	broker/core/status.c \
 	broker/core/steal.c broker/core/steal.h \

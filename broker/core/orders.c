@@ -6,9 +6,8 @@
 #include "broker/core/place.h"
 #include "broker/core/credit.h"
 
-#define ORDER_WAIT   (10 * SEC) /* and a second more for each 4 MiB */
-#define ORDER_RATE   (4 * MIB)
-#define FAILED_OFTEN 8 /* then it waits as long as a stuck one */
+#define ORDER_WAIT (10 * SEC) /* and a second more for each 4 MiB */
+#define ORDER_RATE (4 * MIB)
 
 /* --- orders --- */
 
@@ -139,7 +138,7 @@ void copier_chunk_changed (core_t *core, chunk_t *chunk, uint32_t worker)
             copier_end_order (core, order);
         }
     }
-    if (copier_counted (core, job) >= job->want && job->n_orders == 0)
+    if (copier_counted (core, job) >= copier_wanted (job) && job->n_orders == 0)
         copier_free_job (core, job);
     else
         copier_enqueue (core, job, QUEUE_RECHECK);

@@ -89,6 +89,8 @@ static void consider (core_t *core, placement_t *ask, size_t n_chosen, worker_t 
     best_t *side = rich ? best : poor;
     uint64_t w = weight (worker);
 
+    if (ask->apart > 0 && common >= ask->apart)
+        return;
     if (side->worker && common > side->common)
         return;
     if (!side->worker || common < side->common)

@@ -16,6 +16,7 @@ typedef struct placement {
     size_t n_taken;
     const uint32_t *avoid; /* only when there is nobody else */
     size_t n_avoid;
+    uint32_t apart;   /* > 0: only those that share less components with any of them */
     bool anywhere;    /* nearness does not count: those far away were tried in vain */
     size_t n;         /* at most GRANT_TARGETS */
     uint32_t busy_to; /* > 0: not workers with so many copy orders (repair) */

@@ -6,8 +6,7 @@
 
 #include "broker/core/copier.h"
 #include "broker/core/policies.h"
-#include "broker/core/trim.h"
-#include "broker/core/uploads.h"
+#include "broker/core/scan_private.h"
 
 #define PAGE       256  /* chunks of one answer */
 #define CHECKS_MAX 4096 /* more: all chunks are looked at instead */
@@ -15,47 +14,6 @@
 /* While a domain is missing, what was added is counted so much later. */
 #define RECOUNT_AFTER (3 * SEC)
 #define RECOUNT_SHARE 20 /* times as long as a pass takes */
-
-/* What a pass over all chunks counts. */
-typedef struct tally {
-    uint64_t surplus;
-    uint64_t crowded[DOMAIN_DEPTH];
-    uint64_t spread; /* chunks that get a copy elsewhere because of that */
-} tally_t;
-
-struct scan {
-    /* workers whose copies are to be looked at, the first one is being scanned */
-    uint32_t *workers;
-    size_t n_workers;
-    size_t cap_workers;
-    bool all_wanted; /* every chunk; after the workers */
-    bool scanning_all;
-    bool again; /* chunks were left out because the copier was full */
-    bool known; /* everybody had caught up once since this broker leads */
-    /* the page in the air */
-    uint64_t token;  /* 0: none */
-    uint32_t worker; /* of this scan, 0: all */
-    bool started;
-    copykey_t after;
-    /* single chunks */
-    copykey_t *checks;
-    size_t n_checks;
-    size_t cap_checks;
-    uint64_t check_token;
-    size_t n_checking; /* in that lookup */
-    /* hold */
-    bool deaths;  /* in this step */
-    bool changes; /* of any worker, in this step */
-    bool held;
-    uint64_t held_until;
-    uint64_t deaths_after; /* earlier ones do not count for a hold */
-    tally_t tally;         /* of the pass over all chunks that runs */
-    uint64_t pass_began;
-    uint64_t pass_took;  /* the last one */
-    uint64_t pass_at;    /* the next one, though nothing happened */
-    uint64_t recount_at; /* crowded copies may have been added: 0 no */
-    tally_t seen;        /* of the last one */
-};
 
 scan_t *scan_new (void)
 {
@@ -72,116 +30,7 @@ void scan_destroy (scan_t **self_p)
     *self_p = NULL;
 }
 
-/* --- what is found --- */
-
-/* Good copies on workers that are there, or may be back at any moment; *STAY gets the
- * N_STAY workers among them that are not drained. */
-static uint32_t present_copies (const core_t *core, const core_chunk_t *found,
-                                const worker_t **stay, uint32_t *n_stay)
-{
-    uint32_t n = 0;
-
-    *n_stay = 0;
-    for (size_t i = 0; i < found->n_copies; i++) {
-        const worker_t *worker = members_find (core, found->copies[i].worker);
-
-        if (!worker || found->copies[i].damaged ||
-            !(worker_live (worker) || worker_unsure (worker)))
-            continue;
-        n++;
-        if (worker_stays (worker))
-            stay[(*n_stay)++] = worker;
-    }
-    return n;
-}
-
-/* Domains of LEVEL that the N workers stand in. */
-static uint32_t domains_of (const worker_t *const *workers, uint32_t n, uint32_t level)
-{
-    uint32_t distinct = 0;
-
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t k = 0;
-
-        if (workers[i]->path.depth <= level)
-            continue;
-        while (k < i &&
-               (workers[k]->path.depth <= level ||
-                workers[k]->path.nodes[level] != workers[i]->path.nodes[level]))
-            k++;
-        distinct += k == i;
-    }
-    return distinct;
-}
-
-/* Copies stand in as many domains of each level as there are. True when one more copy
- * would mend a level where they do not. */
-static bool crowded (core_t *core, const worker_t *const *workers, uint32_t n,
-                     uint32_t want)
-{
-    scan_t *self = core->scan;
-    bool mend = false;
-
-    for (uint32_t level = 0; level < DOMAIN_DEPTH; level++) {
-        uint32_t all = members_domains (core, level);
-        uint32_t have = domains_of (workers, n, level);
-
-        if (have >= all || have >= want)
-            continue;
-        if (self->scanning_all)
-            self->tally.crowded[level]++;
-        mend |= domains_at (core->domains, level) > have;
-    }
-    return mend;
-}
-
-static void look (core_t *core, const core_chunk_t *found)
-{
-    scan_t *self = core->scan;
-    chunk_t *chunk = chunks_find (core, &found->key);
-    const worker_t *stay[CORE_COPIES];
-    enum copy_why why = COPY_REPAIR;
-    uint32_t n_stay, want = found->replicas;
-    uint32_t present = present_copies (core, found, stay, &n_stay);
-
-    if (found->refs == 0) {
-        uint32_t promise = 0; /* by uploads that are not committed yet */
-
-        for (list_t *node = chunk ? chunk->pins.next : NULL;
-             chunk && node != &chunk->pins; node = node->next) {
-            const pin_t *pin = LIST_OF (node, pin_t, in_chunk);
-
-            if (pin->state == PIN_DURABLE && pin->promise > promise)
-                promise = pin->promise;
-        }
-        if (promise > 0 && chunk_live (core, chunk) > 0 &&
-            chunk_present (core, chunk) < promise)
-            copier_want (core, chunk, promise, COPY_URGENT);
-        else if (chunk && found->recorded)
-            copier_unwanted (core, chunk);
-        return;
-    }
-    if (n_stay > want) {
-        self->tally.surplus += self->scanning_all;
-        trim_note (core, &found->key, 0);
-    }
-    if (present >= want) {
-        why = COPY_MOVE;
-        if (crowded (core, stay, n_stay, want) && n_stay >= want) {
-            want = n_stay + 1;
-            self->tally.spread++;
-        } else if (n_stay >= want) {
-            return;
-        }
-    }
-    if (!chunk && copier_full (core) && present != 1) {
-        self->again = true;
-        return;
-    }
-    chunk = chunks_get (core, &found->key, found->length);
-    chunks_merge (core, chunk, found);
-    copier_want (core, chunk, want, why);
-}
+/* --- single chunks --- */
 
 /* Some domain has nobody now: new copies may have to share one. */
 static bool domains_short (core_t *core)
@@ -211,7 +60,7 @@ bool scan_found (core_t *core, const event_chunks_t *found)
     core->scan->check_token = 0;
     core->scan->n_checking = 0;
     for (size_t i = 0; i < found->n; i++)
-        look (core, &found->chunks[i]);
+        scan_look (core, &found->chunks[i]);
     if (found->code != DFS_OK)
         core->scan->all_wanted = true;
     return true;
@@ -257,7 +106,7 @@ void scan_scanned (core_t *core, const event_scanned_t *scanned)
         return;
     self->token = 0;
     for (size_t i = 0; i < scanned->n; i++)
-        look (core, &scanned->chunks[i]);
+        scan_look (core, &scanned->chunks[i]);
     if (scanned->code != DFS_OK)
         core_log (core, LOG_WARN, "scan_failed", "node=%u code=%d", self->worker,
                   scanned->code);
@@ -414,7 +263,8 @@ static bool spread_done (const core_t *core)
 {
     const scan_t *self = core->scan;
 
-    return self->seen.spread > 0 && !self->scanning_all && copier_moves (core) == 0;
+    return self->seen.spread > 0 && !self->scanning_all && copier_moves (core) == 0 &&
+           copier_spreads (core) > self->spreads;
 }
 
 bool scan_idle (const core_t *core)
@@ -489,6 +339,7 @@ void scan_flush (core_t *core)
             self->all_wanted = false;
             self->scanning_all = true;
             self->tally = (tally_t){0};
+            self->spreads = copier_spreads (core);
             self->pass_began = core->now;
             self->recount_at = 0;
         } else {

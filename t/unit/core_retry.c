@@ -30,6 +30,14 @@ static void play_make (play_t *p, size_t n, uint32_t replicas, const char *const
     cluster_make (&p->c, NULL, n, replicas, replicas, where);
 }
 
+static core_status_t status_of (const play_t *p)
+{
+    core_status_t status;
+
+    core_status (p->c.core, &status);
+    return status;
+}
+
 static core_chunk_t chunk_of (const play_t *p)
 {
     core_chunk_t chunk = {.key = cluster_key (1),
@@ -144,11 +152,85 @@ static void test_rack_out_of_reach (void **state)
     cluster_free (&p.c);
 }
 
+/* Copies of one rack, and the other takes nothing: they stay as they are. */
+static void test_crowded_refused (void **state)
+{
+    static const char *const where[] = {RACKS};
+    static const int codes[] = {DFS_EUNAVAIL, DFS_ENOSPC, DFS_OK};
+    play_t p;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        play_make (&p, 7, 2, where);
+        p.copies = 1 << 1 | 1 << 2;
+        p.refuse = 1 << 7;
+        p.code = codes[i];
+        cluster_step (&p.c, (event_t){.type = EVENT_LOOK_AGAIN});
+        play (&p, 300);
+        assert_true (p.orders[7] > 0);
+        assert_int_equal (p.most, 2);
+        /* It ends, and neither tries nor looks without pause. */
+        assert_in_range (p.orders[7], 1, 64);
+        assert_in_range (p.passes, 1, 64);
+        assert_int_equal (status_of (&p).moves, 0);
+        p.refuse = 0;
+        cluster_step (&p.c, (event_t){.type = EVENT_LOOK_AGAIN});
+        play (&p, 30);
+        assert_true (p.copies & 1 << 7);
+        assert_int_equal (p.most, 3);
+        cluster_free (&p.c);
+    }
+}
+
+/* A policy that asks for more than there are workers, taken back. */
+static void test_policy_lowered (void **state)
+{
+    play_t p;
+
+    (void)state;
+    play_make (&p, 3, 2, NULL);
+    p.copies = 1 << 1 | 1 << 2;
+    p.replicas = 5;
+    cluster_step (&p.c, (event_t){.type = EVENT_POLICY, .u.policy = {1, 5, 2}});
+    play (&p, 30);
+    assert_int_equal (p.most, 3);
+    assert_int_equal (status_of (&p).under_replicated, 1);
+    p.replicas = 2;
+    cluster_step (&p.c, (event_t){.type = EVENT_POLICY, .u.policy = {1, 2, 2}});
+    play (&p, 30);
+    assert_int_equal (status_of (&p).under_replicated, 0);
+    assert_int_equal (status_of (&p).moves, 0);
+    assert_int_equal (status_of (&p).health, HEALTH_OK);
+    cluster_free (&p.c);
+}
+
+/* A chunk in the queue that is held falls to one copy: that is not held. */
+static void test_last_copy_while_held (void **state)
+{
+    play_t p;
+
+    (void)state;
+    play_make (&p, 6, 3, NULL);
+    p.copies = 1 << 1 | 1 << 4 | 1 << 5;
+    p.alive = ALL & ~(2ULL | 4 | 8);
+    play (&p, 4);
+    assert_true (status_of (&p).repair_held);
+    assert_int_equal (p.most, 3);
+    p.alive &= ~(1ULL << 4);
+    play (&p, 10);
+    assert_true (status_of (&p).repair_held);
+    assert_true (p.copies & 1 << 6);
+    cluster_free (&p.c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_target_out_of_reach),
         cmocka_unit_test (test_rack_out_of_reach),
+        cmocka_unit_test (test_crowded_refused),
+        cmocka_unit_test (test_policy_lowered),
+        cmocka_unit_test (test_last_copy_while_held),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
