@@ -4,6 +4,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/act.c \
 	broker/links/act_clients.c \
 	broker/links/act_propose.c \
+	broker/links/agree.c broker/links/agree.h \
 	broker/links/announce.c \
 	broker/links/back.c \
 	broker/links/back_table.c \
@@ -34,11 +35,13 @@ broker_libbroker_la_SOURCES = \
 	broker/links/seed.c broker/links/seed.h \
 	broker/links/session.c broker/links/session.h \
 	broker/links/timekeeper.c broker/links/timekeeper.h \
+	broker/links/witness.c broker/links/witness.h \
 	broker/state/lookup_core.c \
 	broker/state/lookup_reclaim.c \
 	broker/state/lookup_job.c \
 	broker/state/mail.c broker/state/mail.h \
 	broker/state/lookup_mail.c \
+	broker/state/selfcheck.c broker/state/selfcheck.h \
 	broker/state/storage.c broker/state/storage.h broker/state/storage_private.h \
 	broker/state/storage_state.c
 broker_libbroker_la_LIBADD = broker/libcore.la broker/libnamespace.la \
@@ -53,7 +56,9 @@ broker_dfs_broker_LDADD = broker/libbroker.la $(CZMQ_LIBS)
 broker_rig = t/unit/broker_rig.c t/unit/broker_rig.h t/unit/broker_tcp.c
 broker_rig_libs = msgs/libmsgs.la common/libcommon.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
 UNIT_TESTS += t/unit/broker_links t/unit/broker_workers t/unit/broker_files \
-	t/unit/broker_parts
+	t/unit/broker_parts t/unit/broker_agree
+t_unit_broker_agree_SOURCES = t/unit/broker_agree.c
+t_unit_broker_agree_LDADD = broker/libbroker.la $(CMOCKA_LIBS)
 t_unit_broker_files_SOURCES = t/unit/broker_files.c $(broker_rig)
 t_unit_broker_files_LDADD = $(broker_rig_libs)
 t_unit_broker_parts_SOURCES = t/unit/broker_parts.c

@@ -43,6 +43,7 @@ SHELL_TESTS += \
 	t/4020-chaos.t \
 	t/4030-replace.t \
 	t/4040-partition.t \
+	t/4050-agree.t \
 	t/4200-faults.t \
 	t/5000-json.t \
 	t/6000-hosts.t \
@@ -63,6 +64,12 @@ check_PROGRAMS += t/lib/flood t/lib/faultproxy
 t_lib_faultproxy_SOURCES = t/lib/faultproxy.c
 t_lib_flood_SOURCES = t/lib/flood.c
 t_lib_flood_LDADD = msgs/libmsgs.la
+check_LTLIBRARIES = t/lib/otherclock.la
+t_lib_otherclock_la_SOURCES = t/lib/otherclock.c
+t_lib_otherclock_la_LDFLAGS = -module -avoid-version -shared -rpath $(abs_builddir)
+check_PROGRAMS += t/lib/alter
+t_lib_alter_SOURCES = t/lib/alter.c
+t_lib_alter_LDADD = broker/libnamespace.la
 check_PROGRAMS += t/lib/ledger
 t_lib_ledger_SOURCES = t/lib/ledger.c
 t_lib_ledger_LDADD = client/libdfs-internal.la msgs/libmsgs.la

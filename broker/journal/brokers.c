@@ -6,22 +6,25 @@
 #include <string.h>
 
 #include "common/bytes.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
 
 #include "journal_private.h"
 
-#define HELLO_SIZE    56
-#define HELLO_VERSION 3
+#define HELLO_SIZE    88
+#define HELLO_VERSION 4
 #define HELLO_EMPTY   1  /* I have no log */
 #define HELLO_VOTER   2  /* you are a voter in my set of brokers */
 #define HELLO_STANDBY 4  /* you are a standby */
 #define HELLO_STUCK   8  /* my disk does not go on */
 #define HELLO_REFUSES 16 /* I cannot take the state that I need */
+#define HELLO_UNFIT   32 /* my state machine is not to be believed */
 #define HELLO_MS      500
 #define HELLO_NEW_MS  100   /* while this broker has no set of brokers */
 #define WAITING_MS    10000 /* between words about what a beginning waits for */
 #define FOUND_MS      1000  /* all must have been heard within this */
+#define CLOCK_MS      5000  /* so long a clock is known after it was told */
 
 known_t *brokers_known (journal_t *self, const char *name)
 {
@@ -235,6 +238,10 @@ void brokers_hello (journal_t *self, const note_t *note, uint64_t now)
     known->trouble = flags & HELLO_STUCK     ? JOURNAL_STUCK
                      : flags & HELLO_REFUSES ? JOURNAL_REFUSES
                                              : JOURNAL_WELL;
+    known->clock_off = (int64_t)(get_le64 (note->bytes + 56) - clock_wall ());
+    known->word.index = get_le64 (note->bytes + 64);
+    memcpy (known->word.hash, note->bytes + 72, sizeof known->word.hash);
+    known->word.unfit = flags & HELLO_UNFIT;
     known->last = last;
     if (id != known->id && id != self->id) {
         log_info ("broker_heard", "node=%s id=%016llx empty=%d", known->name,
@@ -295,8 +302,15 @@ void brokers_tick (journal_t *self, uint64_t now)
     put_le64 (hello + 32, raft_driver_founding (self->driver));
     put_le64 (hello + 40, list_number (self));
     put_le64 (hello + 48, raft_driver_term (self->driver));
+    put_le64 (hello + 56, clock_wall ());
+    pthread_mutex_lock (&self->lock);
+    journal_word_t word = self->word;
+    pthread_mutex_unlock (&self->lock);
+    put_le64 (hello + 64, word.index);
+    memcpy (hello + 72, word.hash, sizeof word.hash);
     uint32_t own = (empty ? HELLO_EMPTY : 0) | (self->stuck ? HELLO_STUCK : 0) |
-                   (self->refused[0] ? HELLO_REFUSES : 0);
+                   (self->refused[0] ? HELLO_REFUSES : 0) |
+                   (word.unfit ? HELLO_UNFIT : 0);
     for (size_t i = 0; i < self->n_known; i++) {
         if (strcmp (self->known[i].name, self->name) == 0)
             continue;
@@ -396,6 +410,11 @@ static void fill (journal_t *self, uint64_t now, journal_member_t *out)
     else if (known && known->id == out->id)
         out->trouble = known->trouble;
     out->connected = out->heard_ns <= (most + HELLO_MS) * MS;
+    if (known && known->id == out->id && known->hello && !out->self) {
+        out->word = known->word;
+        out->clock_known = now <= known->hello + CLOCK_MS;
+        out->clock_off_ns = known->clock_off;
+    }
     if (self->lane && !out->self)
         lane_given (self->lane, out->name, &out->sent, &out->to_send);
 }

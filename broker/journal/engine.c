@@ -176,9 +176,14 @@ static void say_role (journal_t *self)
     self->events.role (now_role, term, name, self->events.arg);
 }
 
-/* A disk that does not go on: another broker leads, if there is one. */
-static void watch_disk (journal_t *self, uint64_t now)
+/* A disk that does not go on, or a state machine that is not sound: another broker
+ * leads, if there is one. */
+static void watch_fitness (journal_t *self, uint64_t now)
 {
+    pthread_mutex_lock (&self->lock);
+    bool unfit = self->word.unfit;
+    pthread_mutex_unlock (&self->lock);
+    raft_driver_abstain (self->driver, unfit);
     bool no_room = writer_stuck (self->writer);
     bool stuck = raft_driver_watch_disk (self->driver, now, no_room);
     if (stuck && !self->stuck)
@@ -247,7 +252,7 @@ static void work (journal_t *self, round_t *round)
         announce_point (self, now);
     brokers_work (self, now);
     brokers_tick (self, now);
-    watch_disk (self, now);
+    watch_fitness (self, now);
     engine_found (self, now, NULL, 0);
     const dfs_error_t *failed = self->driver ? raft_driver_failed (self->driver) : NULL;
     if (failed)

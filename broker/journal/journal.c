@@ -226,6 +226,13 @@ int journal_sync (journal_t *self, dfs_error_t *err)
     return wal_sync (self->wal, err);
 }
 
+void journal_say (journal_t *self, const journal_word_t *word)
+{
+    pthread_mutex_lock (&self->lock);
+    self->word = *word;
+    pthread_mutex_unlock (&self->lock);
+}
+
 void journal_stats (journal_t *self, journal_stats_t *out)
 {
     pthread_mutex_lock (&self->lock);

@@ -152,6 +152,15 @@ enum journal_trouble {
     JOURNAL_REFUSES /* a state that it needs, and cannot take */
 };
 
+/* What a broker says to the others of its state machine, twice a second. */
+typedef struct journal_word {
+    uint64_t index;   /* of HASH; 0: none */
+    uint8_t hash[16]; /* of the state machine after that entry */
+    bool unfit;       /* it is not to be believed: this broker does not lead */
+} journal_word_t;
+/* Copied. An unfit broker hands the lead on as soon as there is somebody to take it. */
+void journal_say (journal_t *self, const journal_word_t *word);
+
 enum journal_part { JOURNAL_JOINER, JOURNAL_STANDBY, JOURNAL_VOTER };
 
 typedef struct journal_member {
@@ -165,6 +174,9 @@ typedef struct journal_member {
     enum journal_trouble trouble;
     uint64_t sent;    /* bytes of a state on its way there... */
     uint64_t to_send; /* ...of these; 0: none */
+    journal_word_t word;
+    bool clock_known;     /* it said so lately */
+    int64_t clock_off_ns; /* its wall clock less this one's, when it was heard */
 } journal_member_t;
 
 typedef struct journal_stats {

@@ -37,6 +37,8 @@ typedef struct known {
     uint64_t term;
     enum journal_trouble trouble;
     bool standby; /* holds this broker for a standby */
+    journal_word_t word;
+    int64_t clock_off; /* ns: its wall clock less ours, at its last hello */
 } known_t;
 
 enum note_kind {
@@ -161,6 +163,7 @@ struct journal {
     bool stopping; /* the engine knows */
     dfs_error_t failed;
     journal_stats_t stats;
+    journal_word_t word; /* of this broker */
 };
 
 /* Opens log, vote and point, and checks that they belong together and to the state

@@ -18,7 +18,7 @@ bool raft_driver_watch_disk (raft_driver_t *self, uint64_t now, bool no_room)
     bool full = self->no_room_at && now >= self->no_room_at + FULL_MS;
     bool hangs = self->writes.n && now >= self->disk_at + self->config.hang_ms;
     self->stuck = full || hangs;
-    if (self->stuck && raft_state (&self->r) == RAFT_LEADER &&
+    if ((self->stuck || self->abstains) && raft_state (&self->r) == RAFT_LEADER &&
         raft_driver_voters (self) > 1 && now >= self->handed_on + AGAIN_MS) {
         self->handed_on = now;
         raft_driver_transfer (self, now, 0, NULL);

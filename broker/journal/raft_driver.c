@@ -186,10 +186,21 @@ int driver_step (raft_driver_t *self, struct raft_event *event,
 
 /* --- events --- */
 
+void raft_driver_abstain (raft_driver_t *self, bool abstains)
+{
+    self->abstains = abstains;
+}
+
+/* Its timeout would make it ask for votes. */
+static bool sits_out (const raft_driver_t *self)
+{
+    return (self->stuck || self->abstains) && self->role != JOURNAL_LEADER;
+}
+
 uint64_t raft_driver_deadline (const raft_driver_t *self)
 {
     uint64_t at = raft_timeout (&self->r);
-    if (self->stuck && self->role != JOURNAL_LEADER)
+    if (sits_out (self))
         return UINT64_MAX;
     if (self->n_reads && self->round_at + self->config.heartbeat_ms < at)
         at = self->round_at + self->config.heartbeat_ms;
@@ -198,7 +209,7 @@ uint64_t raft_driver_deadline (const raft_driver_t *self)
 
 void raft_driver_tick (raft_driver_t *self, uint64_t now)
 {
-    if (self->stuck && self->role != JOURNAL_LEADER)
+    if (sits_out (self))
         return;
     if (now >= raft_timeout (&self->r)) {
         struct raft_event event = {.time = now, .type = RAFT_TIMEOUT};
@@ -210,7 +221,8 @@ void raft_driver_tick (raft_driver_t *self, uint64_t now)
 static void receive_part (raft_driver_t *self, uint64_t now, struct raft_message *m)
 {
     struct raft_message request;
-    if (guard_unasked (&self->r, m) || (m->type == RAFT_TIMEOUT_NOW && self->stuck))
+    if (guard_unasked (&self->r, m) ||
+        (m->type == RAFT_TIMEOUT_NOW && (self->stuck || self->abstains)))
         return;
     if (guard_candidate_term (&self->r, m, &request)) {
         struct raft_event bump = {.time = now, .type = RAFT_RECEIVE};

@@ -106,6 +106,8 @@ raft_driver_t *raft_driver_new (const raft_driver_config_t *config, uint64_t now
                                 dfs_error_t *err);
 void raft_driver_destroy (raft_driver_t **self_p);
 
+/* From now on it never asks for votes, or does again. It keeps the log, and votes. */
+void raft_driver_abstain (raft_driver_t *self, bool abstains);
 /* When to call raft_driver_tick next. */
 uint64_t raft_driver_deadline (const raft_driver_t *self);
 void raft_driver_tick (raft_driver_t *self, uint64_t now);
@@ -157,7 +159,8 @@ int raft_driver_change (raft_driver_t *self, uint64_t now, uint64_t id,
 /* Hands leadership to ID (0: who has most). */
 int raft_driver_transfer (raft_driver_t *self, uint64_t now, uint64_t id,
                           dfs_error_t *err);
-/* That goes on: it is given up after an election timeout, and may be asked for again. */
+/* That goes on: it is given up after an election timeout, and may be asked for again.
+ */
 bool raft_driver_transferring (const raft_driver_t *self);
 
 /* NULL while all is well. */

@@ -77,6 +77,7 @@ struct raft_driver {
     uint64_t founding; /* of the log, or of the leader that a newcomer follows */
     uint64_t heard;    /* when the leader was last heard, ms */
     bool advancing;
+    bool abstains;          /* never asks for votes */
     bool mute;              /* the step's messages are not sent */
     enum journal_role role; /* as reported */
     uint64_t role_term;

@@ -161,7 +161,11 @@ void front_not_leader (links_t *self, job_t *job)
     const char *leader = links_leader (self);
     char text[CORE_NAME_MAX + 64];
 
-    if (leader && strcmp (leader, self->config.broker->name) == 0)
+    if (!agree_fit (self))
+        snprintf (text, sizeof text,
+                  "the namespace of broker %.63s is not to be believed",
+                  self->config.broker->name);
+    else if (leader && strcmp (leader, self->config.broker->name) == 0)
         snprintf (text, sizeof text, "this broker has begun to lead, but not to serve");
     else if (leader)
         snprintf (text, sizeof text, "broker %.63s leads, not this one", leader);
@@ -207,8 +211,10 @@ void front_leave (links_t *self)
 }
 
 /* What a broker that does not lead answers to those for whom it will do. */
-static bool may_be_stale (Dfs__Envelope__BodyCase body)
+static bool may_be_stale (const links_t *self, Dfs__Envelope__BodyCase body)
 {
+    if (!agree_fit (self) && body != DFS__ENVELOPE__BODY_CLUSTER_STATUS)
+        return false;
     switch (body) {
     case DFS__ENVELOPE__BODY_STAT:
     case DFS__ENVELOPE__BODY_LIST:
@@ -245,7 +251,7 @@ static void dispatch (links_t *self, job_t *job)
             return;
         }
         if (!links_serves (self) &&
-            !(conn->session->stale && may_be_stale (job->env->body_case))) {
+            !(conn->session->stale && may_be_stale (self, job->env->body_case))) {
             front_not_leader (self, job);
             return;
         }

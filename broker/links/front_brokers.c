@@ -59,6 +59,10 @@ static Dfs__BrokerStatus *one_member (links_t *self, const journal_stats_t *jour
     Dfs__BrokerStatus *b = one_broker (
         self, m->self ? self->config.broker->name : m->name, role_of (self, m));
 
+    char text[256];
+
+    if (agree_trouble (self, m, text, sizeof text))
+        b->trouble = links_text (self, text);
     b->voter = m->part == JOURNAL_VOTER;
     b->log_index = m->self ? journal->last_index : m->match;
     b->applied = m->self ? totals->applied : m->match;
@@ -169,6 +173,8 @@ bool brokers_note (links_t *self, Dfs__ClusterStatusReply *out, size_t max)
                       "broker %s has no vote: it has lost its data, or is new ('admin "
                       "brokers replace %s' takes it in)",
                       b->name, b->name);
+        else if (b->trouble)
+            snprintf (text, sizeof text, "%s", b->trouble);
         else
             continue;
         note (self, out, max, text);

@@ -161,6 +161,10 @@ static void put_notes (links_t *self, const core_status_t *core,
     out->notes = links_need (self, STATUS_NOTES * sizeof *out->notes);
     if (!brokers_note (self, out, STATUS_NOTES) && core->health == HEALTH_OK)
         out->health = links_text (self, core_health_name (HEALTH_DEGRADED));
+    if (agree_clock (self, text, sizeof text)) {
+        note (self, out, text);
+        out->health = links_text (self, core_health_name (HEALTH_DEGRADED));
+    }
     if (self->time.off) {
         snprintf (text, sizeof text,
                   "the clock of broker %s has jumped by %lld s: nothing is pruned or "

@@ -108,6 +108,7 @@ links_t *links_new (const links_config_t *config, dfs_error_t *err)
     self->several = cluster->n_brokers > 1;
     self->now = self->started = clock_mono ();
     timekeeper_start (&self->time, clock_wall (), clock_boot ());
+    self->time.lonely = self->several;
     self->stop_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
     self->serving_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
     link_init (&self->front, "front");

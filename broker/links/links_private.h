@@ -9,6 +9,7 @@
 #include "broker/core/core.h"
 #include "broker/links/pending.h"
 #include "broker/links/reads.h"
+#include "broker/links/agree.h"
 #include "broker/links/idmap.h"
 #include "broker/links/links.h"
 #include "broker/links/lost.h"
@@ -59,9 +60,11 @@ struct links {
     uint64_t now;     /* monotonic, of this wake */
     uint64_t started; /* monotonic */
     timekeeper_t time;
-    uint64_t log_time;   /* never goes back */
-    uint64_t log_index;  /* applied */
-    uint64_t inline_max; /* longest content that the namespace takes now */
+    agree_t agree;
+    uint64_t log_time;    /* never goes back */
+    uint64_t log_time_at; /* when it was that, by the machine's clock */
+    uint64_t log_index;   /* applied */
+    uint64_t inline_max;  /* longest content that the namespace takes now */
     uint32_t incarnation;
     uint64_t term;
     enum journal_role role;
@@ -97,6 +100,8 @@ void *links_run (void *arg);
 
 /* Log time now: the wall clock, but never before an entry. */
 uint64_t links_log_time (links_t *self);
+/* The log is at TIME at least. */
+void links_saw_time (links_t *self, uint64_t time);
 /* The broker cannot go on, because of TEXT: it ends. */
 void links_give_up (links_t *self, const char *text);
 /* Steps the core with EVENT (its times are set here). */
@@ -110,6 +115,8 @@ void links_ask_storage (links_t *self, job_t *job);
  */
 void links_drop (links_t *self, const char *link, const envelope_from_t *from,
                  const char *why);
+/* What the journal says of this broker's part counts, unless it is not fit for it. */
+void links_role_now (links_t *self);
 /* This broker leads, and its namespace has its seed and all that was committed under
  * leaders before it. */
 bool links_serves (const links_t *self);

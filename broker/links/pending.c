@@ -132,6 +132,8 @@ void change_refuse (links_t *links, change_t *change, int code, const char *text
         results_send (links);
     } else if (change->token) {
         tell_proposed (links, change, code);
+    } else if (change->hash_index) {
+        agree_told (links, 0);
     } else {
         links->pending->own--;
         links->pending->own_members -= change->member;
@@ -179,6 +181,12 @@ static void propose (links_t *links, change_t *change)
         entry.done_below = change->done_below;
         entry.has_user = true;
         entry.user = change->user;
+    }
+    if (change->hash_index) {
+        entry.has_hash_index = entry.has_hash = true;
+        entry.hash_index = change->hash_index;
+        entry.hash.data = change->hash;
+        entry.hash.len = sizeof change->hash;
     }
     entry.op = op.out;
     size_t len = dfs__entry__get_packed_size (&entry);
@@ -345,6 +353,21 @@ void pending_core (links_t *links, Dfs__Op *op, uint64_t token)
     propose (links, change);
 }
 
+/* An entry needs an operation: nobody's session expires. */
+void pending_hash (links_t *links, uint64_t index, const uint8_t hash[16])
+{
+    change_t *change = new_change (links->pending);
+    Dfs__Op op = DFS__OP__INIT;
+    Dfs__OpSessionExpire nobody = DFS__OP_SESSION_EXPIRE__INIT;
+
+    op.op_case = DFS__OP__OP_SESSION_EXPIRE;
+    op.session_expire = &nobody;
+    change->hash_index = index;
+    memcpy (change->hash, hash, sizeof change->hash);
+    change->op = &op;
+    propose (links, change);
+}
+
 void pending_commit_ok (links_t *links, const action_commit_ok_t *ok)
 {
     change_t *change = idmap_get (links->pending->by_cookie, ok->token);
@@ -377,25 +400,6 @@ void pending_commit_refused (links_t *links, const action_commit_refused_t *refu
     mail->session = change->session;
     mail->request = change->request;
     storage_push (links->storage, &mail->head);
-}
-
-void pending_decided (links_t *links, const mail_decided_t *mail)
-{
-    change_t *change = idmap_get (links->pending->by_cookie, mail->cookie);
-
-    if (!change || !change->op)
-        return;
-    if (mail->code <= 0) {
-        int code = mail->code < 0 ? DFS_EAGAIN : DFS_EMISSING;
-        change_refuse (links, change, code, dfs_error_text (code), change->missing,
-                       mail->code < 0 ? 0 : change->n_missing);
-        return;
-    }
-    results_add (links, change, mail->result);
-    results_send (links);
-    change_forget (links->pending, change);
-    links_release (links, change->job);
-    change_free (change);
 }
 
 /* --- on the way back --- */
@@ -461,6 +465,8 @@ void pending_applied (links_t *links, const mail_applied_t *mail)
             results_add (links, change, result);
         } else if (change->token) {
             tell_proposed (links, change, result->has_code ? result->code : DFS_OK);
+        } else if (change->hash_index) {
+            agree_told (links, mail->rows[i].index);
         } else {
             bool refused = result->has_code && result->code < 0;
 

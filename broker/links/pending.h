@@ -38,6 +38,8 @@ void pending_own_for (struct links *links, Dfs__Op *op, job_t *asker);
 void pending_own_round (struct links *links, Dfs__Op *op, job_t *asker, uint32_t round);
 /* As pending_own, for the core: it hears under TOKEN what became of it. */
 void pending_core (struct links *links, Dfs__Op *op, uint64_t token);
+/* Proposes an entry that tells what the state hash was after INDEX. */
+void pending_hash (struct links *links, uint64_t index, const uint8_t hash[16]);
 /* Ops of its own that are not applied yet. */
 size_t pending_own_count (const pending_t *self);
 /* Those among them that change members, users or policies. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Changes and the journal: what it takes, what it drops, the end of the leadership. */
+/* Changes and the journal: what it takes, what it drops, the end of the leadership,
+ * what was decided before. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -86,4 +87,23 @@ void pending_leave (links_t *links)
         change_refuse (links, list[i], DFS_ENOTLEADER, "this broker does not lead",
                        NULL, 0);
     free (list);
+}
+
+void pending_decided (links_t *links, const mail_decided_t *mail)
+{
+    change_t *change = idmap_get (links->pending->by_cookie, mail->cookie);
+
+    if (!change || !change->op)
+        return;
+    if (mail->code <= 0) {
+        int code = mail->code < 0 ? DFS_EAGAIN : DFS_EMISSING;
+        change_refuse (links, change, code, dfs_error_text (code), change->missing,
+                       mail->code < 0 ? 0 : change->n_missing);
+        return;
+    }
+    results_add (links, change, mail->result);
+    results_send (links);
+    change_forget (links->pending, change);
+    links_release (links, change->job);
+    change_free (change);
 }

@@ -31,6 +31,8 @@ typedef struct change {
     job_t *asker;      /* of an admin's request that became an op of the broker's own */
     uint32_t round;    /* of what the asker wants; 0: there is only this entry */
     size_t bytes;      /* of its entry, once proposed */
+    uint64_t hash_index; /* it tells this state hash; 0: none */
+    uint8_t hash[16];
 } change_t;
 
 struct pending {

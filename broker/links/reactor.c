@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,12 +17,26 @@
 #define RETRY_NS   (2 * MS) /* for peers whose queue is full */
 #define DROP_BURST 20       /* lines about bad peers at once, and then a second */
 
+void links_saw_time (links_t *self, uint64_t time)
+{
+    if (time <= self->log_time)
+        return;
+    self->log_time = time;
+    self->log_time_at = clock_boot ();
+}
+
+/* A clock that no majority has confirmed may be far ahead, and what was told once is
+ * not taken back: until then time goes on from where the log was. */
 uint64_t links_log_time (links_t *self)
 {
-    uint64_t now = timekeeper_now (&self->time, clock_wall (), clock_boot ());
+    uint64_t wall = clock_wall (), boot = clock_boot ();
 
-    if (now > self->log_time)
-        self->log_time = now;
+    if (timekeeper_certain (&self->time))
+        links_saw_time (self, timekeeper_now (&self->time, wall, boot));
+    else if (self->log_time)
+        links_saw_time (self, self->log_time + (boot - self->log_time_at));
+    else if (self->role == JOURNAL_LEADER)
+        return wall;
     return self->log_time;
 }
 
@@ -30,7 +45,7 @@ void links_step (links_t *self, event_t *event)
     event->now = self->now;
     event->log_time = links_log_time (self);
     event->log_index = self->log_index;
-    event->clock_off = self->time.off != 0;
+    event->clock_off = agree_holds (self);
     core_step (self->core, event, self->actions);
 }
 
@@ -143,8 +158,7 @@ static void check_serving (links_t *self)
 static void applied (links_t *self, const mail_applied_t *mail)
 {
     self->log_index = mail->index;
-    if (mail->time_ns > self->log_time)
-        self->log_time = mail->time_ns;
+    links_saw_time (self, mail->time_ns);
     self->inline_max = mail->inline_max;
     if (mail->n_effects) {
         event_t event = {.type = EVENT_EFFECTS,
@@ -153,6 +167,7 @@ static void applied (links_t *self, const mail_applied_t *mail)
     }
     pending_applied (self, mail);
     reads_applied (self);
+    agree_applied (self, mail);
 }
 
 static void count_voters (links_t *self)
@@ -165,23 +180,32 @@ static void count_voters (links_t *self)
         self->voters += journal.members[i].part == JOURNAL_VOTER;
 }
 
-static void role (links_t *self, const mail_role_t *mail)
+static void set_role (links_t *self, enum journal_role role, uint64_t term,
+                      const char *leader)
 {
+    /* One that is not fit hands the lead on, and takes nothing up meanwhile. */
+    bool leads = role == JOURNAL_LEADER && agree_fit (self);
     bool led = self->role == JOURNAL_LEADER;
-    bool other = mail->role != self->role || mail->term != self->term;
 
+    if (role == JOURNAL_LEADER && !leads) {
+        role = JOURNAL_FOLLOWER;
+        leader = "";
+    }
+    bool other = role != self->role || term != self->term;
     /* Orders go out under the epoch in which they were decided. */
     if (other)
         act_run (self);
-    self->role = mail->role;
-    self->term = mail->term;
-    memcpy (self->leader, mail->leader, sizeof self->leader);
+    if (leads)
+        agree_clocks (self); /* what time it is, before it is told */
+    self->role = role;
+    self->term = term;
+    snprintf (self->leader, sizeof self->leader, "%s", leader);
     count_voters (self);
     if (!other)
         return;
     roster_role (self);
     /* Also those go who only wanted what a follower knows: the core begins anew. */
-    if (led || mail->role == JOURNAL_LEADER)
+    if (led || leads)
         front_leave (self);
     if (led) {
         pending_leave (self);
@@ -189,6 +213,14 @@ static void role (links_t *self, const mail_role_t *mail)
         brokers_clear (self);
         self->served = false;
     }
+}
+
+void links_role_now (links_t *self)
+{
+    journal_stats_t journal;
+
+    journal_stats (self->journal, &journal);
+    set_role (self, journal.role, journal.term, journal.leader);
 }
 
 static void probed (links_t *self, const mail_probe_t *mail)
@@ -246,12 +278,16 @@ static void take_mail (links_t *self, mail_t *mail)
     case MAIL_DURABLE:
         journal_applied (self->journal, ((mail_durable_t *)mail)->index);
         break;
+    case MAIL_CHECKED:
+        agree_checked (self, (mail_checked_t *)mail);
+        break;
     case MAIL_DIRECTORY:
         roster_directory (self, (mail_directory_t *)mail);
         check_serving (self);
         return;
     case MAIL_ROLE:
-        role (self, (mail_role_t *)mail);
+        set_role (self, ((mail_role_t *)mail)->role, ((mail_role_t *)mail)->term,
+                  ((mail_role_t *)mail)->leader);
         break;
     case MAIL_READ:
         reads_point (self, (mail_read_t *)mail);
@@ -314,6 +350,7 @@ static void tick (links_t *self)
     look_at_clock (self);
     while ((session = clients_expired (self->clients, self->now)))
         front_forget (self, session);
+    agree_tick (self);
     roster_chores (self);
     reads_tick (self);
     lost_tick (self);

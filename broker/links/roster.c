@@ -394,8 +394,7 @@ void roster_directory (links_t *links, mail_directory_t *mail)
     links->incarnation = mail->incarnation;
     if (mail->index > links->log_index)
         links->log_index = mail->index;
-    if (mail->time_ns > links->log_time)
-        links->log_time = mail->time_ns;
+    links_saw_time (links, mail->time_ns);
     bool current = links->role == JOURNAL_LEADER && self->answered >= self->role_at;
     if (!mail->seeded) {
         if (current && pending_own_directory (links->pending) == 0)
@@ -470,8 +469,8 @@ void roster_chores_found (links_t *links, const mail_chores_t *mail)
         op.job_step = &step;
         pending_own (links, &op);
     }
-    /* What is expired or pruned does not come back: not by a clock that has jumped. */
-    if (links->time.off)
+    /* What is expired or pruned does not come back: not by a clock that is wrong. */
+    if (agree_holds (links))
         return;
     expire (links, mail);
     if (policy && mail->oldest_past != UINT64_MAX && now > policy->history_ns &&

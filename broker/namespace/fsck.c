@@ -49,25 +49,12 @@ int fsck_each (fsck_t *f, enum table table, const ProtobufCMessageDescriptor *ty
     return rc == MDB_NOTFOUND ? 0 : kv_fail (f->err, rc, table_names[table]);
 }
 
-/* Sums every record but the state itself. */
 static int check_hash (fsck_t *f, const Dfs__RecState *state)
 {
-    unsigned __int128 sum = 0;
-    for (int table = 0; table < T_COUNT; table++) {
-        MDB_cursor *cursor = table_cursor (&f->view, (enum table)table, f->err);
-        if (!cursor)
-            return f->err->code;
-        MDB_val k, v;
-        int rc;
-        while ((rc = mdb_cursor_get (cursor, &k, &v, MDB_NEXT)) == 0)
-            if (table != T_META || k.mv_size != 5 ||
-                memcmp (k.mv_data, "state", 5) != 0)
-                sum += state_hash_record ((enum table)table, k.mv_data, k.mv_size,
-                                          v.mv_data, v.mv_size);
-        mdb_cursor_close (cursor);
-        if (rc != MDB_NOTFOUND)
-            return kv_fail (f->err, rc, table_names[table]);
-    }
+    unsigned __int128 sum;
+    int rc = state_hash_sum (&f->view, NULL, &sum, f->err);
+    if (rc < 0)
+        return rc;
     uint8_t hash[16];
     put64 (put64 (hash, (uint64_t)(sum >> 64)), (uint64_t)sum);
     if (memcmp (hash, state->hash.data, 16) != 0)

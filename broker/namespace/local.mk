@@ -58,6 +58,10 @@ UNIT_TESTS += t/unit/ns_life
 t_unit_ns_life_SOURCES = t/unit/ns_life.c $(ns_fixture)
 t_unit_ns_life_LDADD = $(ns_libs)
 
+UNIT_TESTS += t/unit/ns_hash
+t_unit_ns_hash_SOURCES = t/unit/ns_hash.c $(ns_fixture)
+t_unit_ns_hash_LDADD = $(ns_libs)
+
 UNIT_TESTS += t/unit/ns_random
 t_unit_ns_random_SOURCES = t/unit/ns_random.c $(ns_fixture)
 t_unit_ns_random_LDADD = $(ns_libs)

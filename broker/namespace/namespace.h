@@ -11,6 +11,7 @@
 #ifndef BROKER_NAMESPACE_NAMESPACE_H
 #define BROKER_NAMESPACE_NAMESPACE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,8 +49,8 @@ bool namespace_seeded (const namespace_t *self);
 /* Applies the entry at INDEX (must be applied + 1); DATA is a packed Dfs__Entry. What
  * the entry asked for may be refused: that is in *RESULT (allocated from ARENA), and
  * the function still returns 0. A negative return means that this broker cannot go on
- * (disk error, entry version it does not know, hash that differs: DFS_EDAMAGED). LEN 0
- * is an entry of the journal's own: it only moves the index. */
+ * (disk error, damage: DFS_EDAMAGED, entry version it does not know). LEN 0 is an entry
+ * of the journal's own: it only moves the index. */
 int namespace_apply (namespace_t *self, uint64_t index, uint64_t term, const void *data,
                      size_t len, arena_t *arena, Dfs__OpResult **result,
                      dfs_error_t *err);
@@ -60,6 +61,18 @@ int namespace_commit (namespace_t *self, dfs_error_t *err);
 bool namespace_dirty (const namespace_t *self);
 /* Sum over all records, 16 bytes. */
 void namespace_hash (const namespace_t *self, uint8_t hash[16]);
+/* What an entry said of that sum after an earlier one, beside what it was here. */
+typedef struct namespace_check {
+    uint64_t index;
+    uint8_t own[16];
+    uint8_t said[16];
+} namespace_check_t;
+/* The last one applied, once; false: none since it was last asked for. */
+bool namespace_checked (namespace_t *self, namespace_check_t *out);
+/* Any thread, while the namespace is open. Reads every record that is committed and
+ * compares their sum with the one kept: 1 when they are not what was written, 0 when
+ * they are; DFS_ECANCELED when STOP becomes true. */
+int namespace_scan (namespace_t *self, const atomic_bool *stop, dfs_error_t *err);
 
 /* --- point look-ups: see what is applied, before its commit as well --- */
 

@@ -147,7 +147,8 @@ struct namespace
     uint8_t *pack;    /* buffer for packing */
     size_t pack_cap;
     digest_t *digest;
-    hash_slot_t *ring; /* hashes after recent entries, by index mod HASH_RING */
+    hash_slot_t *ring;       /* hashes after recent entries, by index mod HASH_RING */
+    namespace_check_t check; /* not taken yet */
     catalog_t catalog;
     bool directory;              /* the last entry was about members, users, policies */
     namespace_effect_t *effects; /* of the last entry */

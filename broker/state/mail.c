@@ -51,6 +51,7 @@ void mail_free (mail_t *mail)
         break;
     case MAIL_ENTRIES:
     case MAIL_DURABLE:
+    case MAIL_CHECKED:
     case MAIL_ROLE:
     case MAIL_DROPPED:
     case MAIL_READ:
@@ -64,6 +65,15 @@ void mail_free (mail_t *mail)
         break;
     }
     free (mail);
+}
+
+mail_checked_t *mail_checked_new (bool altered, bool replaced)
+{
+    mail_checked_t *mail = mail_new (MAIL_CHECKED, sizeof *mail);
+
+    mail->altered = altered;
+    mail->replaced = replaced;
+    return mail;
 }
 
 mail_entries_t *mail_entries_new (const journal_entry_t *entries, size_t n)

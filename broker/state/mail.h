@@ -26,6 +26,7 @@ enum mail_kind {
     MAIL_LOST,      /* reactor → storage → reader → reactor */
     MAIL_APPLIED,   /* storage → reactor */
     MAIL_DURABLE,   /* storage → reactor */
+    MAIL_CHECKED,   /* storage → reactor: what the namespace is like on the disk */
     MAIL_DIRECTORY, /* storage → reactor; empty the other way: asks for one */
     MAIL_ROLE,      /* journal → reactor */
     MAIL_DROPPED,   /* journal → reactor */
@@ -66,7 +67,15 @@ typedef struct mail_applied {
     applied_row_t *rows;
     core_effect_t *effects; /* of all entries, in order */
     size_t n_effects;
+    uint8_t hash[16];        /* of the namespace after INDEX */
+    namespace_check_t check; /* the last that an entry brought; index 0: none did */
 } mail_applied_t;
+
+typedef struct mail_checked {
+    mail_t head;
+    bool altered;  /* records are not what was written */
+    bool replaced; /* another broker's namespace has taken its place */
+} mail_checked_t;
 
 typedef struct mail_durable {
     mail_t head;
@@ -226,6 +235,7 @@ typedef struct mail_dropped {
 /* Zeroed, SIZE bytes, with its kind set. Frees with what it owns; NULL is fine. */
 void *mail_new (enum mail_kind kind, size_t size);
 void mail_free (mail_t *mail);
+mail_checked_t *mail_checked_new (bool altered, bool replaced);
 /* Copies entries that are borrowed into one mail. */
 mail_entries_t *mail_entries_new (const journal_entry_t *entries, size_t n);
 

@@ -116,6 +116,8 @@ static void apply (storage_t *self, mail_entries_t *mail)
     out->index = namespace_applied (self->tables.ns);
     out->time_ns = namespace_time (self->tables.ns);
     out->inline_max = namespace_inline_max (self->tables.ns);
+    namespace_hash (self->tables.ns, out->hash);
+    namespace_checked (self->tables.ns, &out->check);
     mailbox_push (self->config.out, out);
     if (foreign)
         storage_push_directory (self, 0);
@@ -248,6 +250,7 @@ void storage_stop_reader (storage_t *self)
 {
     if (!self->reading)
         return;
+    selfcheck_destroy (&self->selfcheck);
     mailbox_push (self->reader_in, mail_new (MAIL_STOP, sizeof (mail_t)));
     pthread_join (self->reader_thread, NULL);
     self->reading = false;
@@ -347,6 +350,7 @@ void storage_start_reader (storage_t *self)
     if (pthread_create (&self->reader_thread, NULL, reader_main, self))
         abort ();
     self->reading = true;
+    self->selfcheck = selfcheck_new (self->tables.ns, self->config.out);
 }
 
 storage_t *storage_open (const storage_config_t *config, dfs_error_t *err)

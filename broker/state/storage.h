@@ -41,6 +41,8 @@ int storage_install (storage_t *self, const char *path, uint64_t index,
 /* What storage_install would refuse, found without touching what is there. */
 int storage_check (const storage_t *self, const char *path, uint64_t index,
                    dfs_error_t *err);
+/* Any thread: from now on the namespace is not copied for others, or is again. */
+void storage_doubt (storage_t *self, bool doubted);
 /* Does what was pushed before, commits, ends the threads, closes the tables. */
 void storage_close (storage_t **self_p);
 

@@ -6,7 +6,9 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
+#include "broker/state/selfcheck.h"
 #include "broker/state/storage.h"
 
 typedef struct tables {
@@ -25,8 +27,10 @@ struct storage {
     pthread_t reader_thread;
     bool running;
     bool reading;
-    pthread_mutex_t swap; /* the namespace is not closed while it is copied */
-    sem_t opened;         /* by the storage thread, or open_error says why not */
+    selfcheck_t *selfcheck; /* runs as long as the reader does */
+    atomic_bool doubted;    /* it is not copied for others */
+    pthread_mutex_t swap;   /* the namespace is not closed while it is copied */
+    sem_t opened;           /* by the storage thread, or open_error says why not */
     dfs_error_t open_error;
     uint64_t applied;         /* at the start */
     bool broken;              /* apply or commit failed: nothing more is done */

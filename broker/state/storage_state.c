@@ -59,6 +59,7 @@ void storage_do_install (storage_t *self, mail_install_t *mail)
         mail_durable_t *durable = mail_new (MAIL_DURABLE, sizeof *durable);
         durable->index = mail->index;
         mailbox_push (self->config.out, durable);
+        mailbox_push (self->config.out, mail_checked_new (false, true));
         storage_push_directory (self, 0);
     }
     sem_post (mail->done);
@@ -67,10 +68,16 @@ void storage_do_install (storage_t *self, mail_install_t *mail)
 int storage_copy (storage_t *self, const char *path, uint64_t *index, dfs_error_t *err)
 {
     pthread_mutex_lock (&self->swap);
-    int rc = self->tables.ns ? namespace_copy (self->tables.ns, path, index, err)
-                             : fail (err, DFS_EUNAVAIL, "the namespace is not open");
+    int rc = !self->tables.ns ? fail (err, DFS_EUNAVAIL, "the namespace is not open")
+             : self->doubted  ? fail (err, DFS_EDAMAGED, "the namespace is in doubt")
+                              : namespace_copy (self->tables.ns, path, index, err);
     pthread_mutex_unlock (&self->swap);
     return rc;
+}
+
+void storage_doubt (storage_t *self, bool doubted)
+{
+    atomic_store (&self->doubted, doubted);
 }
 
 int storage_check (const storage_t *self, const char *path, uint64_t index,

@@ -280,61 +280,6 @@ static void a_crash_loses_only_what_was_not_committed (void **state)
     assert_ok (ns_stat_code (fx, "/b"));
 }
 
-static int apply_raw (ns_fixture_t *fx, uint64_t index, const void *data, size_t len,
-                      dfs_error_t *err)
-{
-    Dfs__OpResult *result;
-    return namespace_apply (fx->ns, index, 1, data, len, fx->arena, &result, err);
-}
-
-static size_t pack_entry (const Dfs__Entry *entry, uint8_t *out)
-{
-    return dfs__entry__pack (entry, out);
-}
-
-static void differing_brokers_stop (void **state)
-{
-    ns_fixture_t *fx = *state;
-    dfs_error_t err;
-    uint8_t data[200], hash[16];
-    Dfs__OpRmdir rmdir = DFS__OP_RMDIR__INIT;
-    Dfs__Op op = DFS__OP__INIT;
-    op.op_case = DFS__OP__OP_RMDIR;
-    op.rmdir = &rmdir;
-    ns_text (&rmdir.path, "/x");
-    Dfs__Entry entry = DFS__ENTRY__INIT;
-    entry.version = 1;
-    entry.time_ns = fx->time + SECOND;
-    entry.op = &op;
-    set_field (&entry, hash_index, namespace_applied (fx->ns));
-    namespace_hash (fx->ns, hash);
-    entry.has_hash = 1;
-    entry.hash.data = hash;
-    entry.hash.len = 16;
-    assert_ok (namespace_commit (fx->ns, NULL));
-    uint64_t index = namespace_applied (fx->ns);
-    size_t len = pack_entry (&entry, data);
-    assert_ok (apply_raw (fx, index + 1, data, len, &err));
-    assert_code (apply_raw (fx, index + 1, data, len, &err), DFS_EINTERNAL);
-    assert_ok (apply_raw (fx, index + 2, "", 0, &err)); /* the journal's own */
-    assert_int_equal (namespace_applied (fx->ns), index + 2);
-    hash[5] ^= 1;
-    len = pack_entry (&entry, data);
-    assert_code (apply_raw (fx, index + 3, data, len, &err), DFS_EDAMAGED);
-    assert_code (apply_raw (fx, index + 3, "", 0, &err), DFS_EINTERNAL);
-    assert_true (namespace_commit (fx->ns, &err) < 0);
-    ns_reopen (fx, false);
-    assert_int_equal (namespace_applied (fx->ns), index);
-    /* entries of later versions are not guessed at */
-    entry.version = 2;
-    entry.has_hash = 0;
-    len = pack_entry (&entry, data);
-    assert_code (apply_raw (fx, index + 1, data, len, &err), DFS_EVERSION);
-    ns_reopen (fx, false);
-    assert_code (apply_raw (fx, index + 1, "\xff\xff", 2, &err), DFS_EDAMAGED);
-    ns_reopen (fx, false);
-}
-
 static int fail_commit (void *arg)
 {
     (void)arg;
@@ -491,7 +436,6 @@ int main (void)
         TEST (the_past_can_be_read),
         TEST (pruning_frees_what_is_old_enough),
         TEST (a_crash_loses_only_what_was_not_committed),
-        TEST (differing_brokers_stop),
         TEST (a_failed_commit_is_final),
         cmocka_unit_test (the_seed_comes_first_and_once),
         TEST (members_policies_and_users),
