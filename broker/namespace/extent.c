@@ -147,6 +147,9 @@ int extents_check (op_t *op, Dfs__Extent *const *extents, size_t n, uint64_t *en
     for (size_t i = 0; i < n; i++) {
         const Dfs__Extent *e = extents[i];
         int rc = check_shape (e, *end, err);
+        if (rc == 0 && i > 0 && e->kind == DFS__EXTENT_KIND__EXTENT_HOLE &&
+            extents[i - 1]->kind == e->kind)
+            rc = fail (err, DFS_EINVAL, "two holes side by side");
         if (rc == 0 && e->kind == DFS__EXTENT_KIND__EXTENT_CHUNK)
             rc = check_chunk (op, e, placed_index, err);
         else if (rc == 0 && e->kind == DFS__EXTENT_KIND__EXTENT_INLINE)

@@ -53,6 +53,7 @@ static int remove_first (op_t *op, uint64_t *dir, dfs_error_t *err)
         if (rc < 0)
             return rc;
         if (rc == 0) {
+            op->records++; /* nothing is written, but no depth must make it endless */
             *dir = dentry->inode;
             return 0;
         }

@@ -54,6 +54,9 @@ UNIT_TESTS += t/unit/ns_files
 t_unit_ns_files_SOURCES = t/unit/ns_files.c $(ns_fixture)
 t_unit_ns_files_LDADD = $(ns_libs)
 
+UNIT_TESTS += t/unit/ns_limits
+t_unit_ns_limits_SOURCES = t/unit/ns_limits.c $(ns_fixture)
+t_unit_ns_limits_LDADD = $(ns_libs)
 UNIT_TESTS += t/unit/ns_life
 t_unit_ns_life_SOURCES = t/unit/ns_life.c $(ns_fixture)
 t_unit_ns_life_LDADD = $(ns_libs)

@@ -13,6 +13,7 @@
 
 #define MAP_SIZE       (1ULL << 40) /* sparse */
 #define SCRATCH_BUDGET (256 << 20)  /* several times what the largest entry takes */
+#define LEAF_BUDGET    (4 << 20)    /* of one page of extents */
 
 int state_begin (namespace_t *self, dfs_error_t *err)
 {
@@ -84,6 +85,7 @@ namespace_t *namespace_open (const char *dir, dfs_error_t *err)
     pthread_mutex_init (&self->lock, NULL);
     self->scratch = arena_new (SCRATCH_BUDGET);
     self->item = arena_new (4 * INLINE_MAX);
+    self->leaf = arena_new (LEAF_BUDGET);
     self->seed_arena = arena_new (64 * 1024);
     self->digest = digest_new ();
     self->ring = calloc (HASH_RING, sizeof *self->ring);
@@ -110,6 +112,7 @@ void namespace_abandon (namespace_t **self_p)
     catalog_clear (&self->catalog);
     arena_destroy (&self->scratch);
     arena_destroy (&self->item);
+    arena_destroy (&self->leaf);
     arena_destroy (&self->seed_arena);
     digest_destroy (&self->digest);
     pthread_mutex_destroy (&self->lock);

@@ -6,6 +6,17 @@
 #include "broker/namespace/page.h"
 #include "broker/namespace/tables.h"
 
+enum {
+    LOOKED = 64, /* extents whose reading counts as a record */
+    SIBLINGS = PAGE_CHILDREN * (2 + PAGE_EXTENTS / LOOKED),
+};
+
+/* An index page with its lists. */
+typedef struct index {
+    Dfs__RecPage page;
+    uint64_t child[PAGE_CHILDREN], length[PAGE_CHILDREN], count[PAGE_CHILDREN];
+} index_t;
+
 int page_read (view_t *view, arena_t *arena, uint64_t id, Dfs__RecPage **out,
                dfs_error_t *err)
 {
@@ -276,18 +287,45 @@ static int strip (op_t *op, Dfs__RecPage *page, size_t n, dfs_error_t *err)
     return 0;
 }
 
+/* Reads page ID to give back what it refers to. Leaves are large and many: they lie in
+ * an arena that the next one empties, with what an index page says copied to KEEP. */
+static int look (op_t *op, uint64_t id, index_t *keep, Dfs__RecPage **out,
+                 dfs_error_t *err)
+{
+    arena_reset (op->ns->leaf);
+    int rc = page_read (op->view, op->ns->leaf, id, out, err);
+    if (rc < 0)
+        return rc;
+    Dfs__RecPage *page = *out;
+    if (page->level > 0) {
+        size_t n = page->n_child;
+        keep->page = *page;
+        memcpy (keep->child, page->child, n * sizeof *keep->child);
+        memcpy (keep->length, page->length, n * sizeof *keep->length);
+        memcpy (keep->count, page->count, n * sizeof *keep->count);
+        keep->page.child = keep->child;
+        keep->page.length = keep->length;
+        keep->page.count = keep->count;
+        *out = &keep->page;
+    }
+    return 0;
+}
+
 static int free_page (op_t *op, uint64_t id, dfs_error_t *err)
 {
     uint8_t key[KEY_MAX];
     size_t len = key_id (key, id);
+    index_t keep;
     Dfs__RecPage *page;
-    int rc = page_read (op->view, op->scratch, id, &page, err);
+    int rc = look (op, id, &keep, &page, err);
     if (rc < 0)
         return rc;
+    op->records += (unsigned)page->n_extents / LOOKED; /* work, if nothing is written */
     /* A chunk that loses its last reference costs two records. */
     size_t n = page->level ? page->n_child : 2 * page->n_extents;
-    /* Room is left for the siblings, which cost a record each if they must wait. */
-    if (op->records + n + 1 + 2 * PAGE_CHILDREN > op->limit)
+    /* Room is left for the siblings, which are looked at and cost a record each if they
+     * must wait. */
+    if (op->records + n + 1 + SIBLINGS > op->limit)
         return table_store (op, T_REAP, key, len, "", 0, PUT_NEW, err);
     rc = strip (op, page, page->level ? page->n_child : page->n_extents, err);
     op->ns->counters[C_PAGES]--;
@@ -315,12 +353,14 @@ int page_reap (op_t *op, dfs_error_t *err)
             return rc;
         uint8_t key[KEY_MAX];
         memcpy (key, k.mv_data, 8);
+        index_t keep;
         Dfs__RecPage *page;
-        rc = page_read (op->view, op->scratch, get64 (key), &page, err);
+        rc = look (op, get64 (key), &keep, &page, err);
         if (rc < 0)
             return rc;
         size_t n = page->level ? page->n_child : page->n_extents;
         size_t room = op->limit - op->records - 3;
+        op->records += (unsigned)page->n_extents / LOOKED;
         if (page->level == 0)
             room /= 2; /* two records for a chunk */
         bool whole = n <= room;

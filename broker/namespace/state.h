@@ -144,6 +144,7 @@ struct namespace
     arena_t *seed_arena;
     arena_t *scratch; /* reset at each entry and look-up */
     arena_t *item;    /* of one inline content at a time */
+    arena_t *leaf;    /* of one page at a time, when many go */
     uint8_t *pack;    /* buffer for packing */
     size_t pack_cap;
     digest_t *digest;

@@ -328,7 +328,7 @@ static void lost_files_are_found (void **state)
     assert_ok (ns_mkdir (fx, "/d"));
     assert_ok (ns_put (fx, "c", "/a", "ABC"));
     assert_ok (ns_put (fx, "c", "/d/b", "XBYB"));
-    assert_ok (ns_put (fx, "c", "/d/hole", "A..C"));
+    assert_ok (ns_put (fx, "c", "/d/hole", "A.C"));
     assert_ok (ns_put (fx, "c", "/e", "EFG"));
     assert_ok (ns_cp (fx, "/d/b", "/f"));
     open_list (&l, fx, "/");

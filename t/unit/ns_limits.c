@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What one entry may cost: brokers apply what anybody asked for, and an entry that is
+ * too much for one of them is too much for all, for good. */
+#include <string.h>
+
+#include "broker/namespace/state.h"
+#include "ns_fixture.h"
+
+/* Gives entries much less memory than they have, so that the tests are short. */
+static void little_scratch (ns_fixture_t *fx, size_t budget)
+{
+    arena_destroy (&fx->ns->scratch);
+    fx->ns->scratch = arena_new (budget);
+}
+
+static void prune_all (ns_fixture_t *fx)
+{
+    while (namespace_oldest_past (fx->ns) != UINT64_MAX) {
+        arena_reset (fx->arena);
+        assert_ok (ns_code (ns_prune (fx, fx->time + SECOND, 4096)));
+    }
+}
+
+static void long_files_go_page_by_page (void **state)
+{
+    enum { PAGES = 200 };
+    ns_fixture_t *fx = *state;
+    char tags[PAGE_EXTENTS + 1];
+    for (size_t i = 0; i < PAGE_EXTENTS; i += 2)
+        memcpy (tags + i, "A.", 2);
+    tags[PAGE_EXTENTS] = 0;
+    little_scratch (fx, 4 << 20);
+    fx->session = 3;
+    for (uint32_t i = 0; i < PAGES; i++) {
+        arena_reset (fx->arena);
+        assert_ok (ns_code (ns_stage (fx, 5, i, tags, i * 1000ULL * PAGE_EXTENTS, 1)));
+    }
+    Dfs__OpCommit *c = ns_commit_op (fx, "c", "/f", "");
+    c->size = 1000ULL * PAGE_EXTENTS * PAGES;
+    set_field (c, upload, 5);
+    assert_ok (ns_code (ns_commit (fx, c)));
+    assert_ok (ns_rm (fx, "/f"));
+    prune_all (fx);
+    assert_int_equal (ns_refs (fx, 'A'), 0);
+}
+
+static void holes_are_one (void **state)
+{
+    ns_fixture_t *fx = *state;
+    assert_code (ns_put (fx, "c", "/f", "A..B"), DFS_EINVAL);
+    assert_ok (ns_put (fx, "c", "/f", "A.B."));
+    assert_ok (
+        ns_put (fx, "a", "/f", ".C")); /* of two entries: each said what it had */
+}
+
+static void trees_go_whatever_their_depth (void **state)
+{
+    enum { LEVELS = 2000, ROUNDS = 12 };
+    ns_fixture_t *fx = *state;
+    static char path[2 * LEVELS + 16];
+    for (int i = 0; i < ROUNDS; i++) {
+        Dfs__OpMkdir mkdir = DFS__OP_MKDIR__INIT;
+        Dfs__Op op = DFS__OP__INIT;
+        size_t len = 0;
+        path[len++] = '/';
+        path[len++] = 'n';
+        for (int k = 0; k < LEVELS; k++, len += 2)
+            memcpy (path + len, "/x", 3);
+        ns_text (&mkdir.path, path);
+        set_field (&mkdir, parents, true);
+        op.op_case = DFS__OP__OP_MKDIR;
+        op.mkdir = &mkdir;
+        arena_reset (fx->arena);
+        assert_ok (ns_code (ns_apply (fx, &op)));
+        memcpy (path + len, "/t", 3);
+        if (i > 0)
+            assert_ok (ns_mv (fx, "/t", path));
+        assert_ok (ns_mv (fx, "/n", "/t"));
+    }
+    little_scratch (fx, 1 << 20); /* of all levels at once it would take more */
+    assert_ok (ns_code (ns_rm_tree (fx, "/t")));
+    for (uint64_t job; (job = namespace_next_job (fx->ns)) != 0;) {
+        arena_reset (fx->arena);
+        assert_ok (ns_code (ns_step (fx, job, 4096)));
+    }
+    namespace_totals_t totals;
+    namespace_totals (fx->ns, &totals);
+    assert_int_equal (totals.directories, 1);
+    prune_all (fx);
+}
+
+int main (void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown (f, ns_setup, ns_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST (long_files_go_page_by_page),
+        TEST (holes_are_one),
+        TEST (trees_go_whatever_their_depth),
+    };
+    cmocka_set_message_output (CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name ("namespace limits", tests, NULL, NULL);
+}
