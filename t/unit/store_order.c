@@ -142,7 +142,7 @@ static void what_is_on_its_way_back_is_not_freed (void **state)
         copykey_t key = key_of (i, sizes[i]);
         assert_int_equal (storetest_put_wait (&t, i, sizes[i], 1), 0);
         assert_int_equal (store_drop (t.store, &key, 5, &err), 0);
-        storetest_wait_changes (&t, GONE, i + 1);
+        storetest_wait_changes (&t, GONE, 2 * i + 1);
         store_inventory (t.store, 0, NULL, NULL, 0, NULL, &err);
         gate_close (IO_FDATASYNC, 0);
         assert_int_equal (store_restore (t.store, &key, &err), 0);

@@ -324,6 +324,56 @@ static void space_ahead_is_given_back (void **state)
     storetest_end (&t);
 }
 
+static atomic_uint operations;
+static atomic_uint_fast64_t produced; /* chunks put so far */
+static atomic_uint_fast64_t expected; /* … before the disk has synced */
+
+/* A disk that takes as long as it takes to put 2000 chunks, whatever the machine. */
+static int count_operation (enum io_op op, int fd, const char *path, const char *path2,
+                            uint64_t offset, uint64_t len, const struct iovec *iov,
+                            int n, void *arg)
+{
+    (void)fd, (void)path, (void)path2, (void)offset, (void)len, (void)iov;
+    (void)n, (void)arg;
+    atomic_fetch_add (&operations, 1);
+    while (op == IO_FDATASYNC && atomic_load (&produced) < atomic_load (&expected))
+        pause_a_little ();
+    if (op == IO_FDATASYNC && atomic_load (&expected))
+        atomic_store (&expected, atomic_load (&produced) + 2000);
+    return 0;
+}
+
+/* Very many tiny chunks take one file, little more than their records, and few calls of
+ * the system. DFS_LONG=1: as many as a hundred thousand. */
+static void tiny_chunks_cost_what_they_weigh (void **state)
+{
+    (void)state;
+    static const io_hook_t hook = {.before = count_operation};
+    uint64_t n = getenv ("DFS_LONG") ? 100000 : 20000;
+    storetest_t t;
+    io_set_hook (&hook);
+    storetest_init (&t, 1);
+    storetest_open (&t);
+    atomic_store (&operations, 0);
+    atomic_store (&produced, 0);
+    atomic_store (&expected, 2000);
+    for (uint64_t i = 0; i < n; i++) {
+        storetest_put (&t, i, 100, 1);
+        atomic_fetch_add (&produced, 1);
+    }
+    atomic_store (&expected, 0);
+    storetest_wait_all (&t);
+    unsigned ops = atomic_load (&operations);
+    uint64_t bytes = held (&t);
+    print_message ("# %llu chunks of 100 bytes: %llu KiB, %u calls\n",
+                   (unsigned long long)n, (unsigned long long)bytes / KIB, ops);
+    assert_true (bytes < n * 230);
+    assert_true (ops < n / 100);
+    assert_int_equal (last_volume (&t), 1);
+    storetest_end (&t);
+    io_set_hook (NULL);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +383,7 @@ int main (void)
         cmocka_unit_test (a_sparse_active_volume_is_left),
         cmocka_unit_test (a_volume_of_notes_is_not_left_again_and_again),
         cmocka_unit_test (space_ahead_is_given_back),
+        cmocka_unit_test (tiny_chunks_cost_what_they_weigh),
     };
     storetest_quiet ();
     cmocka_set_message_output (CM_OUTPUT_TAP);

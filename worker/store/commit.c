@@ -20,6 +20,7 @@
 
 void commit_wake (disk_t *self)
 {
+    self->eager = true;
     if (self->sleeping)
         pthread_cond_signal (&self->work);
 }
@@ -43,6 +44,8 @@ int commit_wait_room (disk_t *self, size_t len, dfs_error_t *err)
             return rc;
         if (behind)
             pthread_cond_signal (&self->tend);
+        else
+            commit_wake (self);
         uint64_t at = clock_mono () + SEC;
         struct timespec ts = {.tv_sec = (time_t)(at / SEC),
                               .tv_nsec = (long)(at % SEC)};
@@ -55,6 +58,8 @@ void commit_drain (disk_t *self)
     pthread_mutex_lock (&self->lock);
     /* What comes in meanwhile is not waited for. */
     uint64_t target = self->taken + (self->fill.n > 0 || self->push);
+    if (self->fill.n > 0)
+        commit_wake (self);
     while (self->commit_runs && self->ended < target)
         pthread_cond_wait (&self->room, &self->lock);
     pthread_mutex_unlock (&self->lock);
@@ -271,6 +276,7 @@ static void requeue (disk_t *self)
         self->fill = joined;
         batch_reset (&self->commit);
         self->waiting = self->fill.len;
+        self->eager = true;
     }
     pthread_mutex_unlock (&self->lock);
     if (again && !spare_give (self))
@@ -373,14 +379,14 @@ void *commit_main (void *arg)
     disk_t *self = arg;
     pthread_mutex_lock (&self->lock);
     for (;;) {
-        while (self->fill.n == 0 && !self->push && !self->stop) {
+        while (!(self->fill.n && self->eager) && !self->push && !self->stop) {
             self->sleeping = true;
             pthread_cond_wait (&self->work, &self->lock);
             self->sleeping = false;
         }
         if (self->fill.n == 0 && !self->push)
             break;
-        self->push = false;
+        self->push = self->eager = false;
         batch_t taken = self->fill;
         self->fill = self->commit;
         self->commit = taken;

@@ -13,6 +13,7 @@
 #include "worker/store/store_private.h"
 
 #define COPY_STEP (1024 * 1024)
+#define GATHER    (256 * 1024)
 #define ROLL_MIN  (1024 * 1024) /* dead bytes for which the active volume is left */
 
 static record_t record_of (const copykey_t *key, const entry_t *entry)
@@ -97,7 +98,11 @@ static int add (disk_t *disk, const record_t *rec, const uint32_t *crcs,
     if (rc < 0)
         return rc;
     batch_add (&disk->fill, rec, crcs, payload)->volume = vol;
-    commit_wake (disk);
+    /* Nobody waits for each of them: a batch is padded, many small ones are mostly
+     * that.
+     */
+    if (disk->fill.len > GATHER)
+        commit_wake (disk);
     return DFS_OK;
 }
 

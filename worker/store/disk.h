@@ -103,6 +103,7 @@ typedef struct disk {
     batch_t fill;   /* gathers */
     batch_t commit; /* commit thread only */
     size_t waiting; /* bytes at the start of `fill` that found no space before */
+    bool eager;     /* somebody waits for what is in `fill` */
     bool push;      /* a batch is wanted, though nothing has to go into it */
     uint64_t taken; /* batches */
     uint64_t ended;

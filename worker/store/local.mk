@@ -70,7 +70,9 @@ t_fuzz_record_search_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_record_search_LDADD = worker/store/libstore.la
 endif
 
-check_PROGRAMS += t/bench/store_bench
+check_PROGRAMS += t/bench/store_bench t/bench/open_bench
+t_bench_open_bench_SOURCES = t/bench/open_bench.c $(store_test_common)
+t_bench_open_bench_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 t_bench_store_bench_SOURCES = t/bench/store_bench.c $(store_test_common)
 t_bench_store_bench_LDADD = worker/store/libstore.la $(CMOCKA_LIBS)
 # Ways to write to a disk, io_uring among them (needs liburing).
