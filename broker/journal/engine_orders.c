@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/rng.h"
+#include "common/units.h"
 
 #include "journal_private.h"
 
@@ -116,6 +117,23 @@ static void read_point (uint64_t cookie, int code, uint64_t index, void *arg)
     self->events.read_point (cookie, code, index, self->events.arg);
 }
 
+/* One that cannot be taken, or has no room, will be no other a moment later: somebody
+ * has to look at it. */
+void engine_not_fetched (journal_t *self, const dfs_error_t *err, uint64_t now)
+{
+    bool refused = err->code == DFS_EVERSION || err->code == DFS_ECLUSTER ||
+                   err->code == DFS_EDAMAGED || err->code == DFS_ENOSPC ||
+                   err->code == DFS_EQUOTA;
+    if (!refused) {
+        log_warn ("state_not_fetched", "err=\"%s\"", err->text);
+        self->install_failed = true;
+        return;
+    }
+    log_error ("state_refused", "err=\"%s\"", err->text);
+    snprintf (self->refused, sizeof self->refused, "%.255s", err->text);
+    self->refused_until = now + REFUSED_MS;
+}
+
 /* Fetches the state, unless the state machine has as much already. */
 static void install (const raft_point_t *point, uint64_t from, void *arg)
 {
@@ -130,7 +148,12 @@ static void install (const raft_point_t *point, uint64_t from, void *arg)
     log_info ("install", "index=%" PRIu64 " applied=%" PRIu64, point->index, applied);
     if (applied >= point->index) {
         point_t next = {.at = *point, .state = applied};
-        if (point_save (self->dir, POINT_NEXT, &next, &err) != DFS_OK) {
+        int rc = point_save (self->dir, POINT_NEXT, &next, &err);
+        if (rc == DFS_ENOSPC || rc == DFS_EQUOTA) {
+            engine_not_fetched (self, &err, clock_mono () / MS);
+            return;
+        }
+        if (rc != DFS_OK) {
             fail_with (self, &err, "save the point of a state");
             return;
         }
@@ -141,22 +164,6 @@ static void install (const raft_point_t *point, uint64_t from, void *arg)
     } else {
         self->install_failed = true;
     }
-}
-
-/* One that arrived and cannot be taken will be no other a moment later: somebody has to
- * look at it. */
-void engine_not_fetched (journal_t *self, const dfs_error_t *err, uint64_t now)
-{
-    bool refused = err->code == DFS_EVERSION || err->code == DFS_ECLUSTER ||
-                   err->code == DFS_EDAMAGED;
-    if (!refused) {
-        log_warn ("state_not_fetched", "err=\"%s\"", err->text);
-        self->install_failed = true;
-        return;
-    }
-    log_error ("state_refused", "err=\"%s\"", err->text);
-    snprintf (self->refused, sizeof self->refused, "%.255s", err->text);
-    self->refused_until = now + REFUSED_MS;
 }
 
 /* While a state is on its way this broker cannot vote: when the leader that has it is

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <endian.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -62,6 +63,20 @@ int vote_load (const char *dir, vote_t *vote, dfs_error_t *err)
     return rc;
 }
 
+/* With no room for another file: it lies within one sector, which is written whole or
+ * not at all. */
+static int write_over (const char *path, const disk_vote_t *d, dfs_error_t *err)
+{
+    int fd = io_open (path, O_WRONLY, 0, err);
+    if (fd < 0)
+        return fd;
+    int rc = io_pwrite (fd, d, sizeof *d, 0, err);
+    if (rc == DFS_OK)
+        rc = io_fdatasync (fd, err);
+    io_close (fd);
+    return rc < 0 ? wrap (err, "save %s", path) : DFS_OK;
+}
+
 int vote_save (const char *dir, const vote_t *vote, dfs_error_t *err)
 {
     char path[PATH_MAX];
@@ -73,5 +88,6 @@ int vote_save (const char *dir, const vote_t *vote, dfs_error_t *err)
     };
     memcpy (d.magic, vote_magic, sizeof d.magic);
     d.crc = htole32 (crc_of (&d));
-    return io_replace (path, &d, sizeof d, 0600, err);
+    int rc = io_replace (path, &d, sizeof d, 0600, err);
+    return rc == DFS_ENOSPC || rc == DFS_EQUOTA ? write_over (path, &d, err) : rc;
 }

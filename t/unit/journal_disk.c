@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/journal/vote.h"
 #include "common/log.h"
 
 #include "journal_dir.h"
@@ -280,6 +281,55 @@ static void test_leader_hangs (void **state)
     trio_destroy ();
 }
 
+/* A vote that reads back otherwise than it was written is noticed. */
+static void test_vote (void **state)
+{
+    char *dir = dir_make ();
+    (void)state;
+    dfs_error_t err;
+    vote_t vote;
+    assert_int_equal (vote_load (dir, &vote, &err), 0);
+    assert_int_equal (vote_save (dir, &(vote_t){77, 3}, &err), DFS_OK);
+    assert_int_equal (vote_load (dir, &vote, &err), 1);
+    assert_int_equal (vote.term, 77);
+    assert_int_equal (vote.voted_for, 3);
+    char path[4096];
+    snprintf (path, sizeof path, "%s/vote", dir);
+    for (int i = 0; i < 32; i++) {
+        FILE *f = fopen (path, "r+");
+        assert_non_null (f);
+        fseek (f, i, SEEK_SET);
+        int byte = fgetc (f);
+        fseek (f, i, SEEK_SET);
+        fputc (byte ^ 4, f);
+        fclose (f);
+        assert_true (vote_load (dir, &vote, &err) < 0);
+        f = fopen (path, "r+");
+        fseek (f, i, SEEK_SET);
+        fputc (byte, f);
+        fclose (f);
+    }
+    assert_int_equal (vote_load (dir, &vote, &err), 1);
+    dir_remove (dir);
+}
+
+/* On a full disk a term and a vote can be saved all the same. */
+static void test_vote_without_room (void **state)
+{
+    char *dir = dir_make ();
+    (void)state;
+    dfs_error_t err;
+    vote_t vote;
+    assert_int_equal (vote_save (dir, &(vote_t){7, 3}, &err), DFS_OK);
+    faults_hold_file (IO_OPEN, "/vote.new", ENOSPC);
+    assert_int_equal (vote_save (dir, &(vote_t){8, 2}, &err), DFS_OK);
+    faults_hold (IO_OPEN, 0);
+    assert_int_equal (vote_load (dir, &vote, &err), 1);
+    assert_int_equal (vote.term, 8);
+    assert_int_equal (vote.voted_for, 2);
+    dir_remove (dir);
+}
+
 static void quiet (enum log_level level, const char *line, void *arg)
 {
     (void)level;
@@ -308,6 +358,8 @@ int main (int argc, char **argv)
 {
     (void)argv;
     const struct CMUnitTest tests[] = {
+        TEST (test_vote),
+        TEST (test_vote_without_room),
         TEST (test_window),
         TEST (test_log_bytes),
         TEST (test_point_hangs),
