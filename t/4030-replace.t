@@ -14,6 +14,9 @@ acks_go_on () {
 no_vote () {
     test "$(broker_field "$1" voter)" = false
 }
+says_no_vote () {
+    no_vote "$1" && health_is degraded && dfs-client status >text && grep -q "broker $1 has no vote" text
+}
 votes () {
     test "$(broker_field "$1" voter)" = true
 }
@@ -25,30 +28,29 @@ test_expect_success 'three brokers under load' '
 '
 
 test_expect_success 'one that was away catches up while the others serve' '
-    away=$(followers | head -n 1) && dfs-cluster kill c "$away" KILL && acks_go_on 200 &&
+    away=$(who_follows | head -n 1) && dfs-cluster kill c "$away" KILL && acks_go_on 200 &&
     dfs-cluster start c "$away" && wait_until 60 health_is ok && acks_go_on
 '
 
 test_expect_success 'an emptied directory is refused by name' '
-    leader=$(leader) && lost=$(followers | tail -n 1) && echo "$lost" >lost && dfs-cluster kill c "$lost" KILL &&
+    leader=$(who_leads) && lost=$(who_follows | tail -n 1) && echo "$lost" >lost && dfs-cluster kill c "$lost" KILL &&
     rm -rf "c/data/$lost" && test_must_fail dfs-cluster start c "$lost" 2>err && cat err && grep -q "data/$lost" err &&
     test_must_fail dfs-cluster mark c "$lost" 2>err && grep -q "mounted" err
 '
 
 test_expect_success 'marked as new it starts, and has no vote' '
     lost=$(cat lost) && dfs-cluster mark --new c "$lost" && dfs-cluster start c "$lost" &&
-    wait_until 30 no_vote "$lost" && health_is degraded && acks_go_on &&
-    dfs-client status >text && grep -q "broker $lost has no vote" text
+    wait_until 60 says_no_vote "$lost" && acks_go_on
 '
 
 test_expect_success 'replace takes it in, under load' '
-    lost=$(cat lost) && dfs-client admin brokers replace "$lost" && wait_until 60 health_is ok && votes "$lost" &&
+    lost=$(cat lost) && dfs-client admin brokers replace "$lost" && wait_until 60 health_is ok && wait_until 60 votes "$lost" &&
     acks_go_on && dfs-client admin brokers >text && cat text && test $(grep -c "^$lost " text) -eq 1
 '
 
 test_expect_success 'it may lead, and its vote counts: another one may be lost' '
-    lost=$(cat lost) && dfs-client admin brokers transfer "$lost" && broker_is "$lost" leader && acks_go_on &&
-    other=$(followers | head -n 1) && dfs-cluster kill c "$other" KILL && acks_go_on 50 &&
+    lost=$(cat lost) && dfs-client admin brokers transfer "$lost" && wait_until 60 leads_when_asked "$lost" && acks_go_on &&
+    other=$(who_follows | head -n 1) && dfs-cluster kill c "$other" KILL && acks_go_on 50 &&
     dfs-cluster start c "$other" && wait_until 60 health_is ok
 '
 

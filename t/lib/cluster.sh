@@ -28,6 +28,9 @@ cluster_kill_all () {
 cluster_cleanup () {
     cluster_status=$?
     cluster_kill_all
+    for cluster_pid in $(jobs -p); do
+        kill "$cluster_pid" 2>/dev/null # a load that a failed case has left
+    done
     cd / && rm -rf "$SHARNESS_TEST_DIRECTORY"
     return $cluster_status
 }
@@ -163,6 +166,14 @@ broker_field () (
 broker_is () {
     test "$(broker_field "$1" role)" = "$2"
 }
+# leads_when_asked NODE: it does; on a busy machine it may have lost the lead again by an
+# election, and is asked again.
+leads_when_asked () {
+    broker_is "$1" leader || {
+        dfs-client admin brokers transfer "$1"
+        return 1
+    }
+}
 # leader: its name; fails when none leads.
 leader () (
     { set +x; } 4>/dev/null
@@ -172,14 +183,23 @@ leader () (
             my @l = grep { $_->{role} eq "leader" } @{$s->{brokers}};
             print "$l[0]{name}\n"; exit(@l != 1);' <brokers.json
 )
-# followers: names of those that do not lead, a line each.
+# followers: names of those that do not lead, a line each; fails when none leads.
 followers () (
     { set +x; } 4>/dev/null
     dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
         perl -MJSON::PP -e '
             local $/; my $s = JSON::PP->new->utf8->decode(<STDIN>);
-            print "$_->{name}\n" for grep { $_->{role} ne "leader" } @{$s->{brokers}};' <brokers.json
+            print "$_->{name}\n" for grep { $_->{role} ne "leader" } @{$s->{brokers}};
+            exit(@{$s->{brokers}} - 1 != grep { $_->{role} ne "leader" } @{$s->{brokers}});' <brokers.json
 )
+# who_leads, who_follows: the same, waited for: on a busy machine there may be an election
+# at any time.
+who_leads () {
+    wait_until 60 eval "leader >who" && cat who
+}
+who_follows () {
+    wait_until 60 eval "followers >who" && cat who
+}
 health_is () {
     dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
         test "$(json health brokers.json)" = "$1"
