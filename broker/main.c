@@ -418,6 +418,7 @@ int main (int argc, char **argv)
     broker_t broker = {.lock_fd = -1, .sync = PTHREAD_MUTEX_INITIALIZER};
     dfs_error_t err;
 
+    io_standard ();
     options_parse (&options, argc, argv);
     int signal_fd = daemon_signals ();
     char *path = cluster_find (options.config, &err);

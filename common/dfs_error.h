@@ -51,7 +51,8 @@ extern "C" {
     X (DFS_ENOMEM, -36, "memory budget exceeded", 1)                                   \
     X (DFS_ELOOP, -37, "too many levels of links, or a move into itself", 1)           \
     X (DFS_EMISSING, -38, "chunks must be sent again", 6)                              \
-    X (DFS_EPOLICY, -39, "more copies are asked for by now", 6)
+    X (DFS_EPOLICY, -39, "more copies are asked for by now", 6)                        \
+    X (DFS_EEXPIRED, -40, "session has expired", 6)
 
 enum dfs_error_code {
 #define DFS_ERROR_ENUM(name, number, text, status) name = number,

@@ -84,4 +84,8 @@ typedef struct io_hook {
 } io_hook_t;
 void io_set_hook (const io_hook_t *hook);
 
+/* Call first in main (): descriptors 0, 1 and 2 that were closed become ones that
+ * cannot be read (0) or written, so that nothing else gets their numbers. */
+void io_standard (void);
+
 #endif

@@ -48,6 +48,23 @@ test_expect_success 'what cannot be stored is named, the rest is' '
     test_expect_code 3 dfs-client stat /odd2/locked 2>err
 '
 
+test_expect_success 'what is there stays until the new thing can take its place' '
+    echo real >real && chmod 0640 real && ln -s real name && dfs-client put tree/f1 /over && dfs-client get /over name &&
+    test -L name && cmp tree/f1 real && dfs-client get /over /dev/stdout >out && cmp tree/f1 out && test -L /dev/stdout &&
+    mkdir keep && echo mine >keep/link && chmod 0500 keep &&
+    test_expect_code 5 as_mortal dfs-client get -r /tree/link keep/link 2>err && grep keep/link err &&
+    echo mine >want && test_cmp want keep/link && chmod 0700 keep
+'
+
+test_expect_success 'no set-user-ID program of somebody else' '
+    echo "#!/bin/sh" >suid && chmod 6755 suid && dfs-client put suid /suid && dfs-client get /suid suid2 &&
+    test "$(stat -c %a suid2)" = 755
+'
+
+test_expect_success 'closed standard descriptors are nobody else'"'"'s' '
+    test_must_fail dfs-client cat /over >&- && dfs-client get /over again >&- 2>&- </dev/null && cmp tree/f1 again
+'
+
 test_expect_success 'ten thousand small files' '
     mkdir many && perl -e "
         for my \$d (0..9) { mkdir qq(many/\$d);

@@ -204,6 +204,7 @@ int main (int argc, char **argv)
 {
     options_t options = {.level = -1};
     dfs_error_t err = {0};
+    io_standard ();
     argp_err_exit_status = 2;
     argp_parse (&argp, argc, argv, 0, NULL, &options);
     int signal_fd = daemon_signals ();

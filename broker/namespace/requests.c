@@ -21,9 +21,9 @@ static int write_session (op_t *op, uint64_t id, const Dfs__RecSession *rec,
     return table_write (op, T_SESSION, key, key_id (key, id), &rec->base, PUT_ANY, err);
 }
 
-static int too_old (op_t *op, Dfs__OpResult **result, const char *text)
+static int too_old (op_t *op, Dfs__OpResult **result, int code, const char *text)
 {
-    op->result->code = DFS_ESTALE;
+    op->result->code = code;
     op->result->has_code = 1;
     op->result->text = arena_dup (op->scratch, text, strlen (text));
     *result = op->result;
@@ -43,7 +43,7 @@ int request_begin (op_t *op, const Dfs__Entry *entry, Dfs__RecSession *session,
     if (rc > 0) {
         *session = *old;
         if (old->expired)
-            return too_old (op, result, "session has expired");
+            return too_old (op, result, DFS_EEXPIRED, "session has expired");
     } else
         op->ns->counters[C_SESSIONS]++;
     uint64_t request = entry->request;
@@ -66,7 +66,7 @@ int request_begin (op_t *op, const Dfs__Entry *entry, Dfs__RecSession *session,
         }
     }
     if (request < session->done_below)
-        return too_old (op, result, "request was answered before");
+        return too_old (op, result, DFS_ESTALE, "request was answered before");
     return 0;
 }
 

@@ -93,11 +93,8 @@ static void get_one (get_batch_t *batch, const order_t *order, const char *opera
     else if (order->recursive && st.type == DFS_DIRECTORY && dest)
         get_tree (batch, source, &st, dest);
     else if (order->recursive && st.type == DFS_SYMLINK && dest) {
-        unlink (dest);
-        if (symlink (st.target ? st.target : "", dest) < 0) {
-            fail_errno (&err, "%s", dest);
-            tool_worst (&batch->status, tool_fail (dest, &err));
-        }
+        if (path_symlink (st.target ? st.target : "", dest, st.mtime_ns, &err) < 0)
+            tool_worst (&batch->status, tool_fail (NULL, &err));
     } else
         get_batch_add (batch, source, dest, STDOUT_FILENO, offset, length);
     dfs_stat_clear (&st);

@@ -66,7 +66,7 @@ static bool make_directory (tree_t *tree, const char *path, const dfs_stat_t *st
     assert (made);
     made->path = strdup (path);
     assert (made->path);
-    made->mode = st->mode & 07777;
+    made->mode = st->mode & 01777;
     made->mtime_ns = st->mtime_ns;
     made->next = tree->last;
     tree->last = made;
@@ -75,16 +75,10 @@ static bool make_directory (tree_t *tree, const char *path, const dfs_stat_t *st
 
 static void make_symlink (tree_t *tree, const char *path, const dfs_stat_t *st)
 {
-    struct stat there;
-    struct timespec times[2];
-    if (lstat (path, &there) == 0 && !S_ISDIR (there.st_mode))
-        unlink (path);
-    if (symlink (st->target ? st->target : "", path) < 0) {
-        local_error (tree, path);
-        return;
-    }
-    times_of (st->mtime_ns, times);
-    utimensat (AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+    dfs_error_t err;
+
+    if (path_symlink (st->target ? st->target : "", path, st->mtime_ns, &err) < 0)
+        tool_worst (&tree->batch->status, tool_fail (NULL, &err));
 }
 
 static bool is_below (const char *path, const char *top)

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/error.h"
+#include "common/rng.h"
+#include "common/units.h"
 #include "msgs/path.h"
 #include "paths.h"
 #include "tool.h"
@@ -114,6 +119,31 @@ int target_local (const char *operand, bool many, target_t *target, dfs_error_t 
     if ((many || path_means_directory (operand)) && !target->into)
         return refuse_many (operand, target->exists, err);
     return 0;
+}
+
+int path_symlink (const char *target, const char *path, uint64_t mtime_ns,
+                  dfs_error_t *err)
+{
+    const char *name = strrchr (path, '/');
+    size_t dir = name ? (size_t)(name + 1 - path) : 0, size = dir + 32;
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+    char *temp = malloc (size);
+    int rc = 0;
+
+    assert (temp);
+    if (mtime_ns != UINT64_MAX)
+        times[1] = (struct timespec){(time_t)(mtime_ns / SEC), (long)(mtime_ns % SEC)};
+    snprintf (temp, size, "%.*s.dfs-%016llx", (int)dir, path,
+              (unsigned long long)rng_secret_u64 ());
+    if (symlink (target, temp) < 0)
+        rc = fail_errno (err, "%s", path);
+    else if (utimensat (AT_FDCWD, temp, times, AT_SYMLINK_NOFOLLOW) < 0 ||
+             rename (temp, path) < 0) {
+        rc = fail_errno (err, "%s", path);
+        unlink (temp);
+    }
+    free (temp);
+    return rc;
 }
 
 char *target_for (const target_t *target, const char *name)

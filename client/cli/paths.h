@@ -5,6 +5,7 @@
 #define CLI_PATHS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "client/lib/dfs.h"
 
@@ -21,6 +22,11 @@ const char *path_last (const char *path);
 /* Last component of a local operand: "" for "/", "." and "..", whose content is meant.
  */
 char *path_local_name (const char *operand);
+
+/* Makes the symlink PATH to TARGET with the time MTIME_NS (UINT64_MAX: now), in place
+ * of what is there unless that is a directory; when it fails, that stays. */
+int path_symlink (const char *target, const char *path, uint64_t mtime_ns,
+                  dfs_error_t *err);
 
 /* Where things go that are copied to OPERAND: its path, and whether it is a directory
  * that takes each under its name. MANY: there are several of them. */

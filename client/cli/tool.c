@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/io.h"
 #include "common/units.h"
 #include "msgs/path.h"
 #include "progress.h"
@@ -243,6 +244,7 @@ static const tool_verb_t *find_verb (const char *name)
 
 int tool_main (const tool_info_t *own, int argc, char **argv)
 {
+    io_standard ();
     info = own;
     if (next_option (argc, argv, NULL) != -1)
         tool_usage ("wrong option");

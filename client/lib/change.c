@@ -233,6 +233,8 @@ static bool send_message (changes_t *self, message_t *message, uint64_t now)
     for (size_t i = 0; i < n; i++) {
         TAILQ_REMOVE (&self->wait, took[i], wait);
         took[i]->message = env.seq;
+        if (!took[i]->sent)
+            took[i]->welcome = conn_welcomes (self->conn);
         took[i]->sent = true;
     }
     self->n_wait -= n;
@@ -291,6 +293,18 @@ static void wait_a_little (changes_t *self, uint64_t now)
     self->busy = self->busy * 2 < BUSY_MAX ? self->busy * 2 : BUSY_MAX;
 }
 
+/* Everything in flight was first sent in this session as it is now, expired: none of it
+ * is done, and all can be asked for in another. */
+static bool nothing_done (const changes_t *self)
+{
+    const change_t *change;
+
+    TAILQ_FOREACH (change, &self->live, live)
+    if (change->sent && change->welcome != conn_welcomes (self->conn))
+        return false;
+    return true;
+}
+
 bool changes_answer (changes_t *self, const Dfs__Envelope *env, uint64_t now)
 {
     dfs_error_t err = {0};
@@ -306,6 +320,11 @@ bool changes_answer (changes_t *self, const Dfs__Envelope *env, uint64_t now)
             if (transient (code)) {
                 again (self, change);
                 wait_a_little (self, now);
+                continue;
+            }
+            if (code == DFS_EEXPIRED && nothing_done (self)) {
+                again (self, change);
+                conn_renew (self->conn);
                 continue;
             }
             self->busy = BUSY_MIN;

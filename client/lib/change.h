@@ -28,6 +28,7 @@ typedef struct change {
     uint64_t since;   /* when it was added */
     uint64_t id;      /* 0: not added */
     uint64_t message; /* seq it went with; 0: waits */
+    uint64_t welcome; /* the connection it was first sent on */
     bool sent;        /* once at least: it may be done */
     TAILQ_ENTRY (change) live, wait;
     struct change *bucket;

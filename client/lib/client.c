@@ -20,6 +20,14 @@
 #define STEPS_WAIT   (2 * SEC)
 #define TICK         (100 * MS) /* the longest sleep: progress, late pieces */
 
+static void went_down (dfs_t *dfs)
+{
+    dfs_error_t why;
+
+    conn_failure (dfs->conn, &why);
+    client_log (dfs, LOG_INFO, "disconnected why=\"%s\"", why.text);
+}
+
 int client_enter (dfs_t *dfs, dfs_error_t *err)
 {
     if (!dfs)
@@ -36,6 +44,11 @@ int client_enter (dfs_t *dfs, dfs_error_t *err)
         trace_begin (dfs->trace);
     client_log (dfs, LOG_DEBUG, "operation req=%016" PRIx64,
                 requests_trace (dfs->requests));
+    /* What happened since the last call: nothing is sent on a connection that is gone.
+     */
+    conn_begin (dfs->conn);
+    if (conn_tick (dfs->conn, dfs->progress_at) == CONN_DOWN)
+        went_down (dfs);
     return 0;
 }
 
@@ -112,14 +125,6 @@ static void came_up (dfs_t *dfs)
         dfs->engine->reconnected (dfs->engine_arg, other);
     changes_resend (dfs->changes);
     requests_resend (dfs->requests);
-}
-
-static void went_down (dfs_t *dfs)
-{
-    dfs_error_t why;
-
-    conn_failure (dfs->conn, &why);
-    client_log (dfs, LOG_INFO, "disconnected why=\"%s\"", why.text);
 }
 
 /* What a worker says about a chunk of this operation. */

@@ -49,6 +49,9 @@ struct conn {
     bool (*fresh) (void *arg);
     bool (*unsure) (void *arg);
     void *fresh_arg;
+    bool renew; /* another session is needed */
+    uint64_t welcomes;
+    bool used;       /* something was sent since conn_begin */
     bool resumes;    /* the session of the facts, by the last hello */
     dfs_error_t why; /* the last trouble */
 };
@@ -322,7 +325,13 @@ enum conn_news conn_tick (conn_t *self, uint64_t now)
 
     if (self->failed)
         return CONN_FAILED;
-    if (self->sock)
+    if (self->renew) {
+        self->renew = false;
+        self->facts.session = 0;
+        fail (&self->why, DFS_EEXPIRED, "session has expired");
+        news = self->up ? CONN_DOWN : CONN_NOTHING;
+        retry (self, now);
+    } else if (self->sock)
         news = watch (self, now);
     if (self->sock && !self->greeted)
         self->greeted = hello (self) == 0;
@@ -353,10 +362,31 @@ int conn_poll (conn_t *self, zmq_pollitem_t *items)
     return 2;
 }
 
+void conn_begin (conn_t *self)
+{
+    self->used = false;
+}
+
+bool conn_used (const conn_t *self)
+{
+    return self->used;
+}
+
+uint64_t conn_welcomes (const conn_t *self)
+{
+    return self->welcomes;
+}
+
+void conn_renew (conn_t *self)
+{
+    self->renew = true;
+}
+
 int conn_send (conn_t *self, zmq_msg_t *msg)
 {
     if (!self->up || zmq_msg_send (msg, self->sock, ZMQ_DONTWAIT) < 0)
         return DFS_EAGAIN;
+    self->used = true;
     return 0;
 }
 
@@ -411,6 +441,7 @@ static enum conn_news welcome (conn_t *self, const Dfs__Envelope *env)
         self->silences = 0;
     self->silent = NULL;
     self->up = true;
+    self->welcomes++;
     self->tries = 0;
     self->backoff = RETRY_MIN;
     self->hello_wait = several (self) ? HELLO_FIRST : HELLO_WAIT;

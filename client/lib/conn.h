@@ -49,6 +49,14 @@ bool conn_up (const conn_t *self);
 const conn_facts_t *conn_facts (const conn_t *self);
 /* Policies were made since the welcome: conn_facts says so from now on. */
 void conn_ask_policies (conn_t *self);
+/* A call of the library begins: what the connection was used for before is over. */
+void conn_begin (conn_t *self);
+/* Something was sent since then. */
+bool conn_used (const conn_t *self);
+/* Counts welcomes. */
+uint64_t conn_welcomes (const conn_t *self);
+/* The session is gone: the next conn_tick ends the connection, and a new one begins. */
+void conn_renew (conn_t *self);
 /* Sends MSG (consumed on success) without waiting; DFS_EAGAIN when that cannot be now.
  */
 int conn_send (conn_t *self, zmq_msg_t *msg);

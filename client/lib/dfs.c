@@ -50,7 +50,7 @@ static bool nothing_under_way (void *arg)
 {
     const dfs_t *self = arg;
 
-    return !self->engine && !changes_unsure (self->changes);
+    return !(self->engine && conn_used (self->conn)) && !changes_unsure (self->changes);
 }
 
 static bool something_unsure (void *arg)

@@ -98,7 +98,7 @@ void put_file_step (put_file_t *file)
     }
     if (file->put->aborting)
         return;
-    if (file->ended && file->hashing == 0 && !file->reading)
+    if (file->ended && file->hashing == 0 && file->rereading == 0 && !file->reading)
         close_source (file);
     if (!file->finished && !file->first)
         put_commit_step (file);
@@ -172,7 +172,7 @@ static void open_done (job_t *job, void *arg)
 
 static bool take_item (put_t *put)
 {
-    if (put->n_files == FILES_MAX || put->n_chunks >= CHUNKS_MAX ||
+    if (put->n_files == FILES_MAX || put->n_chunks >= CHUNKS_MAX || put->greedy > 0 ||
         !slice_reserve (put->dfs->slices, PUT_SMALL))
         return false;
     put_file_t *file = calloc (1, sizeof *file);
@@ -195,14 +195,17 @@ static bool take_item (put_t *put)
     return true;
 }
 
-/* Memory for a chunk of LENGTH bytes; false: not now. */
+/* Memory for a chunk of LENGTH bytes; false: not now. One that takes it as it comes may
+ * need all there is: nothing else has a share while it is read. */
 static bool afford (put_t *put, uint64_t length, uint64_t *reserved)
 {
     uint64_t cost = slice_cost (length);
 
     *reserved = 0;
+    if (put->greedy > 0)
+        return false;
     if (cost >= GREEDY_COST)
-        return put->greedy == 0;
+        return slice_none_reserved (put->dfs->slices);
     if (!slice_reserve (put->dfs->slices, cost))
         return false;
     *reserved = cost;
@@ -266,6 +269,7 @@ static void admit (put_t *put)
             return;
         chunk->greedy = chunk->reserved == 0;
         put->greedy += chunk->greedy;
+        chunk->file->rereading++;
         put_chunk_move (chunk, CHUNK_REREAD);
         put_chunk_start (chunk);
     }
@@ -334,6 +338,19 @@ static void give_up (put_t *put, int code, const char *text)
     }
 }
 
+/* Whether all there is to do waits for a pipe: it may be as slow as it likes. */
+static bool source_is_slow (const put_t *put)
+{
+    const put_chunk_t *chunk;
+
+    if (put->n_chunks != pool_pending (put->dfs->pool))
+        return false;
+    TAILQ_FOREACH (chunk, &put->queues[CHUNK_HASH], link)
+    if (chunk->file->source.stream)
+        return true;
+    return false;
+}
+
 static int turn (put_t *put, dfs_error_t *err)
 {
     uint64_t now = clock_mono ();
@@ -348,9 +365,7 @@ static int turn (put_t *put, dfs_error_t *err)
     int rc = client_step (put->dfs, UINT64_MAX, err);
     if (rc == 0 && report (put, false) != 0)
         rc = fail (err, DFS_ECANCELED, "canceled");
-    /* a slow source is not the network's fault */
-    if (rc == 0 && pool_pending (put->dfs->pool) > 0 &&
-        put->n_chunks == pool_pending (put->dfs->pool))
+    if (rc == 0 && source_is_slow (put))
         client_progress (put->dfs);
     return rc == 0 ? client_stalled (put->dfs, err) : rc;
 }

@@ -123,6 +123,7 @@ struct put_file {
     bool finished;
     bool checked;     /* unchanged when all was read */
     size_t hashing;   /* chunks that are read the first time */
+    size_t rereading; /* chunks that are read once more */
     size_t chunks;    /* in flight */
     size_t stages;    /* in flight */
     unsigned missing; /* times that a commit or page had to be placed again */

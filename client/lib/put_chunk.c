@@ -188,6 +188,8 @@ static void read_done (job_t *job, void *arg)
         return;
     }
     client_progress (put->dfs);
+    if (chunk->state == CHUNK_REREAD)
+        file->rereading--;
     if (chunk->greedy) {
         put->greedy--;
         chunk->greedy = false;

@@ -12,11 +12,20 @@
 #define SILENCE                                                                        \
     (25 * SEC) /* the broker looks after late workers; this is for lost words */
 
-struct chunk_queue *put_lane (put_t *put, uint32_t worker)
+static struct chunk_queue *lane_of (put_t *put, uint32_t worker)
 {
     for (size_t i = 0; i < put->n_lanes; i++)
         if (put->lanes[i].worker == worker)
             return &put->lanes[i].queue;
+    return NULL;
+}
+
+struct chunk_queue *put_lane (put_t *put, uint32_t worker)
+{
+    struct chunk_queue *queue = lane_of (put, worker);
+
+    if (queue)
+        return queue;
     /* queues are linked to by their chunks: those stay where they are */
     assert (put->n_lanes < PUT_LANES);
     put_lane_t *lane = &put->lanes[put->n_lanes++];
@@ -27,10 +36,9 @@ struct chunk_queue *put_lane (put_t *put, uint32_t worker)
 
 void put_send_start (put_chunk_t *chunk)
 {
-    bool known = chunk->put->n_lanes < PUT_LANES;
+    bool known = chunk->put->n_lanes < PUT_LANES ||
+                 lane_of (chunk->put, chunk->targets[0]) != NULL;
 
-    for (size_t i = 0; i < chunk->put->n_lanes; i++)
-        known = known || chunk->put->lanes[i].worker == chunk->targets[0];
     if (!chunk->held && chunk->file->source.stream)
         put_chunk_failed (chunk, DFS_EMISSING, "the source cannot be read again");
     else if (!known)
@@ -146,8 +154,8 @@ void put_uplink_broken (void *arg, uint32_t worker, const char *why)
 
     client_log (put->dfs, LOG_WARN, "worker_gone worker=%s why=\"%s\"",
                 uplinks_name (put->dfs->uplinks, worker), why);
-    struct chunk_queue *lane = put_lane (put, worker);
-    for (chunk = TAILQ_FIRST (lane); chunk; chunk = next) {
+    struct chunk_queue *lane = lane_of (put, worker);
+    for (chunk = lane ? TAILQ_FIRST (lane) : NULL; chunk; chunk = next) {
         next = TAILQ_NEXT (chunk, link);
         put_chunk_again (chunk, worker, false, DFS_EUNAVAIL, why);
     }

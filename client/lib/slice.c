@@ -100,6 +100,15 @@ bool slice_reserve (slice_pool_t *self, uint64_t cost)
     return fits;
 }
 
+bool slice_none_reserved (slice_pool_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    bool none = self->reserved == 0;
+    self->starved = self->starved || !none;
+    pthread_mutex_unlock (&self->lock);
+    return none;
+}
+
 /* With the lock held: memory came back. */
 static void tell (slice_pool_t *self)
 {

@@ -36,6 +36,8 @@ void slice_pool_trim (slice_pool_t *self, size_t keep);
 uint64_t slice_cost (uint64_t len);
 /* Sets COST aside without waiting; false (and the fd will tell) when it is not free. */
 bool slice_reserve (slice_pool_t *self, uint64_t cost);
+/* Nothing is set aside; when something is, the fd will tell. */
+bool slice_none_reserved (slice_pool_t *self);
 void slice_unreserve (slice_pool_t *self, uint64_t cost);
 /* A slice for LEN bytes, with one reference. RESERVED: out of a reservation, never
  * waits; else waits for memory and returns NULL when the pool is cancelled meanwhile.

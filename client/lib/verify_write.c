@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/rng.h"
@@ -16,9 +18,38 @@
 #define NAME_LEN 255
 #define TRIES    8
 
+/* The umask, which can only be read by changing it, or here (Linux 4.7). */
+static mode_t read_umask (void)
+{
+    char line[128];
+    unsigned mask = 022;
+    FILE *in = fopen ("/proc/self/status", "re");
+
+    while (in && fgets (line, sizeof line, in))
+        if (sscanf (line, "Umask: %o", &mask) == 1)
+            break;
+    if (in)
+        fclose (in);
+    return (mode_t)mask;
+}
+
+/* PATH names a descriptor of a process: it is written to as it stands. */
+static bool is_descriptor (const char *path)
+{
+    char text[8] = "";
+    struct statfs fs;
+    int fd = open (path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    bool is = fd >= 0 && fstatfs (fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+
+    if (fd >= 0)
+        close (fd);
+    return is || (readlink (path, text, sizeof text - 1) > 0 &&
+                  strncmp (text, "/proc/", 6) == 0);
+}
+
 int target_init (target_t *self, const char *path, int fd, dfs_error_t *err)
 {
-    struct stat st;
+    struct stat st, link;
 
     memset (self, 0, sizeof *self);
     self->path = path;
@@ -29,8 +60,20 @@ int target_init (target_t *self, const char *path, int fd, dfs_error_t *err)
         self->fd = fd;
         return 0;
     }
-    if (stat (path, &st) != 0 || S_ISREG (st.st_mode))
+    self->mode = UINT32_MAX;
+    if (stat (path, &st) != 0)
         return 0;
+    if (S_ISREG (st.st_mode) && lstat (path, &link) == 0 &&
+        !(S_ISLNK (link.st_mode) && is_descriptor (path))) {
+        self->mode = st.st_mode & 0777;
+        if (!S_ISLNK (link.st_mode))
+            return 0;
+        self->real = realpath (path, NULL);
+        if (!self->real)
+            return fail_errno (err, "%s", path);
+        self->path = self->real;
+        return 0;
+    }
     if (S_ISDIR (st.st_mode))
         return fail (err, DFS_EISDIR, "%s: is a directory", path);
     /* a device, a pipe: must never be replaced by a file */
@@ -55,7 +98,7 @@ int target_open (target_t *self, dfs_error_t *err)
     for (int i = 0; i < TRIES && self->fd < 0; i++) {
         snprintf (self->temp, size, "%.*s.%.*s.dfs-%08x", (int)dir, self->path,
                   (int)len, name, (unsigned)rng_secret_u64 ());
-        self->fd = open (self->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        self->fd = open (self->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (self->fd < 0 && errno != EEXIST)
             break;
     }
@@ -130,7 +173,9 @@ static int set_attributes (target_t *self, uint64_t size, uint32_t mode,
     if (fstat (self->fd, &st) != 0 ||
         ((uint64_t)st.st_size != size && ftruncate (self->fd, (off_t)size) != 0))
         return fail_errno (err, "%s", self->path);
-    if (mode != UINT32_MAX && fchmod (self->fd, mode & 07777) != 0)
+    if (mode == UINT32_MAX)
+        mode = self->mode != UINT32_MAX ? self->mode : 0666 & ~read_umask ();
+    if (fchmod (self->fd, mode & 0777) != 0)
         return fail_errno (err, "set the mode of %s", self->path);
     if (mtime_ns != UINT64_MAX) {
         struct timespec times[2] = {
@@ -195,5 +240,6 @@ void target_drop (target_t *self)
     if (self->temp)
         unlink (self->temp);
     free (self->temp);
-    self->temp = NULL;
+    free (self->real);
+    self->temp = self->real = NULL;
 }

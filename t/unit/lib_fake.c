@@ -82,6 +82,11 @@ static void hello (fake_t *self, const Dfs__Envelope *asked)
     char name[] = "b1";
 
     self->counts.hellos++;
+    if (!asked->hello->has_resume && self->knobs.expire) {
+        self->knobs.expire = 0;
+        self->session++;
+        memset (self->done, 0, sizeof self->done);
+    }
     if (asked->hello->has_resume && asked->hello->resume == self->session)
         self->counts.resumed++;
     envelope_answer (&env, asked);
@@ -280,7 +285,8 @@ static void change (fake_t *self, const Dfs__Envelope *asked)
             self->counts.ahead = (unsigned)(request->request - ask->done_below);
         assert (request->request < sizeof self->done / sizeof *self->done);
         if (self->done[request->request] == 0) {
-            results[at].code = take (&self->knobs.busy)
+            results[at].code = self->knobs.expire ? DFS_EEXPIRED
+                               : take (&self->knobs.busy)
                                    ? DFS_EAGAIN
                                    : apply (self, request->op, &results[at]);
             if (results[at].code == 0)

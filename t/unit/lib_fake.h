@@ -60,6 +60,7 @@ typedef struct fake_knobs {
     atomic_uint lose_durable; /* so many chunks are said to be lost when whole */
     atomic_uint missing;      /* so many commits and stages say DFS_EMISSING */
     atomic_uint policy;       /* of the root since the welcome; 0: the default */
+    atomic_uint expire;       /* the session is over: changes of it are refused */
     atomic_uint busy;         /* so many changes say DFS_EAGAIN */
     atomic_uint drop_answers; /* so many answers to changes never come, and the broker
                                  starts again each time */

@@ -257,6 +257,8 @@ static void test_target_appears_whole (void **state)
     for (int round = 0; round < 2; round++) {
         assert_int_equal (target_init (&target, path, -1, &err), 0);
         assert_int_equal (target_open (&target, &err), 0);
+        assert_int_equal (fstat (target.fd, &st), 0);
+        assert_int_equal (st.st_mode & 0777, 0600); /* nobody else's until it is whole */
         assert_int_equal (target_write (&target, "world", 5, 5, &err), 0);
         assert_int_equal (target_write (&target, "hello", 5, 0, &err), 0);
         assert_int_equal (stat (path, &st), round == 0 ? -1 : 0);

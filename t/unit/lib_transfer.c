@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -344,6 +345,78 @@ static void test_put_staged (void **state)
     dfs_get_item_t got;
     assert_int_equal (get_one (world, "/long", path_in (world, "out"), &got), 0);
     assert_file (path_in (world, "out"), data, len);
+    free (data);
+}
+
+/* A session that was idle for too long is not gone on with, and nobody notices. */
+static void test_put_expired (void **state)
+{
+    world_t *world = *state;
+
+    put_and_compare (world, 300000);
+    unsigned hellos = world->fake->counts.hellos;
+    world->fake->knobs.expire = 1;
+    put_and_compare (world, 300001);
+    assert_int_equal (world->fake->counts.hellos, hellos + 1);
+    /* the broker was away as well */
+    world->fake->knobs.expire = 1;
+    fake_restart (world->fake);
+    put_and_compare (world, 300002);
+    assert_int_equal (world->fake->counts.resumed, 0);
+}
+
+/* Reading takes its time: each first look at a place a little, each later one long. */
+static atomic_bool slow;
+static atomic_uint looks[64];
+
+ssize_t pread (int fd, void *buf, size_t len, off_t offset)
+{
+    size_t place = (size_t)offset / 262144;
+
+    if (slow && place < 64)
+        usleep (atomic_fetch_add (&looks[place], 1) ? 300000 : 5000);
+    return syscall (SYS_pread64, fd, buf, len, offset);
+}
+
+/* A chunk is read again while the first reading of the file ends. */
+static void test_put_reread (void **state)
+{
+    world_t *world = *state;
+
+    world->fake->knobs.lose_durable = 2;
+    slow = true;
+    put_and_compare (world, 60 * 262144 + 5);
+    slow = false;
+}
+
+/* One chunk that needs all the memory there is, and small files behind it. */
+static void test_put_greedy (void **state)
+{
+    enum { SMALL = 300 };
+    world_t *world = *state;
+    size_t len = (64 << 20);
+    uint8_t *data = bytes_of (len, 17);
+    static dfs_put_item_t items[SMALL + 1];
+    static char names[SMALL + 1][16];
+    dfs_put_options_t options = {.chunk_size = (64 << 20)};
+    dfs_error_t err;
+
+    char big[128], small[128];
+    snprintf (big, sizeof big, "%s", path_in (world, "big"));
+    snprintf (small, sizeof small, "%s", path_in (world, "small"));
+    write_file (big, data, len);
+    write_file (small, data, 5000);
+    for (int i = 0; i <= SMALL; i++) {
+        snprintf (names[i], sizeof names[i], "/n%d", i);
+        items[i] = (dfs_put_item_t){.source = i ? small : big,
+                                    .fd = -1,
+                                    .dest = names[i],
+                                    .mode = UINT32_MAX,
+                                    .mtime_ns = UINT64_MAX};
+    }
+    assert_int_equal (dfs_put (world->dfs, items, SMALL + 1, &options, &err), 0);
+    assert_stored (world, "/n0", data, len);
+    assert_stored (world, "/n300", data, 5000);
     free (data);
 }
 
@@ -783,6 +856,9 @@ int main (void)
         CASE (test_put_inline),
         CASE (test_put_refused_and_lost),
         CASE (test_put_missing),
+        CASE (test_put_expired),
+        CASE (test_put_reread),
+        CASE (test_put_greedy),
         CASE (test_put_policy),
         CASE (test_put_staged),
         CASE (test_put_exactly_once),

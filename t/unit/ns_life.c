@@ -110,7 +110,7 @@ static void sessions_expire_with_their_uploads (void **state)
     assert_int_equal (ns_refs (fx, 'B'), 0);
     assert_int_equal (namespace_idle_sessions (fx->ns, now - 600 * SECOND, idle, 4), 0);
     /* a request that comes late is not taken for a new one */
-    assert_code (ns_code (mkdir_as (fx, 4, 1, 0, "/late")), DFS_ESTALE);
+    assert_code (ns_code (mkdir_as (fx, 4, 1, 0, "/late")), DFS_EEXPIRED);
     assert_code (ns_stat_code (fx, "/late"), DFS_ENOENT);
     fx->time += TOMBSTONE_NS + 2 * SECOND;
     assert_int_equal (namespace_idle_sessions (fx->ns, fx->time, idle, 4), 2);
