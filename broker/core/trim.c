@@ -79,7 +79,8 @@ static candidate_t *in_batch (trim_t *self, const copykey_t *key)
     return NULL;
 }
 
-void trim_note (core_t *core, const copykey_t *key, uint32_t source)
+/* Looked at after WAIT: 0 or trim_delay_ns, so that the list is in order. */
+static void note (core_t *core, const copykey_t *key, uint32_t source, uint64_t wait)
 {
     trim_t *self = core->trim;
     surplus_t *item = table_get (self->by_key, copykey_hash (key), key);
@@ -101,9 +102,14 @@ void trim_note (core_t *core, const copykey_t *key, uint32_t source)
     }
     list_remove (&item->node);
     item->source = source;
-    item->due = source > 0 ? core->now : core->now + core->config.trim_delay_ns;
-    list_push (source > 0 ? &self->now : &self->later, &item->node);
+    item->due = core->now + wait;
+    list_push (wait == 0 ? &self->now : &self->later, &item->node);
     self->wake = true;
+}
+
+void trim_note (core_t *core, const copykey_t *key, uint32_t source)
+{
+    note (core, key, source, source > 0 ? 0 : core->config.trim_delay_ns);
 }
 
 void trim_chunk_changed (core_t *core, const copykey_t *key)
@@ -128,15 +134,19 @@ static void end_batch (core_t *core)
     self->n_batch = 0;
     for (size_t i = 0; i < n; i++) {
         candidate_t *candidate = &self->batch[i];
+        bool now = candidate->next_source > 0;
 
-        /* A move that could not be decided stays one. */
-        if (candidate->source > 0 && candidate->again && candidate->next_source == 0)
+        /* A move that could not be decided stays one. What stood in its way may last:
+         * only one that the batch had no room for is looked at again at once. */
+        if (candidate->source > 0 && candidate->again && candidate->next_source == 0) {
             candidate->next_source = candidate->source;
-        else if (candidate->source > 0)
+            now = candidate->no_room;
+        } else if (candidate->source > 0)
             balance_moved (core, &candidate->key,
                            candidate->gone && candidate->victim == candidate->source);
-        if (self->batch[i].again || self->batch[i].noted)
-            trim_note (core, &self->batch[i].key, self->batch[i].next_source);
+        if (candidate->again || candidate->noted)
+            note (core, &candidate->key, candidate->next_source,
+                  now ? 0 : core->config.trim_delay_ns);
     }
     self->n_hashing = 0;
     self->token = 0;

@@ -84,7 +84,7 @@ void trim_consider (core_t *core, candidate_t *candidate, const core_chunk_t *fo
         return;
     /* More than is hashed in a while waits for the next batch. */
     if (core->trim->bytes > 0 && core->trim->bytes + found->length > BATCH_BYTES) {
-        candidate->again = true;
+        candidate->again = candidate->no_room = true;
         return;
     }
     core->trim->bytes += found->length;

@@ -39,7 +39,8 @@ typedef struct candidate {
     bool spoiled;    /* something happened to it */
     keeper_t keepers[CORE_COPIES];
     uint32_t n;
-    bool again; /* it could not be decided this time */
+    bool again;   /* it could not be decided this time */
+    bool no_room; /* because others are hashed first */
     bool gone;  /* the entry says so */
     bool noted; /* it was seen again meanwhile */
     uint32_t next_source;
@@ -53,7 +54,7 @@ typedef struct hashing {
 
 struct trim {
     table_t *by_key;
-    list_t now;   /* moves */
+    list_t now;   /* moves that nothing is known to stand against */
     list_t later; /* in order of their due */
     enum batch_state state;
     candidate_t batch[BATCH];

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "broker/core/trim.h"
+
 #define ALL   0xfffffffeULL
 #define RACKS "r1/a", "r1/b", "r1/c", "r1/d", "r1/e", "r1/f", "r2/g"
 
@@ -223,6 +225,43 @@ static void test_last_copy_while_held (void **state)
     cluster_free (&p.c);
 }
 
+/* A move whose chunk is in use waits; it does not ask without end. */
+static void test_move_in_use (void **state)
+{
+    cluster_core_t c;
+    copykey_t key = cluster_key (1);
+    size_t asked = 0;
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    for (uint64_t token = 1; token < 40; token++) {
+        event_t event = {.type = EVENT_RECLAIM_FOUND, .u.reclaim.token = token};
+
+        cluster_step (&c, event);
+    }
+    cluster_scanned (&c);
+    cluster_place (&c, 1, 1, 1000, 0);
+    cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 1, 1000,
+                   1, 1 << 1 | 1 << 2 | 1 << 3, 0);
+    assert_true (cluster_want (&c, ACTION_PLACED)->u.placed.items[0].have);
+    c.core->out = c.actions;
+    trim_note (c.core, &key, 1);
+    c.core->out = NULL;
+    cluster_step (&c, (event_t){.type = EVENT_TICK});
+    for (int i = 0; i < 300 && asked < 100; i++) {
+        const action_t *ask = cluster_action (&c, ACTION_LOOKUP_CHUNKS, 0);
+
+        asked += ask != NULL;
+        if (ask)
+            cluster_found (&c, ask->u.chunks.token, 1, 1000, 1, 1 << 1 | 1 << 2 | 1 << 3,
+                           0);
+        else
+            cluster_pass (&c, SEC, ALL);
+    }
+    assert_in_range (asked, 3, 20); /* in five minutes */
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +270,7 @@ int main (void)
         cmocka_unit_test (test_crowded_refused),
         cmocka_unit_test (test_policy_lowered),
         cmocka_unit_test (test_last_copy_while_held),
+        cmocka_unit_test (test_move_in_use),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
