@@ -273,6 +273,18 @@ uint32_t chunk_present (const core_t *core, const chunk_t *chunk)
     return n;
 }
 
+uint32_t chunk_durable (const core_t *core, const chunk_t *chunk)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < chunk->n_holders; i++) {
+        const worker_t *worker = good (core, chunk, &chunk->holders[i]);
+
+        n += worker && worker_there (worker);
+    }
+    return n;
+}
+
 bool chunk_on (const core_t *core, const chunk_t *chunk, uint32_t worker)
 {
     const holder_t *holder = find_holder (chunk, worker);

@@ -64,6 +64,8 @@ uint32_t chunk_live (const core_t *core, const chunk_t *chunk);
 uint32_t chunk_staying (const core_t *core, const chunk_t *chunk);
 /* As chunk_live, with those on workers that may be back at any moment. */
 uint32_t chunk_present (const core_t *core, const chunk_t *chunk);
+/* Good copies that a commit counts: on workers that are there. */
+uint32_t chunk_durable (const core_t *core, const chunk_t *chunk);
 /* Good copies on live workers that have not told yet what they have: they may be out of
  * date. */
 uint32_t chunk_untold (const core_t *core, const chunk_t *chunk);

@@ -98,7 +98,7 @@ static void miss (commit_t *commit, const copykey_t *key)
     commit->missing[commit->n_missing++] = *key;
 }
 
-/* COPIES that are durable on workers that are not known dead are enough: notes it. */
+/* COPIES that are durable are enough: notes it. */
 static bool enough (const core_t *core, commit_t *commit, uint32_t copies)
 {
     const core_policy_t *policy = policies_find (core, commit->policy);
@@ -142,7 +142,7 @@ void commits_event (core_t *core, const event_commit_t *event)
 
         if (chunk && length > 0 && chunk_differs (chunk, length))
             commit->differs = true;
-        else if (chunk && enough (core, commit, chunk_present (core, chunk)))
+        else if (chunk && enough (core, commit, chunk_durable (core, chunk)))
             continue;
         else if (chunk && chunk_known (core, chunk))
             miss (commit, &event->keys[i]);
@@ -172,8 +172,7 @@ static uint32_t present_copies (const core_t *core, const core_chunk_t *found)
         const worker_t *worker = members_find (core, found->copies[i].worker);
 
         if (worker && !found->copies[i].damaged &&
-            found->copies[i].birth >= found->condemned &&
-            (worker_live (worker) || worker_unsure (worker)))
+            found->copies[i].birth >= found->condemned && worker_there (worker))
             n++;
     }
     return n;
@@ -200,7 +199,7 @@ bool commits_found (core_t *core, const event_chunks_t *found)
             commit->differs = true;
         if (chunk)
             chunks_merge (core, chunk, &found->chunks[i]);
-        copies = chunk ? chunk_present (core, chunk)
+        copies = chunk ? chunk_durable (core, chunk)
                        : present_copies (core, &found->chunks[i]);
         if (!enough (core, commit, copies))
             miss (commit, &found->chunks[i].key);

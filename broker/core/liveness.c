@@ -70,6 +70,8 @@ void members_set_state (core_t *core, worker_t *worker, int state)
     self->in_state[state]++;
     worker->state = state;
     worker->since = core->now;
+    worker->seen = worker_live (worker) ||
+                   (worker->seen && worker_unsure (worker) && before != WORKER_DEAD);
     self->directory++;
     self->states_changed = true;
     if (before == WORKER_DEAD || state == WORKER_DEAD)

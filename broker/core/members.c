@@ -66,6 +66,11 @@ bool worker_unsure (const worker_t *worker)
     return worker->state == WORKER_SUSPECT || worker->state == WORKER_JOINING;
 }
 
+bool worker_there (const worker_t *worker)
+{
+    return worker_live (worker) || (worker_unsure (worker) && worker->seen);
+}
+
 bool worker_steady (const worker_t *worker)
 {
     return worker && worker_live (worker) && worker->told && worker_stays (worker);

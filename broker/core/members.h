@@ -45,6 +45,7 @@ typedef struct worker {
     store_state_t stores[CORE_STORES];
     size_t n_stores;
     bool said_hello;
+    bool seen;        /* it was live since it was dead last, or since the start */
     bool known;       /* it has told in this term */
     bool long_dead;   /* it was dead already when this term began */
     bool placed;      /* its hello said where it stands */
@@ -96,6 +97,8 @@ worker_t *members_find (const core_t *core, uint32_t id);
 bool worker_live (const worker_t *worker);
 /* Not heard enough of, may be back at any moment. */
 bool worker_unsure (const worker_t *worker);
+/* Live, or it was a moment ago: what it has is durable as far as anybody knows. */
+bool worker_there (const worker_t *worker);
 /* Live, has told what it has, and is not to be emptied: its copies can be counted on.
  */
 bool worker_steady (const worker_t *worker);

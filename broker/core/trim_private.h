@@ -41,8 +41,8 @@ typedef struct candidate {
     uint32_t n;
     bool again;   /* it could not be decided this time */
     bool no_room; /* because others are hashed first */
-    bool gone;  /* the entry says so */
-    bool noted; /* it was seen again meanwhile */
+    bool gone;    /* the entry says so */
+    bool noted;   /* it was seen again meanwhile */
     uint32_t next_source;
 } candidate_t;
 

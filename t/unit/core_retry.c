@@ -253,8 +253,8 @@ static void test_move_in_use (void **state)
 
         asked += ask != NULL;
         if (ask)
-            cluster_found (&c, ask->u.chunks.token, 1, 1000, 1, 1 << 1 | 1 << 2 | 1 << 3,
-                           0);
+            cluster_found (&c, ask->u.chunks.token, 1, 1000, 1,
+                           1 << 1 | 1 << 2 | 1 << 3, 0);
         else
             cluster_pass (&c, SEC, ALL);
     }
