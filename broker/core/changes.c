@@ -236,8 +236,10 @@ void changes_applied (core_t *core, const event_applied_t *applied)
             store->inventory = false;
         if (!store->inventory)
             acknowledge (core, worker, store);
-        /* A listing may have taken copies away that nobody reported as gone. */
+        /* A listing may have taken copies away that nobody reported as gone: what was
+         * known of this worker's is looked up again. */
         if (pending->inventory_end) {
+            worker->epoch++;
             trim_worker_down (core, worker);
             scan_all (core);
         }

@@ -167,6 +167,11 @@ void members_marks (core_t *core, const event_marks_t *marks)
         out[i].seq = i < marks->n ? marks->marks[i].seq : 0;
         store->mark = store->sent = out[i].seq;
         store->known = true;
+        /* The store was set back: what is known is another past, and only a listing
+         * tells what it has. */
+        store->listing = out[i].seq > store->store.last_seq;
+        if (store->listing)
+            out[i].incarnation = 0;
     }
     action->u.welcome.worker = worker->member.id;
     action->u.welcome.conn = worker->conn;

@@ -89,7 +89,8 @@ bool worker_caught_up (const worker_t *worker)
     for (size_t i = 0; i < worker->n_stores; i++) {
         const store_state_t *store = &worker->stores[i];
 
-        if (!store->known || store->inventory || store->mark < store->goal)
+        if (!store->known || store->inventory || store->listing ||
+            store->mark < store->goal)
             return false;
     }
     return true;

@@ -56,10 +56,65 @@ static void test_dead_at_commit (void **state)
     cluster_free (&c);
 }
 
+/* A store that was set back counts for nothing before its listing has come; then what
+ * the listing does not name is gone, for chunks in use as well. */
+static void test_set_back (void **state)
+{
+    cluster_core_t c;
+    core_store_t store = {.id = {3}, .incarnation = 1, .last_seq = 3};
+    core_mark_t mark = {.incarnation = 1, .seq = 17};
+    core_change_t named = {.kind = CHANGE_STORED, .birth = 50, .length = 1000};
+    event_t hello = {.type = EVENT_WORKER_HELLO};
+    event_t marks = {.type = EVENT_MARKS_FOUND};
+    event_t page = {.type = EVENT_CHANGES};
+    event_t applied = {.type = EVENT_LOCATIONS_APPLIED};
+    const action_t *action;
+
+    (void)state;
+    cluster_make (&c, NULL, 2, 2, 2, NULL);
+    cluster_member (&c, 3, NULL, false, false);
+    store.capacity = 100 * GIB;
+    hello.u.hello = (event_hello_t){
+        .worker = 3, .conn = 33, .incarnation = 9, .stores = &store, .n_stores = 1};
+    cluster_step (&c, hello);
+    marks.u.marks.token = cluster_want (&c, ACTION_LOOKUP_MARKS)->u.marks.token;
+    marks.u.marks.marks = &mark;
+    marks.u.marks.n = 1;
+    cluster_step (&c, marks);
+    /* It is told that nothing of it is known. */
+    action = cluster_want (&c, ACTION_WELCOME);
+    assert_int_equal (action->u.welcome.marks[0].incarnation, 0);
+    assert_int_equal (cluster_state (&c, 3), WORKER_UP);
+    cluster_place (&c, 1, 8, 1000, 0);
+    cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 8, 1000,
+                   1, 1 << 1 | 1 << 3, 0);
+    action = cluster_action (&c, ACTION_PLACED, 0);
+    assert_false (action && action->u.placed.items[0].have);
+
+    named.key = cluster_key (9);
+    page.u.changes = (event_changes_t){.worker = 3,
+                                       .conn = 33,
+                                       .store = {3},
+                                       .incarnation = 1,
+                                       .first_seq = 3,
+                                       .inventory = true,
+                                       .inventory_end = true,
+                                       .items = &named,
+                                       .n = 1};
+    cluster_step (&c, page);
+    applied.u.applied.token = cluster_want (&c, ACTION_LOCATIONS_APPLY)->u.apply.token;
+    applied.u.applied.mark = 3;
+    cluster_step (&c, applied);
+    assert_int_equal (commit (&c, 8, 1 << 1), 0);
+    assert_int_equal (commit (&c, 9, 1 << 1 | 1 << 3), 2);
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_dead_at_commit),
+        cmocka_unit_test (test_set_back),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
