@@ -7,6 +7,7 @@
 #include "broker/core/copier_private.h"
 #include "broker/core/place.h"
 #include "broker/core/placement.h"
+#include "broker/core/scan.h"
 #include "broker/core/uploads.h"
 
 #define ORDER_CREDIT (4 * MIB)
@@ -159,29 +160,6 @@ void copier_want (core_t *core, chunk_t *chunk, uint32_t want, enum copy_why why
     if (job->queue < QUEUE_SERVED &&
         class_of (job, chunk_live (core, chunk)) < job->queue)
         copier_enqueue (core, job, QUEUE_RECHECK);
-}
-
-void copier_spread (core_t *core, chunk_t *chunk, uint32_t want, uint32_t common)
-{
-    copier_want (core, chunk, want, COPY_MOVE);
-    if (chunk->job->target == 0)
-        chunk->job->apart = common + 1;
-}
-
-void copier_settle (core_t *core, chunk_t *chunk, uint32_t want)
-{
-    job_t *job = chunk->job;
-
-    if (!job || job->target > 0)
-        return;
-    if (list_empty (&chunk->pins))
-        job->urgent = false;
-    job->apart = 0;
-    if (job->need > want)
-        job->need = want;
-    if (job->want > want && !job->urgent)
-        job->want = want;
-    copier_enqueue (core, job, QUEUE_RECHECK);
 }
 
 void copier_move (core_t *core, chunk_t *chunk, uint32_t want, uint32_t target)
@@ -415,6 +393,26 @@ static enum started look (core_t *core, job_t *job)
     return STARTED;
 }
 
+/* Those that came last are found again by a pass; chunks that somebody waits for stay.
+ */
+static void forget_excess (core_t *core, enum queue which)
+{
+    copier_t *self = core->copier;
+    list_t *queue = &self->queues[which], *node = queue->prev;
+
+    for (size_t looked = 0; self->counts[which] > core->config.max_repairs &&
+                            node != queue && looked < PUMP_MOST;
+         looked++) {
+        job_t *job = LIST_OF (node, job_t, node);
+
+        node = node->prev;
+        if (job->n_orders > 0 || !list_empty (&job->chunk->pins))
+            continue;
+        copier_free_job (core, job);
+        scan_later (core);
+    }
+}
+
 void copier_pump (core_t *core)
 {
     copier_t *self = core->copier;
@@ -425,6 +423,8 @@ void copier_pump (core_t *core)
     self->wake = false;
     if (!revive (core))
         set_timer (core, core->now + 1);
+    forget_excess (core, QUEUE_STUCK);
+    forget_excess (core, QUEUE_LOST);
     for (int q = QUEUE_RECHECK; q < QUEUE_SERVED; q++) {
         list_t *queue = &self->queues[q];
         size_t failures = 0;

@@ -46,7 +46,11 @@ void copier_pump (core_t *core);
 /* Only chunks with one live copy until UNTIL (0: no hold). */
 void copier_hold (core_t *core, uint64_t until);
 
+/* Enough to do: only chunks with one copy are taken on. Those that nothing can be done
+ * for now do not count; many of them are forgotten, and found again by a later pass. */
 bool copier_full (const core_t *core);
+/* Enough of those, too: whoever looks for more waits. */
+bool copier_overfull (const core_t *core);
 /* Chunks short of copies that something can be done for now. */
 size_t copier_busy (const core_t *core);
 /* Jobs that only move copies. */

@@ -1,6 +1,29 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* What others ask of the copier. */
+/* What the scan says of a chunk, and what others ask of the copier. */
 #include "broker/core/copier_private.h"
+
+void copier_spread (core_t *core, chunk_t *chunk, uint32_t want, uint32_t common)
+{
+    copier_want (core, chunk, want, COPY_MOVE);
+    if (chunk->job->target == 0)
+        chunk->job->apart = common + 1;
+}
+
+void copier_settle (core_t *core, chunk_t *chunk, uint32_t want)
+{
+    job_t *job = chunk->job;
+
+    if (!job || job->target > 0)
+        return;
+    if (list_empty (&chunk->pins))
+        job->urgent = false;
+    job->apart = 0;
+    if (job->need > want)
+        job->need = want;
+    if (job->want > want && !job->urgent)
+        job->want = want;
+    copier_enqueue (core, job, QUEUE_RECHECK);
+}
 
 size_t copier_busy (const core_t *core)
 {
@@ -33,9 +56,20 @@ uint64_t copier_spreads (const core_t *core)
     return core->copier->spreads;
 }
 
+/* Jobs that something can be done for. */
+static size_t active (const copier_t *self)
+{
+    return self->jobs - self->counts[QUEUE_STUCK] - self->counts[QUEUE_LOST];
+}
+
 bool copier_full (const core_t *core)
 {
-    return core->copier->jobs >= core->config.max_repairs;
+    return active (core->copier) >= core->config.max_repairs;
+}
+
+bool copier_overfull (const core_t *core)
+{
+    return active (core->copier) >= 2 * (size_t)core->config.max_repairs;
 }
 
 void copier_status (const core_t *core, core_status_t *out)

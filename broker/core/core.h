@@ -32,11 +32,11 @@ typedef struct core_config {
     uint64_t reserve_repair;       /* of a window; 0: 8 MiB */
     uint64_t reserve_small; /* of a window, for chunks up to credit_min; 0: 8 MiB */
     /* bounds of memory */
-    uint32_t max_sessions; /* 0: 65,536 */
-    uint32_t max_pins;     /* chunks of uploads; 0: 1,000,000 */
-    uint32_t max_parked;   /* items that wait for credit; 0: 65,536 */
-    uint32_t max_requests; /* Place, Commit, Fetch, Verify at once; 0: 16,384 */
-    uint32_t max_repairs;  /* queued chunks; the rest is scanned again; 0: 1,000,000 */
+    uint32_t max_sessions;      /* 0: 65,536 */
+    uint32_t max_pins;          /* chunks of uploads; 0: 1,000,000 */
+    uint32_t max_parked;        /* items that wait for credit; 0: 65,536 */
+    uint32_t max_requests;      /* Place, Commit, Fetch, Verify at once; 0: 16,384 */
+    uint32_t max_repairs;       /* chunks to repair that are known at once; 0: 65,536 */
     uint32_t repair_per_worker; /* orders at once as a source or target; 0: 8 */
 } core_config_t;
 

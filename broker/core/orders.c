@@ -5,6 +5,7 @@
 #include "broker/core/copier_private.h"
 #include "broker/core/place.h"
 #include "broker/core/credit.h"
+#include "broker/core/uploads.h"
 
 #define ORDER_WAIT (10 * SEC) /* and a second more for each 4 MiB */
 #define ORDER_RATE (4 * MIB)
@@ -54,8 +55,13 @@ static void fail_order (core_t *core, order_t *order, bool source, bool target)
     job->failures++;
     core->copier->failed++;
     copier_end_order (core, order);
-    copier_wait_in (core, job,
-                    job->failures < FAILED_OFTEN ? QUEUE_FAILED : QUEUE_STUCK);
+    if (job->failures < FAILED_OFTEN) {
+        copier_wait_in (core, job, QUEUE_FAILED);
+        return;
+    }
+    /* May free the job's pins, not the job. */
+    copier_wait_in (core, job, QUEUE_STUCK);
+    uploads_copy_stuck (core, job->chunk);
 }
 
 static void count_progress (core_t *core, uint64_t bytes)
@@ -135,6 +141,7 @@ void copier_chunk_changed (core_t *core, chunk_t *chunk, uint32_t worker)
         node = node->next;
         if (order->target == worker && chunk_on (core, chunk, worker)) {
             count_progress (core, chunk->length);
+            job->failures = 0;
             copier_end_order (core, order);
         }
     }

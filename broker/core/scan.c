@@ -11,8 +11,11 @@
 #define PAGE       256  /* chunks of one answer */
 #define CHECKS_MAX 4096 /* more: all chunks are looked at instead */
 
+#define PAGE_LATER (1 * SEC)
+
 /* While a domain is missing, what was added is counted so much later. */
 #define RECOUNT_AFTER (3 * SEC)
+#define FOUND_AGAIN   (60 * SEC)
 #define RECOUNT_SHARE 20 /* times as long as a pass takes */
 
 scan_t *scan_new (void)
@@ -75,6 +78,7 @@ static void drop_worker (scan_t *self, size_t i)
     self->n_workers--;
 }
 
+/* WHOLE: every page of it was looked at. */
 static void end_scan (core_t *core, bool whole)
 {
     scan_t *self = core->scan;
@@ -105,15 +109,20 @@ void scan_scanned (core_t *core, const event_scanned_t *scanned)
     if (self->token == 0 || scanned->token != self->token)
         return;
     self->token = 0;
-    for (size_t i = 0; i < scanned->n; i++)
-        scan_look (core, &scanned->chunks[i]);
-    if (scanned->code != DFS_OK)
+    if (scanned->code != DFS_OK) {
         core_log (core, LOG_WARN, "scan_failed", "node=%u code=%d", self->worker,
                   scanned->code);
-    if (scanned->code != DFS_OK || !scanned->more || scanned->n == 0)
-        end_scan (core, scanned->code == DFS_OK);
-    else
+        self->retry_at = core->now + PAGE_LATER;
+        return;
+    }
+    for (size_t i = 0; i < scanned->n; i++)
+        scan_look (core, &scanned->chunks[i]);
+    if (!scanned->more || scanned->n == 0) {
+        end_scan (core, true);
+    } else {
+        self->from_start = false;
         self->after = scanned->chunks[scanned->n - 1].key;
+    }
 }
 
 static void ask_page (core_t *core)
@@ -124,15 +133,22 @@ static void ask_page (core_t *core)
     self->token = core_id (core);
     action->u.scan.token = self->token;
     action->u.scan.worker = self->worker;
-    action->u.scan.from_start = !self->started;
+    action->u.scan.from_start = self->from_start;
     action->u.scan.after = self->after;
     action->u.scan.max = PAGE;
-    self->started = true;
 }
 
 void scan_all (core_t *core)
 {
     core->scan->all_wanted = true;
+}
+
+void scan_later (core_t *core)
+{
+    scan_t *self = core->scan;
+
+    if (self->recount_at == 0)
+        self->recount_at = core->now + FOUND_AGAIN + RECOUNT_SHARE * self->pass_took;
 }
 
 void scan_begin (core_t *core)
@@ -316,7 +332,7 @@ void scan_flush (core_t *core)
     self->changes = false;
     if (self->n_checks > 0 && self->check_token == 0)
         ask_checks (core);
-    if (self->token != 0)
+    if (self->token != 0 || core->now < self->retry_at)
         return;
     if (self->n_workers == 0 && !self->all_wanted && !self->scanning_all &&
         self->known && !(self->again && !copier_full (core)) && !spread_done (core))
@@ -346,6 +362,9 @@ void scan_flush (core_t *core)
             return;
         }
         memset (&self->after, 0, sizeof self->after);
+        self->started = self->from_start = true;
     }
+    if (copier_overfull (core))
+        return;
     ask_page (core);
 }

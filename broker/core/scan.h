@@ -16,6 +16,8 @@ void scan_destroy (scan_t **self_p);
 void scan_worker_changed (core_t *core, worker_t *worker, int before);
 /* Every chunk with references, when enough is known. */
 void scan_all (core_t *core);
+/* As scan_all, in a while: some are known, and there is nothing to do for them now. */
+void scan_later (core_t *core);
 /* This broker leads from now on: what the states of workers ask for, and everything
  * once every worker that is not dead has told what it has. */
 void scan_begin (core_t *core);

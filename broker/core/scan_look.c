@@ -111,7 +111,7 @@ void scan_look (core_t *core, const core_chunk_t *found)
         if (!spread && n_stay >= want)
             return;
     }
-    if (!chunk && copier_full (core) && present != 1) {
+    if (!(chunk && chunk->job) && copier_full (core) && present > 1) {
         self->again = true;
         return;
     }

@@ -26,7 +26,9 @@ struct scan {
     uint64_t token;  /* 0: none */
     uint32_t worker; /* of this scan, 0: all */
     bool started;
+    bool from_start; /* nothing behind AFTER yet, its first page */
     copykey_t after;
+    uint64_t retry_at; /* a page could not be had: asked again then */
     /* single chunks */
     copykey_t *checks;
     size_t n_checks;

@@ -16,8 +16,9 @@ typedef struct play {
     uint64_t alive;
     uint64_t copies; /* of the one chunk, number 1 */
     uint32_t replicas;
-    uint64_t refuse; /* orders to these targets fail */
-    int code;        /* with that; DFS_ENOSPC: the target refuses it */
+    uint64_t refuse;     /* orders to these targets fail */
+    int code;            /* with that; DFS_ENOSPC: the target refuses it */
+    uint32_t fail_pages; /* the next ones */
     uint32_t orders[32];
     uint32_t most; /* copies there were at once */
     uint64_t passes;
@@ -32,12 +33,17 @@ static void play_make (play_t *p, size_t n, uint32_t replicas, const char *const
     cluster_make (&p->c, NULL, n, replicas, replicas, where);
 }
 
-static core_status_t status_of (const play_t *p)
+static core_status_t status_of_core (const cluster_core_t *c)
 {
     core_status_t status;
 
-    core_status (p->c.core, &status);
+    core_status (c->core, &status);
     return status;
+}
+
+static core_status_t status_of (const play_t *p)
+{
+    return status_of_core (&p->c);
 }
 
 static core_chunk_t chunk_of (const play_t *p)
@@ -97,7 +103,11 @@ static void play_answers (play_t *p)
         if (lookup != 0)
             cluster_step (&p->c, (event_t){.type = EVENT_CHUNKS_FOUND,
                                            .u.chunks = {lookup, DFS_OK, &chunk, 1}});
-        if (token != 0) {
+        if (token != 0 && p->fail_pages > 0) {
+            p->fail_pages--;
+            cluster_step (&p->c, (event_t){.type = EVENT_SCANNED,
+                                           .u.scanned = {token, DFS_EIO, NULL, 0}});
+        } else if (token != 0) {
             p->passes++;
             cluster_step (&p->c,
                           (event_t){.type = EVENT_SCANNED,
@@ -225,6 +235,141 @@ static void test_last_copy_while_held (void **state)
     cluster_free (&p.c);
 }
 
+/* A page that could not be read is read again: nothing of a dead or drained worker is
+ * passed over. */
+static void test_page_fails (void **state)
+{
+    play_t p;
+
+    (void)state;
+    for (int drained = 0; drained < 2; drained++) {
+        play_make (&p, 4, 2, NULL);
+        p.copies = 1 << 1 | 1 << 2;
+        play (&p, 1);
+        p.fail_pages = 3;
+        if (drained)
+            cluster_member (&p.c, 1, NULL, true, false);
+        else
+            p.alive = ALL & ~2ULL;
+        while (p.fail_pages > 0) {
+            play (&p, 1);
+            assert_int_equal (core_may_remove (p.c.core, 1), DFS_EINUSE);
+        }
+        play (&p, 10);
+        assert_int_equal (p.most, 3);
+        assert_int_equal (core_may_remove (p.c.core, 1), DFS_OK);
+        cluster_free (&p.c);
+    }
+}
+
+/* What a client waits for is answered with as many copies as will do when the others
+ * do not come about, however good their places look. */
+static void test_put_out_of_reach (void **state)
+{
+    play_t p;
+    const core_placed_t *placed;
+    uint32_t first;
+    int durable = 0;
+
+    (void)state;
+    memset (&p, 0, sizeof p);
+    p.alive = ALL;
+    p.code = DFS_EUNAVAIL;
+    cluster_make (&p.c, NULL, 3, 2, 1, NULL);
+    placed = cluster_put (&p.c, 1, 1000);
+    first = placed->grant.targets[0];
+    p.refuse = ALL & ~(1ULL << first);
+    cluster_change (&p.c, first, CHANGE_STORED, 1, 1000);
+    p.copies = 1ULL << first;
+    cluster_step (&p.c, (event_t){.type = EVENT_REFUSED,
+                                  .u.refused = {.worker = placed->grant.targets[1],
+                                                .session = 1,
+                                                .upload = 7,
+                                                .key = cluster_key (1),
+                                                .code = DFS_EUNAVAIL}});
+    for (int i = 0; i < 100 && durable == 0; i++) {
+        const action_t *action = cluster_action (&p.c, ACTION_REPLICATE, 0);
+        action_replicate_t order;
+
+        durable += (int)cluster_count (&p.c, ACTION_DURABLE);
+        if (action) {
+            order = action->u.replicate;
+            answer_order (&p, &order);
+        } else {
+            cluster_pass (&p.c, 100 * MS, p.alive);
+        }
+    }
+    assert_int_equal (durable, 1);
+    cluster_free (&p.c);
+}
+
+/* Page of N chunks from number FROM on, each with copies on the workers of COPIES. */
+static void give_page (cluster_core_t *c, uint64_t from, size_t n, uint64_t copies,
+                       uint32_t replicas, bool more)
+{
+    core_chunk_t chunks[256];
+    event_t event = {.type = EVENT_SCANNED};
+
+    memset (chunks, 0, sizeof chunks);
+    for (size_t i = 0; i < n; i++) {
+        chunks[i].key = cluster_key (from + i);
+        chunks[i].refs = 1;
+        chunks[i].recorded = true;
+        chunks[i].length = 1000;
+        chunks[i].replicas = replicas;
+        for (uint32_t id = 1; id < 32; id++)
+            if (copies >> id & 1)
+                chunks[i].copies[chunks[i].n_copies++] = (core_copy_t){id, 50, false};
+    }
+    event.u.scanned = (event_scanned_t){c->scan.token, DFS_OK, chunks, n, more};
+    c->scan.token = 0;
+    cluster_step (c, event);
+}
+
+/* However many chunks a worker takes down, the copier holds so many and no more, and
+ * the scan goes on where it stopped when there is room. */
+static void test_bounded (void **state)
+{
+    cluster_core_t c;
+    core_config_t config = {.seed = 1, .max_repairs = 100};
+    uint64_t pages = 0;
+
+    (void)state;
+    cluster_make (&c, &config, 3, 2, 2, NULL);
+    cluster_pass (&c, 3 * SEC, ALL & ~2ULL);
+    for (; c.scan.token != 0 && pages < 50; pages++)
+        give_page (&c, pages * 200 + 1, 200, 1 << 1 | 1 << 2, 2, true);
+    assert_in_range (status_of_core (&c).under_replicated, 200, 400);
+    assert_in_range (pages, 1, 2);
+    for (uint64_t i = 1; i <= pages * 200; i++)
+        cluster_change (&c, 3, CHANGE_STORED, i, 1000);
+    assert_int_equal (status_of_core (&c).under_replicated, 0);
+    assert_int_not_equal (c.scan.token, 0);
+    assert_false (c.scan.from_start);
+    cluster_free (&c);
+}
+
+/* Chunks that nothing can be done for do not keep others from being repaired, nor do
+ * they become more and more. */
+static void test_stuck_and_others (void **state)
+{
+    cluster_core_t c;
+    core_config_t config = {.seed = 1, .max_repairs = 4};
+
+    (void)state;
+    cluster_make (&c, &config, 5, 3, 2, NULL);
+    cluster_pass (&c, 3 * SEC, ALL & ~2ULL);
+    give_page (&c, 1, 4, 0x3e, 5, true);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 0);
+    give_page (&c, 10, 2, 1 << 1 | 1 << 2 | 1 << 3, 3, true);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 2);
+    give_page (&c, 20, 4, 0x3e, 5, true);
+    give_page (&c, 30, 4, 0x3e, 5, false);
+    cluster_pass (&c, 15 * SEC, ALL & ~2ULL);
+    assert_int_equal (status_of_core (&c).under_replicated, 6);
+    cluster_free (&c);
+}
+
 /* A move whose chunk is in use waits; it does not ask without end. */
 static void test_move_in_use (void **state)
 {
@@ -270,6 +415,10 @@ int main (void)
         cmocka_unit_test (test_crowded_refused),
         cmocka_unit_test (test_policy_lowered),
         cmocka_unit_test (test_last_copy_while_held),
+        cmocka_unit_test (test_page_fails),
+        cmocka_unit_test (test_put_out_of_reach),
+        cmocka_unit_test (test_bounded),
+        cmocka_unit_test (test_stuck_and_others),
         cmocka_unit_test (test_move_in_use),
     };
 
