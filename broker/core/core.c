@@ -439,14 +439,16 @@ static void on_timer (core_t *core, uint32_t kind, uint64_t id)
 void core_step (core_t *self, const event_t *event, actions_t *actions)
 {
     uint32_t kind;
-    uint64_t id;
+    uint64_t id, late;
 
     assert (event->now >= self->now);
+    late = core_wake (self) < event->now ? event->now - core_wake (self) : 0;
     self->now = event->now;
     self->log_time = event->log_time;
     self->log_index = event->log_index;
     self->clock_off = event->clock_off;
     self->out = actions;
+    members_late (self, late);
     /* The event first: a sign of life that is here already beats a deadline. */
     on_event (self, event);
     while (timer_heap_pop (self->timers, self->now, &kind, &id))

@@ -155,6 +155,29 @@ void members_timer (core_t *core, uint32_t id)
     members_set_timer (core, worker);
 }
 
+/* While nobody listened nobody was silent: what was said meanwhile is about to be read.
+ * Not again and again: a broker that is always late still finds out who is dead. */
+void members_late (core_t *core, uint64_t late)
+{
+    const members_t *self = core->members;
+
+    if (late < core->config.heartbeat_ns / 4 ||
+        core->now < core->late_at + core->config.heartbeat_timeout_ns)
+        return;
+    core->late_at = core->now;
+    for (size_t i = 0; i < self->n_all; i++) {
+        worker_t *worker = self->all[i];
+
+        if (worker->heard > 0)
+            worker->heard +=
+                core->now - worker->heard < late ? core->now - worker->heard : late;
+        if (worker->state == WORKER_JOINING)
+            worker->since += late;
+        if (worker->refused_since > 0)
+            worker->refused_since += late;
+    }
+}
+
 void members_probe (core_t *core, const event_probe_t *probe)
 {
     worker_t *worker = members_find (core, probe->worker);

@@ -82,6 +82,8 @@ void members_heartbeat (core_t *core, const event_heartbeat_t *beat);
 void members_probe (core_t *core, const event_probe_t *probe);
 void members_timer (core_t *core, uint32_t id);
 void members_announce_timer (core_t *core);
+/* This step comes LATE ns after the time that was asked for: the broker was away. */
+void members_late (core_t *core, uint64_t late);
 /* This broker leads now, or does not any more: it is announced at once. */
 void members_role (core_t *core);
 /* Grants and orders are forgotten. */

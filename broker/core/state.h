@@ -49,6 +49,7 @@ struct core {
     uint32_t incarnation;
     uint64_t term;
 
+    uint64_t late_at; /* last time that a step came much too late */
     uint64_t last_id; /* of tokens, orders, grants: never used twice */
 
     struct domains *domains;

@@ -448,6 +448,33 @@ static void test_acknowledged_again (void **state)
     cluster_free (&c);
 }
 
+/* The broker was away, and all that was sent to it meanwhile is still to be read. */
+static void test_broker_late (void **state)
+{
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 5, 2, 2, NULL);
+    for (int stall = 0; stall < 4; stall++) {
+        cluster_pass (&c, 8 * SEC, ALL);
+        c.now += 3300 * MS;
+        for (uint32_t id = 1; id <= 5; id++)
+            cluster_beat (&c, id, CONDITION_OK, 0, 0);
+        for (uint32_t id = 1; id <= 5; id++)
+            assert_int_equal (cluster_state (&c, id), WORKER_UP);
+    }
+    assert_int_equal (cluster_put (&c, 1, 1000)->grant.n_targets, 2);
+    /* One that does not speak up is dead all the same, though it is always late. */
+    for (int i = 0; i < 10; i++) {
+        c.now += SEC;
+        for (uint32_t id = 2; id <= 5; id++)
+            cluster_beat (&c, id, CONDITION_OK, 0, 0);
+    }
+    assert_int_equal (cluster_state (&c, 1), WORKER_DEAD);
+    assert_int_equal (cluster_state (&c, 2), WORKER_UP);
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +494,7 @@ int main (void)
         cmocka_unit_test (test_acknowledged_again),
         cmocka_unit_test (test_directory_once),
         cmocka_unit_test (test_location_of_hello),
+        cmocka_unit_test (test_broker_late),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
