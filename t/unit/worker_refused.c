@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Handshakes that are refused for a while, and peers that never complete one: ZeroMQ
- * does not try a refused connection again by itself. */
+/* Peers that are out of reach for a while: handshakes that are refused (ZeroMQ does not
+ * try again by itself), names that cannot be looked up or mean another host now. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "common/resolve.h"
 #include "common/units.h"
 #include "t/unit/worker_rig.h"
 #include "worker/context.h"
@@ -27,6 +30,76 @@ static int drop_rig (void **state)
     rig_t *rig = *state;
     rig_destroy (&rig);
     return 0;
+}
+
+/* --- names --- */
+
+enum names { NAMES_SILENT, NAMES_ELSEWHERE, NAMES_RIGHT, NAMES };
+static atomic_int names;
+static atomic_uint asked[NAMES]; /* for w2.test, by what it was then */
+
+/* Instead of common/resolve.c. */
+int resolve_host (const char *host, char *out, size_t cap, int timeout_ms,
+                  dfs_error_t *err)
+{
+    (void)timeout_ms;
+    int now = atomic_load (&names);
+    if (strcmp (host, "w2.test") != 0)
+        snprintf (out, cap, "%s", host);
+    else if (atomic_fetch_add (&asked[now], 1), now == NAMES_SILENT)
+        return fail (err, DFS_ETIMEOUT, "no answer from the name server");
+    else
+        snprintf (out, cap, "%s", now == NAMES_ELSEWHERE ? "192.0.2.1" : "127.0.0.1");
+    return DFS_OK;
+}
+
+static void wait_asked (rig_t *rig, enum names now, unsigned times)
+{
+    uint64_t deadline = clock_mono () + PATIENCE;
+    while (atomic_load (&asked[now]) < times) {
+        rig_pump (rig, 20);
+        assert_true (clock_mono () < deadline);
+    }
+}
+
+/* Sends worker 1 a chunk that is to go on to worker 2. */
+static copykey_t send_through (rig_t *rig, unsigned seed)
+{
+    static const uint32_t both[] = {1, 2};
+    copykey_t key;
+    uint8_t *data = rig_chunk (3000, seed, &key);
+    grant_t grant = rig_grant (rig, &key, 3000, 2, both);
+    void *push = rig_push (rig, &rig->client, 0);
+    rig_send (rig, push, &grant, data, 3000, &(upload_t){.session = 0x99});
+    rig_wait (rig, DFS__ENVELOPE__BODY_CHANGES, 0, &key);
+    rig_close (rig, &push);
+    free (data);
+    return key;
+}
+
+static void names_are_looked_up_again (void **state)
+{
+    rig_t *rig = *state;
+    rig->hosts[1] = "w2.test";
+    rig_stop (rig, 0);
+    rig_start (rig, 0);
+    /* A name server that is away for a while: nobody tells the worker when it is back.
+     */
+    wait_asked (rig, NAMES_SILENT, 1);
+    atomic_store (&names, NAMES_ELSEWHERE);
+    wait_asked (rig, NAMES_ELSEWHERE, 1);
+    /* A host that has another address since then. */
+    copykey_t key = send_through (rig, 900);
+    assert_non_null (
+        rig_look (rig, DFS__ENVELOPE__BODY_REFUSED, 0, &key, PATIENCE / MS));
+    atomic_store (&names, NAMES_RIGHT);
+    uint64_t deadline = clock_mono () + PATIENCE;
+    for (unsigned seed = 901;; seed++) {
+        key = send_through (rig, seed);
+        if (rig_look (rig, DFS__ENVELOPE__BODY_CHANGES, 1, &key, 1000))
+            break;
+        assert_true (clock_mono () < deadline);
+    }
 }
 
 /* --- a worker's own sockets --- */
@@ -240,6 +313,8 @@ int main (void)
         cmocka_unit_test_setup_teardown (heartbeats_come_after_a_refusal, secure_rig,
                                          drop_rig),
         cmocka_unit_test (chunks_go_on_after_a_refusal),
+        cmocka_unit_test_setup_teardown (names_are_looked_up_again, secure_rig,
+                                         drop_rig),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     int failed = cmocka_run_group_tests_name ("worker_refused", tests, NULL, NULL);

@@ -283,7 +283,8 @@ static void fill_worker (rig_t *self, int i, Dfs__Worker *w)
     dfs__worker__init (w);
     w->id = rig_id (i);
     w->name = self->cluster->workers[i].name;
-    w->host = (char *)(uintptr_t) "127.0.0.1";
+    const char *host = self->hosts[i] ? self->hosts[i] : "127.0.0.1";
+    w->host = (char *)(uintptr_t)host;
     w->port = rig_port (self, i);
     if (self->secure) {
         static keypair_t pairs[RIG_WORKERS];

@@ -58,8 +58,9 @@ typedef struct rig {
     bool said_hello[RIG_WORKERS];
     uint64_t marks[RIG_WORKERS]; /* told in the next Welcome */
     uint64_t hellos;
-    bool mute;    /* no acknowledgements of changes */
-    bool shunned; /* hellos are not answered */
+    const char *hosts[RIG_WORKERS]; /* told to workers; NULL: 127.0.0.1 */
+    bool mute;                      /* no acknowledgements of changes */
+    bool shunned;                   /* hellos are not answered */
     uint64_t term;
     seen_t *seen;
     size_t n_seen;

@@ -450,6 +450,9 @@ bool target_watch (target_t *self, uint64_t now)
         while (self->waiting.head)
             give_up (self, &self->waiting, &self->waiting.head, DFS_EUNAVAIL,
                      "the next worker is out of reach");
+        /* Its host may have another address now. */
+        directory_forget_address (self->config->directory, self->id,
+                                  self->member.address);
     }
     return !self->waiting.head && !self->flying.head && now > self->progress &&
            now - self->progress > IDLE_NS;

@@ -67,9 +67,12 @@ static void take_results (broker_link_t *self)
             peer_address (self, &self->peers[result->peer], result);
         else if (result->kind == RESULT_PAGE)
             changes_page (self, result);
-        else if (result->code == DFS_OK)
-            directory_set_address (self->config.directory, result->host,
-                                   result->address);
+        else {
+            self->names_asked--;
+            if (result->code == DFS_OK)
+                directory_set_address (self->config.directory, result->host,
+                                       result->address);
+        }
         free (result);
     }
 }
@@ -79,6 +82,7 @@ static void tick (broker_link_t *self)
     for (size_t i = 0; i < self->n; i++)
         peer_tick (self, &self->peers[i]);
     beat (self);
+    dial_members (self);
     if (self->now >= self->access_at) {
         self->access_at = self->now + ACCESS_NS;
         access_refresh (self->config.access);

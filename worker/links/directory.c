@@ -144,6 +144,29 @@ void directory_set_address (directory_t *self, const char *host, const char *add
     pthread_mutex_unlock (&self->lock);
 }
 
+void directory_forget_address (directory_t *self, uint32_t id, const char *address)
+{
+    pthread_mutex_lock (&self->lock);
+    for (size_t i = 0; i < self->n_members; i++)
+        if (self->members[i].id == id &&
+            strcmp (self->members[i].address, address) == 0)
+            self->members[i].address[0] = 0;
+    pthread_mutex_unlock (&self->lock);
+}
+
+int directory_unresolved (directory_t *self, size_t from, char host[256])
+{
+    int place = -1;
+    pthread_mutex_lock (&self->lock);
+    for (size_t i = from; i < self->n_members && place < 0; i++)
+        if (!self->members[i].address[0]) {
+            memcpy (host, self->members[i].host, sizeof self->members[i].host);
+            place = (int)i;
+        }
+    pthread_mutex_unlock (&self->lock);
+    return place;
+}
+
 /* Under the lock. NOW may be a little older than the last message. */
 static uint64_t log_time_at (const directory_t *self, uint64_t now)
 {

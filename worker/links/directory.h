@@ -49,6 +49,11 @@ bool directory_member (directory_t *self, uint32_t id, member_t *out);
 size_t directory_members (directory_t *self, member_t *out, size_t max);
 /* HOST was found to be ADDRESS. */
 void directory_set_address (directory_t *self, const char *host, const char *address);
+/* Member ID cannot be reached at ADDRESS: its name is to be looked up again. */
+void directory_forget_address (directory_t *self, uint32_t id, const char *address);
+/* The first member from place FROM on that has no address: its place, and its host in
+ * HOST; -1 when there is none. */
+int directory_unresolved (directory_t *self, size_t from, char host[256]);
 
 /* Log time as last heard, going on with the monotonic clock NOW; 0 when never heard. It
  * never goes back. */

@@ -92,7 +92,8 @@ static int read_members (broker_link_t *self, Dfs__Worker *const *workers, size_
     if (rc == DFS_OK) {
         directory_set_members (self->config.directory, members, n);
         access_refresh (self->config.access);
-        dial_members (self);
+        self->names_at = 0;
+        self->names_from = 0;
     }
     free (members);
     return rc;

@@ -12,7 +12,8 @@
 #define HELLO_SOON_NS (20 * MS) /* the connection is there, its pipe not yet */
 #define PING_NS       (1 * SEC)
 #define REFUSED_NS    (3 * SEC) /* after a failed handshake */
-enum { RESOLVE_MS = 3000 };
+#define NAMES_NS      (2 * SEC) /* between two rounds of look-ups of members */
+enum { RESOLVE_MS = 3000, NAMES_AT_ONCE = 4 };
 
 /* --- on the dial thread --- */
 
@@ -52,19 +53,27 @@ static result_t *job_new (enum result_kind kind)
     return job;
 }
 
+/* A few at a time, so that the thread has time for brokers too. Those whose name cannot
+ * be looked up now are asked for again in the next round. */
 void dial_members (broker_link_t *self)
 {
-    member_t *members = calloc (DIRECTORY_MEMBERS, sizeof *members);
-    assert (members);
-    size_t n = directory_members (self->config.directory, members, DIRECTORY_MEMBERS);
-    for (size_t i = 0; i < n; i++) {
-        if (members[i].address[0])
-            continue;
+    char host[256];
+    int place;
+    if (self->now < self->names_at)
+        return;
+    while (self->names_asked < NAMES_AT_ONCE &&
+           (place = directory_unresolved (self->config.directory, self->names_from,
+                                          host)) >= 0) {
         result_t *job = job_new (RESULT_MEMBER);
-        snprintf (job->host, sizeof job->host, "%s", members[i].host);
+        memcpy (job->host, host, sizeof host);
+        self->names_from = (size_t)place + 1;
+        self->names_asked++;
         jobs_push (self->dial, job);
     }
-    free (members);
+    if (self->names_asked == 0) {
+        self->names_from = 0;
+        self->names_at = self->now + NAMES_NS;
+    }
 }
 
 static void lost (broker_link_t *self, peer_t *peer)

@@ -73,6 +73,9 @@ struct broker_link {
     uint64_t beat_at; /* next heartbeat */
     uint64_t beat;    /* its number */
     uint64_t access_at;
+    uint64_t names_at;  /* next round of look-ups of members */
+    size_t names_from;  /* place in the directory that the round has come to */
+    size_t names_asked; /* look-ups under way */
     uint64_t trim_at;
     uint64_t scrub_passed;           /* passes that had ended at the last heartbeat */
     uint64_t scrub_told[LINK_DISKS]; /* change that a broker has when it knows all that
@@ -113,7 +116,7 @@ void peer_address (broker_link_t *self, peer_t *peer, const result_t *result);
 void peer_close (broker_link_t *self, peer_t *peer);
 /* Jobs of the dial thread. */
 void dial_work (void *job, void *arg);
-/* Looks up names of members that have no address yet. */
+/* Looks up names of members that have no address, again and again. */
 void dial_members (broker_link_t *self);
 
 /* --- link_handlers.c --- */
