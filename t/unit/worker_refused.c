@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -305,6 +306,29 @@ static void chunks_go_on_after_a_refusal (void **state)
     chain_close (&chain);
 }
 
+/* Another worker has the port now: each attempt ends, and is made again. */
+static void a_peer_that_always_hangs_up_is_given_up (void **state)
+{
+    (void)state;
+    chain_t chain;
+    dfs_error_t err = {0};
+    uint16_t port;
+    sock_identity_t other = {.secure = true};
+    keys_generate (&other.keys);
+    chain_open (&chain, 2500 * MS);
+    void *pull = sock_new (chain.ctx, SOCK_INGEST, &other, NULL, &err);
+    assert_int_equal (sock_bind (pull, "127.0.0.1", 0, &port, &err), 0);
+    chain_tell (&chain, port);
+    chain_send (&chain);
+    uint64_t deadline = clock_mono () + PATIENCE;
+    while (!chain_failed (&chain)) {
+        usleep (20000);
+        assert_true (clock_mono () < deadline);
+    }
+    sock_close (&pull);
+    chain_close (&chain);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +337,7 @@ int main (void)
         cmocka_unit_test_setup_teardown (heartbeats_come_after_a_refusal, secure_rig,
                                          drop_rig),
         cmocka_unit_test (chunks_go_on_after_a_refusal),
+        cmocka_unit_test (a_peer_that_always_hangs_up_is_given_up),
         cmocka_unit_test_setup_teardown (names_are_looked_up_again, secure_rig,
                                          drop_rig),
     };

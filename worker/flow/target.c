@@ -417,15 +417,16 @@ static void read_monitor (target_t *self, uint64_t now)
     sock_event_t event;
     while (self->monitor && sock_monitor_read (self->monitor, &event)) {
         bool up = event.event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+        /* Attempts that fail, each with an event, are no progress. */
+        if (up || self->connected)
+            self->progress = now;
         if (self->connected && !up) {
             log_info ("forward_lost", "peer=%s", self->member.name);
             send_again (self);
         }
         self->connected = up;
-        if (up || event.event == ZMQ_EVENT_DISCONNECTED) {
-            self->progress = now;
+        if (up || event.event == ZMQ_EVENT_DISCONNECTED)
             continue;
-        }
         /* The library does not try again; the receiver may know our key soon. */
         log_warn ("forward_refused", "peer=%s err=%d text=\"handshake failed\"",
                   self->member.name, event.value);
