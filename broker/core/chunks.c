@@ -73,7 +73,8 @@ chunk_t *chunks_get (core_t *core, const copykey_t *key, uint64_t length)
 
 void chunks_release (core_t *core, chunk_t *chunk)
 {
-    if (!list_empty (&chunk->pins) || chunk->job || chunk->held > 0)
+    if (!list_empty (&chunk->pins) || chunk->job || chunk->held > 0 ||
+        PLANTED (BUG_LEAK))
         return;
     /* A copy that came late may be one too many. */
     if (core->leader && policies_find (core, POLICY_DEFAULT)) {
@@ -128,7 +129,8 @@ void chunks_merge (core_t *core, chunk_t *chunk, const core_chunk_t *found)
     /* What was heard of a chunk in use is younger than what is known of those that have
      * no record. */
     if (found->recorded || !chunk->looked_up)
-        chunk->condemned = found->condemned;
+        chunk->condemned =
+            found->recorded || !PLANTED (BUG_STALE) ? found->condemned : 0;
     chunk->looked_up = true;
     chunk->replicas = found->replicas;
     if (found->refs > 0 || found->n_copies > 0)
@@ -208,7 +210,7 @@ uint32_t chunk_live (const core_t *core, const chunk_t *chunk)
     for (size_t i = 0; i < chunk->n_holders; i++) {
         const worker_t *worker = good (core, chunk, &chunk->holders[i]);
 
-        n += worker && worker_live (worker) && worker->told;
+        n += worker && worker_live (worker) && (worker->told || PLANTED (BUG_STALE));
     }
     return n;
 }

@@ -119,6 +119,10 @@ typedef struct core_status {
     uint64_t reads; /* pieces ordered from workers */
     uint64_t reads_hedged;
     uint64_t reads_stolen;
+    /* in memory */
+    uint64_t memory_chunks; /* that something is going on with */
+    uint64_t memory_timers;
+    uint64_t memory_drops;
 } core_status_t;
 
 void core_status (const core_t *self, core_status_t *out);

@@ -96,7 +96,7 @@ void members_hello (core_t *core, const event_hello_t *hello)
     worker->incarnation = hello->incarnation;
     if (!worker->said_hello)
         worker->doubt = true;
-    if (lost_store (worker, hello)) {
+    if (lost_store (worker, hello) && !PLANTED (BUG_DISK_KEPT)) {
         worker->epoch++;
         worker->doubt = true;
         scan_all (core);

@@ -13,6 +13,12 @@ enum planted_bug {
     BUG_NO_CONFIRMATION,   /* what was ordered counts as done */
     BUG_BALANCE_EVER,      /* workers are evened out without end */
     BUG_LIMIT_TOO_HIGH,    /* an order to drop takes younger copies too */
+    BUG_CLOCK,             /* a clock in doubt does not stop reclaim */
+    BUG_DISK_KEPT,         /* copies of a disk that is gone still count */
+    BUG_STALE,             /* what an old location table says counts as it is */
+    BUG_LEAK,              /* chunks stay in memory */
+    BUG_GRANT_EVER,        /* a grant that nothing comes of has no end */
+    BUG_PASSED_OVER,       /* what waited for a worker waits on when it is back */
     BUGS,
 };
 

@@ -115,6 +115,8 @@ static void ask_condemned (core_t *core)
 
 void reclaim_worker_changed (core_t *core)
 {
+    if (PLANTED (BUG_PASSED_OVER))
+        return;
     core->reclaim->passed_known = core->reclaim->all_barren = false;
 }
 
@@ -447,7 +449,8 @@ static bool may_act (core_t *core)
         set_timer (core, from);
         return false;
     }
-    if (members_all_known (core) && drops_loaded (core) && !core->clock_off)
+    if (members_all_known (core) && drops_loaded (core) &&
+        (!core->clock_off || PLANTED (BUG_CLOCK)))
         return true;
     set_timer (core, core->now + WAIT_LATER);
     return false;

@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "broker/core/balance.h"
+#include "broker/core/chunks.h"
 #include "broker/core/copier.h"
+#include "broker/core/drops.h"
 #include "broker/core/grants.h"
 #include "broker/core/members.h"
 #include "broker/core/place.h"
@@ -76,6 +78,9 @@ void core_status (const core_t *core, core_status_t *out)
     reclaim_status (core, out);
     balance_status (core, out);
     out->trim_queued = trim_count (core);
+    out->memory_chunks = chunks_count (core);
+    out->memory_timers = timer_heap_size (core->timers);
+    out->memory_drops = drops_count (core);
     out->trimmed = trim_done (core);
     out->knows = scan_known (core);
     route_status (core, out);

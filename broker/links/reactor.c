@@ -347,7 +347,6 @@ static void tick (links_t *self)
     if (self->now < self->tick_at)
         return;
     self->tick_at = self->now + SEC;
-    look_at_clock (self);
     while ((session = clients_expired (self->clients, self->now)))
         front_forget (self, session);
     agree_tick (self);
@@ -409,6 +408,7 @@ void *links_run (void *arg)
         if (rc < 0 && errno != EINTR)
             break;
         self->now = clock_mono ();
+        look_at_clock (self);
         daemon_beat ();
         if (items[ITEM_STOP].revents && !self->stopping) {
             self->stopping = true;

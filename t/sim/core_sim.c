@@ -27,6 +27,7 @@ static uint64_t seeds (uint64_t usual)
 }
 
 #define FOR_SEEDS(usual)                                                               \
+    world_case = __func__;                                                             \
     for (uint64_t seed = first_seed (), end = seed + seeds (usual); seed < end; seed++)
 
 /* Everything is quiet, and what was committed has all its copies again. */
@@ -475,6 +476,141 @@ static void test_chaos (void **state)
     }
 }
 
+/* Messages from and to workers get lost and come twice: reports that something is
+ * stored, orders, acknowledgements. */
+static void test_messages (void **state)
+{
+    uint64_t lost = 0, doubled = 0, again = 0;
+
+    (void)state;
+    FOR_SEEDS (60)
+    {
+        world_config_t config = {.seed = seed,
+                                 .workers = 5,
+                                 .clients = 6,
+                                 .chunks = 30,
+                                 .replicas = 3,
+                                 .min_replicas = 2,
+                                 .shared = 20,
+                                 .dropped = 30,
+                                 .doubled = 50,
+                                 .think = 4 * SEC,
+                                 .fetch = true};
+        world_t *world = world_new (&config);
+
+        world_run (world, rng_below (world_rng (world), 4 * SEC));
+        world_down (world, seed % 5, DOWN_KILLED);
+        world_finish (world, 300 * SEC);
+        settle (world, 3);
+        lost += world_stats (world)->lost;
+        doubled += world_stats (world)->doubled;
+        again += world_stats (world)->again_sent;
+        world_destroy (&world);
+    }
+    assert_true (lost > 0 && doubled > 0 && again > 0);
+}
+
+/* One disk of two goes, or comes back empty, while the worker goes on: what it had is
+ * made again, and the other one's copies count on. */
+static void test_disks (void **state)
+{
+    uint64_t lost = 0;
+
+    (void)state;
+    FOR_SEEDS (60)
+    {
+        world_config_t config = {.seed = seed,
+                                 .workers = 5,
+                                 .clients = 6,
+                                 .chunks = 30,
+                                 .replicas = 2,
+                                 .min_replicas = 2,
+                                 .shared = 20,
+                                 .think = 20 * SEC,
+                                 .fetch = true};
+        world_t *world = world_new (&config);
+
+        for (int i = 0; i < 4; i++) {
+            uint64_t limit;
+
+            world_run (world,
+                       world_now (world) + rng_below (world_rng (world), 4 * SEC));
+            limit = world_now (world) + 20 * SEC;
+            while (!world_has_copies (world, 2) && world_now (world) < limit)
+                world_run (world, world_now (world) + 50 * MS);
+            assert_true (world_has_copies (world, 2));
+            world_lose_disk (world, rng_below (world_rng (world), 5),
+                             rng_below (world_rng (world), WORLD_DISKS),
+                             rng_below (world_rng (world), 2));
+        }
+        world_finish (world, 100 * SEC);
+        settle (world, 2);
+        lost += world_stats (world)->disks_lost;
+        world_destroy (&world);
+    }
+    assert_true (lost > 0);
+}
+
+/* A worker whose disk is slow hinders nobody but itself. */
+static void test_slow (void **state)
+{
+    (void)state;
+    FOR_SEEDS (40)
+    {
+        world_config_t config = {.seed = seed,
+                                 .workers = 5,
+                                 .clients = 6,
+                                 .chunks = 30,
+                                 .replicas = 2,
+                                 .min_replicas = 2,
+                                 .think = 2 * SEC,
+                                 .fetch = true};
+        world_t *world = world_new (&config);
+
+        world_slow (world, seed % 5, 3000);
+        world_finish (world, 60 * SEC);
+        world_down (world, (seed + 1) % 5, DOWN_KILLED);
+        settle (world, 2);
+        world_destroy (&world);
+    }
+}
+
+/* A thousand workers, thirty of them die, another broker leads. */
+static void test_thousand (void **state)
+{
+    (void)state;
+    FOR_SEEDS (2)
+    {
+        world_config_t config = {.seed = seed,
+                                 .workers = 1000,
+                                 .racks = 40,
+                                 .clients = 60,
+                                 .chunks = 20,
+                                 .length = 64 * KIB,
+                                 .replicas = 3,
+                                 .min_replicas = 2,
+                                 .think = 4 * SEC,
+                                 .fetch = true};
+        world_t *world = world_new (&config);
+
+        world_run (world, SEC);
+        for (int i = 0; i < 30; i++) {
+            world_down (world, rng_below (world_rng (world), 1000),
+                        (enum world_down)rng_below (world_rng (world), 3));
+            world_run (world,
+                       world_now (world) + rng_below (world_rng (world), 300 * MS));
+            if (i == 15)
+                world_new_leader (world, SEC);
+        }
+        world_finish (world, 60 * SEC);
+        while (!world_has_copies (world, 3) && world_now (world) < 90 * SEC)
+            world_run (world, world_now (world) + 100 * MS);
+        world_assert_copies (world, 3);
+        assert_int_equal (world_stats (world)->fetch_lost, 0);
+        world_destroy (&world);
+    }
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,8 +628,14 @@ int main (void)
         cmocka_unit_test (test_repair_time),
         cmocka_unit_test (test_drain),
         cmocka_unit_test (test_chaos),
+        cmocka_unit_test (test_messages),
+        cmocka_unit_test (test_disks),
+        cmocka_unit_test (test_slow),
+        cmocka_unit_test (test_thousand),
     };
 
+    if (getenv ("SIM_CASE"))
+        cmocka_set_test_filter (getenv ("SIM_CASE"));
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("core_sim", tests, NULL, NULL);
 }

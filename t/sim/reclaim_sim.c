@@ -63,10 +63,11 @@ static world_config_t config_of (uint64_t seed)
                                      .trim_delay_ns = 2 * SEC}};
 }
 
-/* RESUME: as soon as reclaim is held. */
+/* RESUME: as soon as reclaim is held. Where answers get lost a batch of surplus copies
+ * waits two minutes for them. */
 static void wait_lean (world_t *world, bool resume)
 {
-    uint64_t limit = world_now (world) + 300 * SEC;
+    uint64_t limit = world_now (world) + (world_stats (world)->lost ? 1500 : 300) * SEC;
 
     while (!world_is_lean (world) && world_now (world) < limit) {
         world_run (world, world_now (world) + 500 * MS);
@@ -85,6 +86,11 @@ static void settle_as (world_t *world, size_t copies, bool resume)
     while (!world_has_copies (world, copies) && world_now (world) < limit)
         world_run (world, world_now (world) + 100 * MS);
     world_assert_copies (world, copies);
+    wait_lean (world, resume);
+    /* Hashing may have found another bad one meanwhile. */
+    limit = world_now (world) + 120 * SEC;
+    while (!world_has_copies (world, copies) && world_now (world) < limit)
+        world_run (world, world_now (world) + 100 * MS);
     wait_lean (world, resume);
     world_assert_copies (world, copies);
     world_run (world, world_now (world) + 20 * SEC);
@@ -237,12 +243,44 @@ static void test_rebalance (void **state)
     }
 }
 
+/* One disk of several is gone: what it had is made again before anything else breaks.
+ */
+static void lose_disk (world_t *world, const world_config_t *config, size_t worker)
+{
+    uint64_t limit = world_now (world) + 60 * SEC;
+
+    /* What rotted may be the other copy. */
+    if (world_stats (world)->rotten > 0)
+        return;
+    for (size_t w = 0; w < config->workers; w++)
+        world_full (world, w, false);
+    while (!world_has_copies (world, 2) && world_now (world) < limit)
+        world_run (world, world_now (world) + 100 * MS);
+    if (!world_has_copies (world, 2))
+        return;
+    world_lose_disk (world, worker, rng_below (world_rng (world), WORLD_DISKS),
+                     rng_below (world_rng (world), 2));
+    while (!world_has_copies (world, 2) && world_now (world) < limit)
+        world_run (world, world_now (world) + 100 * MS);
+    EXPECT (world_has_copies (world, 2));
+}
+
+static void flap (world_t *world, size_t worker)
+{
+    for (int i = 0; i < 6; i++) {
+        world_down (world, worker, DOWN_KILLED);
+        world_run (world, world_now (world) + rng_below (world_rng (world), 300 * MS));
+        world_up (world, worker, BACK_WHOLE);
+        world_run (world, world_now (world) + rng_below (world_rng (world), 600 * MS));
+    }
+}
+
 static void one_fault (world_t *world, const world_config_t *config)
 {
     rng_t *rng = world_rng (world);
     size_t worker = rng_below (rng, config->workers);
 
-    switch (rng_below (rng, 12)) {
+    switch (rng_below (rng, 17)) {
     case 0:
         world_vanish (world, rng_below (rng, config->clients));
         break;
@@ -264,8 +302,29 @@ static void one_fault (world_t *world, const world_config_t *config)
         world_policy (world, 2 + (uint32_t)rng_below (rng, 2));
         break;
     case 6:
-    case 7:
         world_rot (world, worker);
+        break;
+    case 7:
+        lose_disk (world, config, worker);
+        break;
+    case 8:
+        world_slow (world, worker, rng_below (rng, 2) ? 1 : 300);
+        break;
+    case 9:
+        world_clock (world, true);
+        world_run (world, world_now (world) + rng_below (rng, 8 * SEC));
+        world_clock (world, false);
+        break;
+    case 10: {
+        size_t rack = rng_below (rng, 3);
+
+        world_cut_rack (world, rack, true);
+        world_run (world, world_now (world) + rng_below (rng, 8 * SEC));
+        world_cut_rack (world, rack, false);
+        break;
+    }
+    case 11:
+        flap (world, worker);
         break;
     default:
         /* One at a time: two copies bear that. */
@@ -283,14 +342,18 @@ static void storm (uint64_t seed)
 
     config.lost = 5;
     config.refused = 10;
+    config.dropped = seed % 2 ? 5 : 0;
+    config.doubled = seed % 2 ? 10 : 0;
     config.think = 40 * SEC;
     world = world_new (&config);
     for (int i = 0; i < 25; i++) {
         world_run (world, world_now (world) + rng_below (world_rng (world), 3 * SEC));
         one_fault (world, &config);
     }
-    for (size_t w = 0; w < config.workers; w++)
+    for (size_t w = 0; w < config.workers; w++) {
         world_full (world, w, false);
+        world_slow (world, w, 1);
+    }
     world_policy (world, 2);
     world_finish (world, world_now (world) + 300 * SEC);
     /* A new leader does not remember which uploads left something behind. */
@@ -305,6 +368,65 @@ static void test_storm (void **state)
     FOR_SEEDS (60)
     {
         storm (seed);
+    }
+}
+
+/* Files go, others with the same content come, and brokers lead whose tables are of
+ * long ago: what those say is there may be gone. */
+static void test_stale (void **state)
+{
+    (void)state;
+    FOR_SEEDS (30)
+    {
+        world_config_t config = config_of (seed);
+        world_t *world;
+
+        config.clients = 40;
+        config.chunks = 8;
+        config.shared = 95;
+        config.remove = 100;
+        config.think = 60 * SEC;
+        config.lag = 20 * SEC;
+        config.core.upload_timeout_ns = 2 * SEC;
+        config.core.reclaim_grace_ns = SEC;
+        world = world_new (&config);
+        for (int i = 0; i < 8; i++) {
+            world_run (world, world_now (world) + 4 * SEC +
+                                  rng_below (world_rng (world), 6 * SEC));
+            world_new_leader (world, rng_below (world_rng (world), SEC));
+        }
+        world_finish (world, world_now (world) + 120 * SEC);
+        settle_as (world, config.replicas, true);
+        world_destroy (&world);
+    }
+}
+
+/* Disks go while clients are in the middle of long uploads: what was stored on them
+ * does not count for the commit. */
+static void test_disks_of_uploads (void **state)
+{
+    (void)state;
+    FOR_SEEDS (30)
+    {
+        world_config_t config = config_of (seed);
+        world_t *world;
+
+        config.clients = 6;
+        config.chunks = 300;
+        config.length = 4 * MIB;
+        config.shared = 0;
+        config.remove = 0;
+        config.think = 100 * MS;
+        config.capacity = 0;
+        world = world_new (&config);
+        for (int i = 0; i < 3; i++) {
+            world_run (world,
+                       world_now (world) + rng_below (world_rng (world), 2 * SEC));
+            world_lose_disk (world, rng_below (world_rng (world), config.workers),
+                             rng_below (world_rng (world), WORLD_DISKS), true);
+        }
+        world_finish (world, 300 * SEC);
+        world_destroy (&world);
     }
 }
 
@@ -333,10 +455,19 @@ static void hunt (int bug, case_f *where, uint64_t seeds)
 static void test_planted (void **state)
 {
     static case_f *const where[] = {
-        [BUG_TRIM_UNHASHED] = test_trim,    [BUG_TRIM_ONE_TOO_MANY] = test_trim,
-        [BUG_NO_GRACE] = test_reclaim,      [BUG_STUCK] = test_storm,
-        [BUG_NO_CONFIRMATION] = test_storm, [BUG_BALANCE_EVER] = test_rebalance,
+        [BUG_TRIM_UNHASHED] = test_trim,
+        [BUG_TRIM_ONE_TOO_MANY] = test_trim,
+        [BUG_NO_GRACE] = test_reclaim,
+        [BUG_STUCK] = test_storm,
+        [BUG_NO_CONFIRMATION] = test_storm,
+        [BUG_BALANCE_EVER] = test_rebalance,
         [BUG_LIMIT_TOO_HIGH] = test_storm,
+        [BUG_CLOCK] = test_storm,
+        [BUG_DISK_KEPT] = test_disks_of_uploads,
+        [BUG_STALE] = test_stale,
+        [BUG_LEAK] = test_reclaim,
+        [BUG_GRANT_EVER] = test_storm,
+        [BUG_PASSED_OVER] = test_storm,
     };
 
     (void)state;
@@ -346,7 +477,7 @@ static void test_planted (void **state)
 
         assert_true (child >= 0);
         if (child == 0)
-            hunt (bug, where[bug], number_of ("SIM_HUNT", 60));
+            hunt (bug, where[bug], number_of ("SIM_HUNT", bug == BUG_STALE ? 300 : 60));
         assert_int_equal (waitpid (child, &status, 0), child);
         if (WIFEXITED (status))
             print_message ("# planted bug %d: %s\n", bug,
@@ -363,6 +494,7 @@ int main (void)
         cmocka_unit_test (test_reclaim),   cmocka_unit_test (test_left_over),
         cmocka_unit_test (test_trim),      cmocka_unit_test (test_policy),
         cmocka_unit_test (test_rebalance), cmocka_unit_test (test_storm),
+        cmocka_unit_test (test_stale),     cmocka_unit_test (test_disks_of_uploads),
         cmocka_unit_test (test_planted),
     };
 

@@ -88,7 +88,7 @@ static void mix (world_t *self, uint64_t value)
 
 static void check_windows (world_t *self)
 {
-    core_worker_status_t status[WORLD_WORKERS];
+    static core_worker_status_t status[WORLD_WORKERS];
     uint64_t window = self->config.window ? self->config.window : 96 * MIB;
     size_t n = core_workers (self->leader.core, status, WORLD_WORKERS);
 
@@ -99,11 +99,82 @@ static void check_windows (world_t *self)
     }
 }
 
+/* Grants and orders of the last minutes: the deadline of one that is done stays until
+ * it is over. */
+static uint64_t recent (world_t *self)
+{
+    uint64_t all = self->stats.placed + self->stats.replicated + self->stats.verifies;
+
+    for (; self->second < self->now / SEC; self->second++)
+        self->made[(self->second + 1) % SECONDS] = all;
+    return all -
+           (self->second < SECONDS ? 0 : self->made[(self->second + 1) % SECONDS]);
+}
+
+/* What the core holds is what it has to do, with a little on top. */
+static void check_memory (world_t *self)
+{
+    core_status_t status;
+    uint64_t work;
+
+    core_status (self->leader.core, &status);
+    work = status.pins + status.grants + status.parked + status.repair_queued +
+           status.repair_active + status.trim_queued + status.sessions +
+           status.rebalance_moves;
+    if (status.memory_timers > self->stats.most_timers)
+        self->stats.most_timers = status.memory_timers;
+    if (status.memory_chunks > self->stats.most_chunks)
+        self->stats.most_chunks = status.memory_chunks;
+    CHECK (self, status.memory_timers <=
+                     256 + 16 * self->config.workers + 8 * work + 2 * recent (self));
+    CHECK (self, status.memory_chunks <= 64 + 2 * work);
+    CHECK (self, status.memory_drops <= self->n_chunks * self->config.workers);
+}
+
+/* Log time goes on with the leader's clock, and never back. */
+uint64_t world_log_time (world_t *self)
+{
+    uint64_t now = (uint64_t)((int64_t)(1000 * SEC + self->now) + self->skew);
+
+    if (now > self->log_time)
+        self->log_time = now;
+    return self->log_time;
+}
+
+bool world_loses (world_t *self)
+{
+    bool is =
+        self->config.dropped > 0 && rng_below (&self->rng, 1000) < self->config.dropped;
+
+    self->stats.lost += is;
+    return is;
+}
+
+bool world_doubles (world_t *self)
+{
+    bool is =
+        self->config.doubled > 0 && rng_below (&self->rng, 1000) < self->config.doubled;
+
+    self->stats.doubled += is;
+    return is;
+}
+
+void world_clock (world_t *self, bool off)
+{
+    event_t event = {.type = EVENT_TICK};
+
+    if (off && !self->clock_off)
+        self->off_since = self->now;
+    self->clock_off = off;
+    world_feed (self, &event);
+}
+
 static void feed (world_t *self, sim_core_t *to, event_t *event)
 {
     event->now = self->now;
-    event->log_time = 1000 * SEC + self->now;
+    event->log_time = world_log_time (self);
     event->log_index = self->log_index;
+    event->clock_off = self->clock_off;
     self->stats.events++;
     core_step (to->core, event, to->actions);
     self->asks = to;
@@ -121,7 +192,10 @@ static void feed (world_t *self, sim_core_t *to, event_t *event)
             world_client_action (self, action);
     }
     actions_reset (to->actions);
-    check_windows (self);
+    if (self->stats.events % (1 + self->config.workers / 16) == 0) {
+        check_windows (self);
+        check_memory (self);
+    }
 }
 
 void world_feed (world_t *self, event_t *event)
@@ -148,12 +222,16 @@ static void begin_core (world_t *self, sim_core_t *to, uint64_t term)
     to->actions = actions_new ();
     to->id = ++self->cores;
     to->term = term;
+    table_make (self, &to->table);
+    if (self->follower.disk)
+        table_copy (self, &to->table, &self->follower);
 }
 
 static void end_core (sim_core_t *core)
 {
     actions_destroy (&core->actions);
     core_destroy (&core->core);
+    table_free (&core->table);
 }
 
 void world_run (world_t *self, uint64_t until)
@@ -274,19 +352,53 @@ static void add_members (world_t *self)
         tell_member (self, i, self->workers[i].draining);
 }
 
+/* What chunks know by worker, in a few pieces of memory. */
+static void make_copies (world_t *self)
+{
+    size_t w = self->config.workers, all = (self->n_chunks + 1) * w;
+
+    self->bools = calloc (2 * all, sizeof *self->bools);
+    self->bytes = calloc (all, sizeof *self->bytes);
+    self->words = calloc (3 * all, sizeof *self->words);
+    for (size_t i = 0; i < self->n_chunks; i++) {
+        sim_chunk_t *chunk = &self->chunks[i];
+
+        chunk->stored = self->bools + i * w;
+        chunk->trim = self->bools + all + i * w;
+        chunk->disk = self->bytes + i * w;
+        chunk->birth = self->words + i * w;
+        chunk->rotten = self->words + all + i * w;
+        chunk->limit = self->words + 2 * all + i * w;
+    }
+}
+
+/* The broker that would lead next has what the leader has, some time later. */
+static void follow (world_t *self, void *arg)
+{
+    (void)arg;
+    table_copy (self, &self->follower, &self->leader.table);
+    world_at (self,
+              self->now +
+                  rng_below (&self->rng, self->config.lag ? self->config.lag : 4 * SEC),
+              follow, NULL);
+}
+
 world_t *world_new (const world_config_t *config)
 {
     world_t *self = calloc (1, sizeof *self);
 
     self->config = *config;
     rng_seed (&self->rng, config->seed * 7919 + 1);
-    begin_core (self, &self->leader, 1);
     self->log_index = 10;
     self->n_chunks = config->clients * config->chunks;
     self->chunks = calloc (self->n_chunks + 1, sizeof *self->chunks);
     for (size_t i = 0; i < self->n_chunks; i++)
         self->chunks[i].length =
             config->length > 0 ? config->length : 1 + rng_below (&self->rng, 4 * MIB);
+    make_copies (self);
+    begin_core (self, &self->leader, 1);
+    table_make (self, &self->follower);
+    follow (self, NULL);
     add_members (self);
     world_workers_start (self);
     world_clients_start (self);
@@ -307,6 +419,8 @@ void world_new_leader (world_t *self, uint64_t linger)
     self->old = self->leader;
     self->log_index++;
     begin_core (self, &self->leader, self->old.term + 1);
+    self->skew = (int64_t)rng_below (&self->rng, 4 * SEC) - (int64_t)(2 * SEC);
+    self->clock_off = false;
     if (linger == 0)
         end_core (&self->old);
     else
@@ -325,8 +439,13 @@ void world_destroy (world_t **self_p)
     while (self->n_later > 0)
         free (pop (self).arg);
     free (self->later);
-    for (size_t i = 0; i < WORLD_WORKERS; i++)
-        free (self->workers[i].changes);
+    for (size_t i = 0; i < self->config.workers; i++)
+        for (size_t d = 0; d < WORLD_DISKS; d++)
+            free (self->workers[i].disks[d].changes);
+    free (self->bools);
+    free (self->bytes);
+    free (self->words);
+    table_free (&self->follower);
     world_clients_free (self);
     free (self->chunks);
     if (self->old.core)
@@ -340,7 +459,7 @@ void world_destroy (world_t **self_p)
 
 void world_assert_idle (world_t *self)
 {
-    core_worker_status_t status[WORLD_WORKERS];
+    static core_worker_status_t status[WORLD_WORKERS];
     core_status_t core;
     size_t n = core_workers (self->leader.core, status, WORLD_WORKERS);
 
@@ -348,6 +467,8 @@ void world_assert_idle (world_t *self)
     CHECK (self, core.grants == 0);
     CHECK (self, core.parked == 0);
     CHECK (self, core.repair_active == 0);
+    CHECK (self, core.memory_chunks <=
+                     core.pins + core.trim_queued + core.under_replicated + core.moves);
     for (size_t i = 0; i < n; i++)
         CHECK (self, status[i].granted == 0);
 }

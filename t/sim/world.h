@@ -13,7 +13,8 @@
 #include "common/rng.h"
 #include "common/units.h"
 
-#define WORLD_WORKERS 64
+#define WORLD_WORKERS 1024
+#define WORLD_DISKS   2 /* of each worker */
 #define WORLD_CLIENTS 128
 
 typedef struct world world_t;
@@ -35,12 +36,15 @@ typedef struct world_config {
     uint32_t shared;    /* percent of chunks that several clients send */
     uint32_t lost;      /* per mille of arriving chunks that vanish */
     uint32_t refused;   /* per mille that are refused */
+    uint32_t dropped;   /* per mille of messages from and to workers that get lost */
+    uint32_t doubled;   /* per mille that come twice */
     uint64_t capacity;  /* of a worker; 0: plenty */
     uint64_t window;    /* ingest window; 0: the core's default */
     bool fetch;         /* clients read back what they committed */
     core_config_t core; /* of reclaim and such; seed, now and window are set */
     uint32_t remove;    /* percent of clients that take their file away again */
     uint64_t think;     /* longest time until a client starts; 0: 100 ms */
+    uint64_t lag;       /* of the broker that leads next, at most; 0: 4 s */
 } world_config_t;
 
 enum world_down {
@@ -73,6 +77,14 @@ void world_drain (world_t *self, size_t worker, bool drain);
 /* It may be removed: asserts that what was committed has its copies elsewhere. */
 bool world_drained (world_t *self, size_t worker);
 void world_full (world_t *self, size_t worker, bool full);
+/* It takes TIMES as long to store, drop and hash. */
+void world_slow (world_t *self, size_t worker, uint32_t times);
+/* One disk of a worker that is up is gone, or comes back empty; the worker says so. */
+void world_lose_disk (world_t *self, size_t worker, size_t disk, bool replaced);
+/* The leader's clock has jumped, or is back. */
+void world_clock (world_t *self, bool off);
+/* Every worker of RACK is cut off, or back. */
+void world_cut_rack (world_t *self, size_t rack, bool cut);
 void world_vanish (world_t *self, size_t client);
 /* Another core leads from now on; the one before goes on for LINGER without knowing. */
 void world_new_leader (world_t *self, uint64_t linger);
@@ -119,8 +131,15 @@ typedef struct world_stats {
     uint64_t removed;
     uint64_t holds;
     uint64_t proposals;
+    uint64_t verifies; /* orders to hash */
     uint64_t rotten;
     uint64_t refused_old; /* orders of a term that is over */
+    uint64_t lost;        /* messages */
+    uint64_t doubled;
+    uint64_t again_sent; /* changes that were sent once more */
+    uint64_t disks_lost;
+    uint64_t most_timers;
+    uint64_t most_chunks; /* in the core's memory */
     int last_refusal;
 } world_stats_t;
 const world_stats_t *world_stats (const world_t *self);

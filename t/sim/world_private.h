@@ -11,6 +11,8 @@
             world_fail (self, #what, __FILE__, __LINE__);                              \
     } while (0)
 
+#define SECONDS 128
+
 typedef void (world_f) (world_t *self, void *arg);
 
 typedef struct later {
@@ -23,19 +25,41 @@ typedef struct later {
 typedef struct sim_chunk {
     uint64_t length;
     uint64_t refs;
-    bool stored[WORLD_WORKERS];     /* what is on the disks */
-    bool located[WORLD_WORKERS];    /* what the location table says */
-    uint64_t birth[WORLD_WORKERS];  /* of what is stored */
-    uint64_t lbirth[WORLD_WORKERS]; /* of what is located */
-    uint64_t rotten[WORLD_WORKERS]; /* since when what is stored is damaged; 0 not */
+    /* by worker */
+    bool *stored;       /* what is on the disks */
+    uint8_t *disk;      /* on which */
+    uint64_t *birth;    /* of what is stored */
+    uint64_t *rotten;   /* since when what is stored is damaged; 0 not */
+    uint32_t robbed;    /* copies that went with their disks */
+    uint64_t robbed_at; /* the last one */
     /* the namespace's */
     bool recorded;
     uint64_t freed; /* log index, 0 not */
     uint64_t condemned;
-    uint64_t since;                /* log time of either */
-    uint64_t limit[WORLD_WORKERS]; /* births before that count as gone; 0 none do */
-    bool trim[WORLD_WORKERS];
+    uint64_t since;  /* log time of either */
+    uint64_t *limit; /* births before that count as gone; 0 none do */
+    bool *trim;
 } sim_chunk_t;
+
+/* The location table of a broker. */
+typedef struct sim_table {
+    uint8_t *disk;         /* by chunk and worker: 1 + the disk, 0 none */
+    uint64_t *birth;       /* likewise */
+    uint64_t *mark;        /* by worker and disk */
+    uint64_t *incarnation; /* likewise */
+} sim_table_t;
+
+typedef struct sim_disk {
+    bool gone;
+    uint64_t incarnation;
+    core_change_t *changes; /* number i + 1 */
+    size_t n_changes;
+    size_t cap_changes;
+    size_t first; /* oldest change kept */
+    size_t sent;  /* on this connection */
+    size_t acked;
+    size_t acked_before; /* at the last heartbeat */
+} sim_disk_t;
 
 typedef struct sim_worker {
     bool up;
@@ -46,19 +70,12 @@ typedef struct sim_worker {
     uint64_t conn; /* 0: none */
     bool welcomed;
     uint64_t process;
-    uint64_t term;          /* the highest it has seen */
-    uint64_t incarnation;   /* of its store */
-    core_change_t *changes; /* number i + 1 */
-    size_t n_changes;
-    size_t cap_changes;
-    size_t first;     /* oldest change kept */
-    size_t sent;      /* on this connection */
+    uint64_t term; /* the highest it has seen */
+    sim_disk_t disks[WORLD_DISKS];
     uint64_t arrives; /* when its last message does: they keep their order */
     uint64_t beat;
     uint64_t used;
-    /* the location table's */
-    uint64_t mark;
-    uint64_t mark_incarnation;
+    uint32_t slow; /* times as long; 0: 1 */
 } sim_worker_t;
 
 typedef struct sim_core {
@@ -66,6 +83,7 @@ typedef struct sim_core {
     actions_t *actions;
     uint64_t id; /* of this one: answers for an earlier one are dropped */
     uint64_t term;
+    sim_table_t table;
 } sim_core_t;
 
 enum sim_step { STEP_TODO, STEP_PLACING, STEP_SENT, STEP_DURABLE };
@@ -108,10 +126,19 @@ struct world {
     uint64_t conns;
     sim_chunk_t *chunks;
     size_t n_chunks;
+    bool *bools; /* of all chunks, by worker */
+    uint8_t *bytes;
+    uint64_t *words;
     sim_worker_t workers[WORLD_WORKERS];
     sim_client_t clients[WORLD_CLIENTS];
-    bool emptied;          /* a disk was replaced: the core cannot know at once */
+    sim_table_t follower; /* of the broker that leads next: it may lag */
+    bool clock_off;
+    uint64_t off_since;
+    int64_t skew;          /* of the leader's clock */
+    uint64_t log_time;     /* so far */
     uint64_t storage_busy; /* storage answers in order */
+    uint64_t second;
+    uint64_t made[SECONDS]; /* grants and orders, by second */
     world_stats_t stats;
 };
 
@@ -126,6 +153,16 @@ void world_answer (world_t *self, uint64_t core, event_t *event);
 copykey_t world_key (size_t chunk);
 size_t world_chunk (const world_t *self, const copykey_t *key);
 
+/* Location tables: made empty, copied, freed; that of who asks now; by its number, NULL
+ * when that one is gone. */
+void table_make (const world_t *self, sim_table_t *table);
+void table_copy (const world_t *self, sim_table_t *to, const sim_table_t *from);
+void table_free (sim_table_t *table);
+sim_table_t *world_table (world_t *self, uint64_t core);
+uint64_t world_log_time (world_t *self);
+/* A message gets lost. */
+bool world_loses (world_t *self);
+bool world_doubles (world_t *self);
 bool world_reclaim_action (world_t *self, const action_t *action);
 /* A reference more or less, by the entry that is applied now. */
 void world_take (world_t *self, size_t chunk);

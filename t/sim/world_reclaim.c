@@ -9,6 +9,7 @@
 #include "t/sim/world_private.h"
 
 #define LOG_WRITE (2 * MS)
+#define DECIDED   (2 * SEC)
 
 typedef struct proposal {
     uint64_t core;
@@ -23,11 +24,6 @@ typedef struct effects {
     core_effect_t *items;
     size_t n, cap;
 } effects_t;
-
-static uint64_t log_time (const world_t *self)
-{
-    return 1000 * SEC + self->now;
-}
 
 static void effect (effects_t *to, const world_t *self, int kind, size_t chunk,
                     uint32_t worker, uint64_t limit, bool trim)
@@ -83,7 +79,7 @@ void world_take (world_t *self, size_t id)
     /* What was acknowledged is there, and nothing is about to take all of it away. */
     for (size_t w = 0; w < self->config.workers; w++)
         n += chunk->stored[w] && chunk->birth[w] >= chunk->limit[w];
-    CHECK (self, n >= 1 || self->emptied);
+    CHECK (self, n >= 1 || chunk->robbed > 0);
     tell_effects (self, &effects);
 }
 
@@ -94,7 +90,7 @@ void world_drop (world_t *self, size_t id)
     CHECK (self, chunk->refs > 0);
     if (--chunk->refs == 0) {
         chunk->freed = self->log_index;
-        chunk->since = log_time (self);
+        chunk->since = world_log_time (self);
     }
 }
 
@@ -109,8 +105,8 @@ void world_check_gone (world_t *self, size_t id, size_t worker)
     CHECK (self, chunk->refs == 0 || n >= 1);
     /* A trim never goes below what was asked for when it was decided: whoever died
      * since had a copy then. */
-    CHECK (self, chunk->refs == 0 || n >= self->config.min_replicas || self->emptied ||
-                     self->stats.rotten > 0);
+    CHECK (self, chunk->refs == 0 || n >= self->config.min_replicas ||
+                     chunk->robbed > 0 || self->stats.rotten > 0);
 }
 
 /* --- entries --- */
@@ -124,7 +120,7 @@ static void condemn (world_t *self, size_t id, effects_t *effects)
     chunk->recorded = true;
     chunk->freed = 0;
     chunk->condemned = self->log_index;
-    chunk->since = log_time (self);
+    chunk->since = world_log_time (self);
     self->stats.condemned++;
     effect (effects, self, CORE_CONDEMNED, id, 0, 0, false);
 }
@@ -135,12 +131,14 @@ static void drop (world_t *self, size_t id, const core_reclaim_t *item,
     sim_chunk_t *chunk = &self->chunks[id];
     size_t w = item->worker - 1;
     uint32_t keep = 0;
+    /* A batch waits for those whose answer got lost. */
+    uint64_t lately = self->config.dropped > 0 ? 150 * SEC : SEC;
 
     if (!item->trim) {
         if (chunk->refs > 0 || chunk->condemned == 0 || item->limit > chunk->condemned)
             return;
-        CHECK (self,
-               log_time (self) >= chunk->since + self->config.core.reclaim_grace_ns);
+        CHECK (self, world_log_time (self) >=
+                         chunk->since + self->config.core.reclaim_grace_ns);
     } else {
         for (uint32_t i = 0; i < item->n_keep; i++)
             keep +=
@@ -151,8 +149,9 @@ static void drop (world_t *self, size_t id, const core_reclaim_t *item,
         for (uint32_t i = 0; i < item->n_keep; i++) {
             size_t k = item->keep[i] - 1;
 
-            CHECK (self, chunk->rotten[k] == 0 || chunk->rotten[k] + SEC > self->now);
-            CHECK (self, chunk->stored[k] || self->emptied);
+            CHECK (self,
+                   chunk->rotten[k] == 0 || chunk->rotten[k] + lately > self->now);
+            CHECK (self, chunk->stored[k] || chunk->robbed > 0);
         }
         self->stats.trimmed++;
     }
@@ -244,6 +243,11 @@ static void propose (world_t *self, const action_propose_t *action)
         calloc (1, sizeof *proposal + action->n * sizeof *action->items);
 
     CHECK (self, action->n <= CORE_RECLAIM_ROWS);
+    /* While the clock is in doubt nothing ends that log time decides; what was decided
+     * before may still be on its way. */
+    CHECK (self, !self->clock_off || self->now < self->off_since + DECIDED ||
+                     action->n == 0 || action->what == PROPOSE_DROPPED ||
+                     (action->what == PROPOSE_DROP && action->items[0].trim));
     proposal->core = self->asks->id;
     proposal->term = self->asks->term;
     proposal->token = action->token;
@@ -342,11 +346,12 @@ static void answer_bytes (world_t *self, void *arg)
     const bytes_ask_t *ask = arg;
     core_bytes_t *rows = calloc (ask->n + 1, sizeof *rows);
     event_t event = {.type = EVENT_BYTES_FOUND, .u.bytes = {ask->token, rows, ask->n}};
+    const sim_table_t *table = world_table (self, ask->core);
 
-    for (size_t i = 0; i < ask->n; i++) {
+    for (size_t i = 0; table && i < ask->n; i++) {
         rows[i].worker = ask->workers[i];
         for (size_t k = 0; k < self->n_chunks; k++)
-            if (self->chunks[k].located[ask->workers[i] - 1])
+            if (table->disk[k * self->config.workers + ask->workers[i] - 1])
                 rows[i].bytes += self->chunks[k].length;
     }
     world_answer (self, ask->core, &event);
@@ -454,6 +459,21 @@ bool world_is_lean (world_t *self)
 /* What is not as it should be, for a person. */
 static void tell_surplus (const world_t *self)
 {
+    core_status_t status;
+
+    core_status (self->leader.core, &status);
+    fprintf (
+        stderr,
+        "# short %llu lost %llu surplus %llu moves %llu, to trim %llu, trimmed %llu, "
+        "queued %llu, active %llu, held %d, waits %d, knows %d, chunks %llu, pins "
+        "%llu\n",
+        (unsigned long long)status.under_replicated, (unsigned long long)status.lost,
+        (unsigned long long)status.surplus, (unsigned long long)status.moves,
+        (unsigned long long)status.trim_queued, (unsigned long long)status.trimmed,
+        (unsigned long long)status.repair_queued,
+        (unsigned long long)status.repair_active, self->held, status.reclaim_waits,
+        status.knows, (unsigned long long)status.memory_chunks,
+        (unsigned long long)status.pins);
     for (size_t i = 0; i < self->n_chunks; i++) {
         const sim_chunk_t *chunk = &self->chunks[i];
         size_t n = 0;
@@ -467,10 +487,13 @@ static void tell_surplus (const world_t *self)
             (unsigned long long)chunk->refs, chunk->recorded,
             (unsigned long long)chunk->freed, (unsigned long long)chunk->condemned);
         for (size_t w = 0; w < self->config.workers; w++)
-            if (chunk->stored[w] || chunk->located[w])
+            if (chunk->stored[w] ||
+                self->leader.table.disk[i * self->config.workers + w])
                 fprintf (stderr, " w%zu%s%s(born %llu, limit %llu)", w + 1,
                          chunk->stored[w] ? "" : " not stored",
-                         chunk->located[w] ? "" : " not located",
+                         self->leader.table.disk[i * self->config.workers + w]
+                             ? ""
+                             : " not located",
                          (unsigned long long)chunk->birth[w],
                          (unsigned long long)chunk->limit[w]);
         fprintf (stderr, "\n");

@@ -27,9 +27,9 @@ typedef struct said_msg {
     uint64_t conn;
     uint64_t process;
     event_t event;
-    core_store_t store;
+    core_store_t stores[WORLD_DISKS];
     size_t n;
-    core_change_t items[];
+    core_change_t items[]; /* or core_verified_t, N of them */
 } said_msg_t;
 
 typedef struct arriving {
@@ -52,23 +52,45 @@ static void arrive (world_t *self, void *arg)
     if (msg->what == SAID_VERIFIED)
         msg->event.u.order.verified = (const void *)msg->items;
     if (msg->what == SAID_HELLO)
-        msg->event.u.hello.stores = &msg->store;
+        msg->event.u.hello.stores = msg->stores;
     world_feed (self, &msg->event);
     /* Heartbeats reach who led before as well. */
     if (msg->what == SAID_BEAT && self->old.core)
         world_answer (self, self->old.id, &msg->event);
 }
 
-/* Messages of a connection keep their order; heartbeats go another way. */
+static size_t size_of (const said_msg_t *msg)
+{
+    size_t item =
+        msg->what == SAID_VERIFIED ? sizeof (core_verified_t) : sizeof (core_change_t);
+
+    return sizeof *msg + msg->n * item;
+}
+
+/* Messages of a connection keep their order; heartbeats go another way. Some get lost,
+ * some come twice; not what belongs to a connection itself, nor a listing: they are
+ * lost only with it. */
 static void say (world_t *self, size_t w, said_msg_t *msg)
 {
     sim_worker_t *worker = &self->workers[w];
     uint64_t when = self->now + world_delay (self, NET);
+    bool frail = msg->what != SAID_HELLO && msg->what != SAID_CLOSED &&
+                 !(msg->what == SAID_CHANGES && msg->event.u.changes.inventory);
 
+    if (frail && world_loses (self)) {
+        free (msg);
+        return;
+    }
     if (msg->what != SAID_BEAT) {
         if (when <= worker->arrives)
             when = worker->arrives + 1;
         worker->arrives = when;
+    }
+    if (frail && world_doubles (self)) {
+        said_msg_t *twin = malloc (size_of (msg));
+
+        memcpy (twin, msg, size_of (msg));
+        world_at (self, when + rng_below (&self->rng, 50 * MS), arrive, twin);
     }
     world_at (self, when, arrive, msg);
 }
@@ -83,18 +105,30 @@ static said_msg_t *new_msg (enum said what, enum event_type type, size_t n)
     return msg;
 }
 
-static core_store_t store_of (const world_t *self, size_t w)
+static void name_disk (size_t w, size_t d, uint8_t id[16])
+{
+    id[0] = (uint8_t)(1 + ((w + 1) & 0x7f));
+    id[1] = (uint8_t)(d + 1);
+}
+
+static uint64_t capacity_of (const world_t *self)
+{
+    return self->config.capacity ? self->config.capacity : 1000 * GIB;
+}
+
+static core_store_t store_of (const world_t *self, size_t w, size_t d)
 {
     const sim_worker_t *worker = &self->workers[w];
+    const sim_disk_t *disk = &worker->disks[d];
     core_store_t store = {
-        .incarnation = worker->incarnation,
-        .first_seq = worker->first + 1,
-        .last_seq = worker->n_changes,
-        .capacity = self->config.capacity ? self->config.capacity : 1000 * GIB,
-        .used = worker->used,
+        .incarnation = disk->incarnation,
+        .first_seq = disk->first + 1,
+        .last_seq = disk->n_changes,
+        .capacity = capacity_of (self) / WORLD_DISKS,
+        .used = worker->used / WORLD_DISKS,
     };
 
-    store.id[0] = (uint8_t)(w + 1);
+    name_disk (w, d, store.id);
     return store;
 }
 
@@ -102,44 +136,50 @@ static void say_hello (world_t *self, size_t w)
 {
     sim_worker_t *worker = &self->workers[w];
     said_msg_t *msg = new_msg (SAID_HELLO, EVENT_WORKER_HELLO, 0);
+    size_t n = 0;
 
     worker->conn = ++self->conns;
     worker->welcomed = false;
-    msg->store = store_of (self, w);
+    for (size_t d = 0; d < WORLD_DISKS; d++)
+        if (!worker->disks[d].gone)
+            msg->stores[n++] = store_of (self, w, d);
     msg->event.u.hello.worker = (uint32_t)w + 1;
     msg->event.u.hello.conn = worker->conn;
     msg->event.u.hello.incarnation = worker->process;
-    msg->event.u.hello.n_stores = 1;
+    msg->event.u.hello.n_stores = n;
     say (self, w, msg);
 }
 
-static void say_changes (world_t *self, size_t w)
+static void say_changes (world_t *self, size_t w, size_t d)
 {
     sim_worker_t *worker = &self->workers[w];
+    sim_disk_t *disk = &worker->disks[d];
 
-    while (worker->up && worker->welcomed && worker->sent < worker->n_changes) {
-        size_t n = worker->n_changes - worker->sent;
+    while (worker->up && worker->welcomed && !disk->gone &&
+           disk->sent < disk->n_changes) {
+        size_t n = disk->n_changes - disk->sent;
         said_msg_t *msg;
 
         if (n > 50)
             n = 50;
         msg = new_msg (SAID_CHANGES, EVENT_CHANGES, n);
-        memcpy (msg->items, &worker->changes[worker->sent], n * sizeof msg->items[0]);
+        memcpy (msg->items, &disk->changes[disk->sent], n * sizeof msg->items[0]);
         msg->event.u.changes.worker = (uint32_t)w + 1;
         msg->event.u.changes.conn = worker->conn;
-        msg->event.u.changes.store[0] = (uint8_t)(w + 1);
-        msg->event.u.changes.incarnation = worker->incarnation;
-        msg->event.u.changes.first_seq = worker->sent + 1;
-        msg->event.u.changes.last_seq = worker->n_changes;
+        name_disk (w, d, msg->event.u.changes.store);
+        msg->event.u.changes.incarnation = disk->incarnation;
+        msg->event.u.changes.first_seq = disk->sent + 1;
+        msg->event.u.changes.last_seq = disk->n_changes;
         msg->event.u.changes.n = n;
-        worker->sent += n;
+        disk->sent += n;
         say (self, w, msg);
     }
 }
 
-static void say_inventory (world_t *self, size_t w)
+static void say_inventory (world_t *self, size_t w, size_t d)
 {
     sim_worker_t *worker = &self->workers[w];
+    sim_disk_t *disk = &worker->disks[d];
     size_t i = 0, page = 0;
     bool end = false;
 
@@ -148,22 +188,48 @@ static void say_inventory (world_t *self, size_t w)
         event_changes_t *changes = &msg->event.u.changes;
 
         for (; i < self->n_chunks && changes->n < 20; i++)
-            if (self->chunks[i].stored[w])
+            if (self->chunks[i].stored[w] && self->chunks[i].disk[w] == d)
                 msg->items[changes->n++] = (core_change_t){CHANGE_STORED, world_key (i),
                                                            self->chunks[i].birth[w],
                                                            self->chunks[i].length, 0};
         end = i == self->n_chunks;
         changes->worker = (uint32_t)w + 1;
         changes->conn = worker->conn;
-        changes->store[0] = (uint8_t)(w + 1);
-        changes->incarnation = worker->incarnation;
+        name_disk (w, d, changes->store);
+        changes->incarnation = disk->incarnation;
         changes->inventory = true;
         changes->inventory_end = end;
-        changes->first_seq = end ? worker->n_changes : page++;
-        changes->last_seq = worker->n_changes;
+        changes->first_seq = end ? disk->n_changes : page++;
+        changes->last_seq = disk->n_changes;
         say (self, w, msg);
     }
-    worker->sent = worker->n_changes;
+    disk->sent = disk->n_changes;
+}
+
+/* What no acknowledgement has come for since the last heartbeat is sent once more. */
+static void say_again (world_t *self, size_t w)
+{
+    for (size_t d = 0; d < WORLD_DISKS; d++) {
+        sim_disk_t *disk = &self->workers[w].disks[d];
+
+        if (disk->acked == disk->acked_before && disk->acked < disk->sent &&
+            disk->acked >= disk->first) {
+            disk->sent = disk->acked;
+            self->stats.again_sent++;
+            say_changes (self, w, d);
+        }
+        disk->acked_before = disk->acked;
+    }
+}
+
+static void acknowledged (world_t *self, const action_ack_t *ack)
+{
+    sim_worker_t *worker = &self->workers[ack->worker - 1];
+    sim_disk_t *disk = &worker->disks[ack->mark.id[1] - 1];
+
+    if (worker->up && worker->conn == ack->conn &&
+        disk->incarnation == ack->mark.incarnation && ack->mark.seq > disk->acked)
+        disk->acked = ack->mark.seq;
 }
 
 typedef struct beat_arg {
@@ -185,11 +251,13 @@ static void beat (world_t *self, void *arg)
     world_at (self, self->now + 490 * MS + rng_below (&self->rng, 20 * MS), beat, next);
     if (!worker->up)
         return;
+    if (worker->beat % 2 == 0)
+        say_again (self, w);
     msg = new_msg (SAID_BEAT, EVENT_HEARTBEAT, 0);
     msg->event.u.heartbeat.worker = (uint32_t)w + 1;
     msg->event.u.heartbeat.incarnation = worker->process;
     msg->event.u.heartbeat.number = ++worker->beat;
-    msg->event.u.heartbeat.capacity = store_of (self, w).capacity;
+    msg->event.u.heartbeat.capacity = capacity_of (self);
     msg->event.u.heartbeat.used = worker->used;
     msg->event.u.heartbeat.condition = worker->full ? CONDITION_FULL : CONDITION_OK;
     say (self, w, msg);
@@ -218,7 +286,8 @@ void world_workers_greet (world_t *self)
 void world_workers_start (world_t *self)
 {
     for (size_t w = 0; w < self->config.workers; w++) {
-        self->workers[w].incarnation = 1;
+        for (size_t d = 0; d < WORLD_DISKS; d++)
+            self->workers[w].disks[d].incarnation = 1;
         begin (self, w);
     }
 }
@@ -243,23 +312,86 @@ void world_down (world_t *self, size_t w, enum world_down how)
     }
 }
 
+/* What was on a disk is not there any more. */
+static void empty_disk (world_t *self, size_t w, size_t d)
+{
+    sim_disk_t *disk = &self->workers[w].disks[d];
+
+    for (size_t i = 0; i < self->n_chunks; i++) {
+        sim_chunk_t *chunk = &self->chunks[i];
+
+        if (!chunk->stored[w] || chunk->disk[w] != d)
+            continue;
+        chunk->stored[w] = false;
+        chunk->rotten[w] = 0;
+        chunk->robbed++;
+        chunk->robbed_at = self->now;
+        self->workers[w].used -= chunk->length;
+    }
+    disk->incarnation++;
+    disk->n_changes = disk->first = disk->sent = disk->acked = 0;
+}
+
 void world_up (world_t *self, size_t w, enum world_back how)
 {
     sim_worker_t *worker = &self->workers[w];
 
     if (worker->up)
         return;
-    if (how == BACK_TRIMMED)
-        worker->first = worker->n_changes;
-    if (how == BACK_EMPTY) {
-        self->emptied = true;
-        for (size_t i = 0; i < self->n_chunks; i++)
-            self->chunks[i].stored[w] = false;
-        worker->incarnation++;
-        worker->n_changes = worker->first = 0;
-        worker->used = 0;
+    for (size_t d = 0; d < WORLD_DISKS; d++) {
+        if (how == BACK_TRIMMED)
+            worker->disks[d].first = worker->disks[d].n_changes;
+        if (how == BACK_EMPTY) {
+            empty_disk (self, w, d);
+            worker->disks[d].gone = false;
+        }
     }
     begin (self, w);
+}
+
+void world_lose_disk (world_t *self, size_t w, size_t d, bool replaced)
+{
+    sim_worker_t *worker = &self->workers[w];
+    size_t left = 0;
+
+    for (size_t k = 0; k < WORLD_DISKS; k++)
+        left += k != d && !worker->disks[k].gone;
+    if (!worker->up || left == 0)
+        return;
+    self->stats.disks_lost++;
+    empty_disk (self, w, d);
+    worker->disks[d].gone = !replaced;
+    /* Its process may go on, or start anew. */
+    if (rng_below (&self->rng, 2)) {
+        world_down (self, w, DOWN_KILLED);
+        begin (self, w);
+    } else {
+        say_hello (self, w);
+    }
+}
+
+void world_slow (world_t *self, size_t w, uint32_t times)
+{
+    self->workers[w].slow = times;
+}
+
+/* What the disk of W takes MEAN for when it is well. */
+static uint64_t disk_time (world_t *self, size_t w, uint64_t mean)
+{
+    uint32_t slow = self->workers[w].slow;
+
+    return world_delay (self, mean * (slow ? slow : 1));
+}
+
+void world_cut_rack (world_t *self, size_t rack, bool cut)
+{
+    for (size_t w = 0; w < self->config.workers; w++)
+        if (self->config.racks > 0 && w % self->config.racks == rack) {
+            if (cut)
+                world_down (self, w, DOWN_CUT_OFF);
+            else
+                world_up (self, w, BACK_WHOLE);
+        }
 }
 
 void world_full (world_t *self, size_t w, bool full)
@@ -281,8 +413,12 @@ static void store (world_t *self, size_t w, const arriving_t *in)
         birth = chunk->birth[w];
     change = (core_change_t){chunk->stored[w] ? CHANGE_RENEWED : CHANGE_STORED,
                              in->grant.key, birth, in->grant.length, in->grant.upload};
-    if (!chunk->stored[w])
+    if (!chunk->stored[w]) {
         worker->used += in->grant.length;
+        chunk->disk[w] = (uint8_t)(in->chunk % WORLD_DISKS);
+        if (worker->disks[chunk->disk[w]].gone)
+            chunk->disk[w] = (uint8_t)((chunk->disk[w] + 1) % WORLD_DISKS);
+    }
     chunk->stored[w] = true;
     chunk->rotten[w] = 0;
     chunk->birth[w] = birth;
@@ -291,15 +427,16 @@ static void store (world_t *self, size_t w, const arriving_t *in)
 
 void world_say_change (world_t *self, size_t w, const core_change_t *change)
 {
-    sim_worker_t *worker = &self->workers[w];
+    size_t d = self->chunks[world_chunk (self, &change->key)].disk[w];
+    sim_disk_t *disk = &self->workers[w].disks[d];
 
-    if (worker->n_changes == worker->cap_changes) {
-        worker->cap_changes = worker->cap_changes ? 2 * worker->cap_changes : 64;
-        worker->changes =
-            realloc (worker->changes, worker->cap_changes * sizeof *worker->changes);
+    if (disk->n_changes == disk->cap_changes) {
+        disk->cap_changes = disk->cap_changes ? 2 * disk->cap_changes : 64;
+        disk->changes =
+            realloc (disk->changes, disk->cap_changes * sizeof *disk->changes);
     }
-    worker->changes[worker->n_changes++] = *change;
-    say_changes (self, w);
+    disk->changes[disk->n_changes++] = *change;
+    say_changes (self, w, d);
 }
 
 static void refuse (world_t *self, size_t w, const arriving_t *in, int code)
@@ -339,7 +476,7 @@ static void take (world_t *self, void *arg)
         *next = *in;
         next->on_disk = true;
         next->process = worker->process;
-        world_at (self, self->now + world_delay (self, DISK), take, next);
+        world_at (self, self->now + disk_time (self, w, DISK), take, next);
         return;
     }
     if (in->process != worker->process)
@@ -404,6 +541,7 @@ static void verify (world_t *self, const action_verify_order_t *order)
         return;
     msg = calloc (1, sizeof *msg + order->n * sizeof (core_verified_t));
     msg->what = SAID_VERIFIED;
+    msg->n = order->n;
     msg->event.type = EVENT_ORDER_RESULT;
     msg->event.u.order.worker = order->worker;
     msg->event.u.order.order = order->order;
@@ -460,7 +598,7 @@ static void leave (world_t *self, size_t w, size_t chunk, uint64_t limit)
     leaving_t *leaving = calloc (1, sizeof *leaving);
 
     *leaving = (leaving_t){w, chunk, self->workers[w].process, limit};
-    world_at (self, self->now + world_delay (self, DISK), put_away, leaving);
+    world_at (self, self->now + disk_time (self, w, DISK), put_away, leaving);
 }
 
 typedef struct dropping {
@@ -481,6 +619,7 @@ static void drop (world_t *self, void *arg)
         return;
     msg = calloc (1, sizeof *msg + order->n * sizeof (core_verified_t));
     msg->what = SAID_VERIFIED;
+    msg->n = order->n;
     msg->event.type = EVENT_ORDER_RESULT;
     msg->event.u.order.worker = (uint32_t)w + 1;
     msg->event.u.order.order = order->order;
@@ -548,23 +687,59 @@ static void replicate (world_t *self, const action_replicate_t *order)
     say (self, w, msg);
 }
 
+typedef struct telling {
+    size_t worker;
+    uint64_t conn;
+} telling_t;
+
+/* What happened since the marks of the welcome. */
+static void tell (world_t *self, void *arg)
+{
+    const telling_t *telling = arg;
+    sim_worker_t *worker = &self->workers[telling->worker];
+
+    if (!worker->up || worker->conn != telling->conn)
+        return;
+    worker->welcomed = true;
+    for (size_t d = 0; d < WORLD_DISKS; d++) {
+        sim_disk_t *disk = &worker->disks[d];
+
+        if (disk->gone)
+            continue;
+        if (disk->sent < disk->first)
+            say_inventory (self, telling->worker, d);
+        else
+            say_changes (self, telling->worker, d);
+    }
+}
+
 static void welcome (world_t *self, const action_welcome_t *welcome)
 {
     size_t w = welcome->worker - 1;
     sim_worker_t *worker = &self->workers[w];
+    telling_t *telling;
 
     if (!worker->up || worker->conn != welcome->conn)
         return;
-    worker->welcomed = true;
     if (self->asks->term > worker->term)
         worker->term = self->asks->term;
-    CHECK (self, welcome->n == 1);
-    worker->sent = welcome->marks[0].seq;
-    CHECK (self, worker->sent <= worker->n_changes);
-    if (worker->sent < worker->first)
-        say_inventory (self, w);
-    else
-        say_changes (self, w);
+    for (size_t i = 0; i < welcome->n; i++) {
+        size_t d = welcome->marks[i].id[1] - 1;
+        sim_disk_t *disk = &worker->disks[d];
+
+        CHECK (self, welcome->marks[i].incarnation == disk->incarnation);
+        disk->sent = disk->acked = disk->acked_before = welcome->marks[i].seq;
+        CHECK (self, disk->sent <= disk->n_changes);
+    }
+    telling = malloc (sizeof *telling);
+    *telling = (telling_t){w, welcome->conn};
+    /* There may be much of it. */
+    world_at (self,
+              self->now + (self->asks->term > 1 && (self->config.lag > 0 ||
+                                                    rng_below (&self->rng, 4) == 0)
+                               ? rng_below (&self->rng, 4 * SEC)
+                               : 1),
+              tell, telling);
 }
 
 static void send (world_t *self, const action_send_t *send)
@@ -581,6 +756,25 @@ static void send (world_t *self, const action_send_t *send)
     }
 }
 
+static void to_worker (world_t *self, const action_t *action)
+{
+    switch (action->type) {
+    case ACTION_REPLICATE:
+        replicate (self, &action->u.replicate);
+        break;
+    case ACTION_VERIFY_ORDER:
+        self->stats.verifies++;
+        verify (self, &action->u.verify_order);
+        break;
+    case ACTION_DROP_ORDER:
+        order_drop (self, &action->u.drop_order);
+        break;
+    default:
+        acknowledged (self, &action->u.ack);
+        break;
+    }
+}
+
 bool world_worker_action (world_t *self, const action_t *action)
 {
     switch (action->type) {
@@ -588,7 +782,14 @@ bool world_worker_action (world_t *self, const action_t *action)
         welcome (self, &action->u.welcome);
         return true;
     case ACTION_REPLICATE:
-        replicate (self, &action->u.replicate);
+    case ACTION_VERIFY_ORDER:
+    case ACTION_DROP_ORDER:
+    case ACTION_CHANGES_ACK:
+        if (world_loses (self))
+            return true;
+        to_worker (self, action);
+        if (world_doubles (self))
+            to_worker (self, action);
         return true;
     case ACTION_PROBE:
         probe (self, &action->u.probe);
@@ -603,13 +804,6 @@ bool world_worker_action (world_t *self, const action_t *action)
             say_hello (self, action->u.close.worker - 1);
         return true;
     }
-    case ACTION_VERIFY_ORDER:
-        verify (self, &action->u.verify_order);
-        return true;
-    case ACTION_DROP_ORDER:
-        order_drop (self, &action->u.drop_order);
-        return true;
-    case ACTION_CHANGES_ACK:
     case ACTION_CANCEL_ORDER:
     case ACTION_YIELD_ORDER:
     case ACTION_DIRECTORY:
