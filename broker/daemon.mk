@@ -56,7 +56,9 @@ broker_dfs_broker_LDADD = broker/libbroker.la $(CZMQ_LIBS)
 broker_rig = t/unit/broker_rig.c t/unit/broker_rig.h t/unit/broker_tcp.c
 broker_rig_libs = msgs/libmsgs.la common/libcommon.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
 UNIT_TESTS += t/unit/broker_links t/unit/broker_workers t/unit/broker_files \
-	t/unit/broker_parts t/unit/broker_agree
+	t/unit/broker_parts t/unit/broker_agree t/unit/broker_removed
+t_unit_broker_removed_SOURCES = t/unit/broker_removed.c $(ns_fixture)
+t_unit_broker_removed_LDADD = broker/libbroker.la $(CMOCKA_LIBS)
 t_unit_broker_agree_SOURCES = t/unit/broker_agree.c
 t_unit_broker_agree_LDADD = broker/libbroker.la $(CMOCKA_LIBS)
 t_unit_broker_files_SOURCES = t/unit/broker_files.c $(broker_rig)

@@ -177,6 +177,19 @@ void scan_check (core_t *core, const copykey_t *key)
     self->checks[self->n_checks++] = *key;
 }
 
+/* The rest of the copies of worker ID, the I-th in turn, needs nothing. */
+static void leave_worker (core_t *core, size_t i, uint32_t id)
+{
+    scan_t *self = core->scan;
+
+    if (self->started && self->worker == id) {
+        self->token = 0;
+        end_scan (core, false);
+    } else {
+        drop_worker (self, i);
+    }
+}
+
 void scan_worker_changed (core_t *core, worker_t *worker, int before)
 {
     scan_t *self = core->scan;
@@ -194,24 +207,22 @@ void scan_worker_changed (core_t *core, worker_t *worker, int before)
         (before == WORKER_DEAD || before == WORKER_JOINING ||
          (before == WORKER_DRAINING && worker->state == WORKER_UP)))
         self->all_wanted = true;
-    if (worker->state == WORKER_DEAD || worker->state == WORKER_REMOVED ||
-        (worker->state == WORKER_DRAINING && !worker->looked_through)) {
+    if (worker->state == WORKER_REMOVED) {
+        /* Storage forgets what it had: what was not looked at is found among all. */
+        self->all_wanted |= at < self->n_workers || before != WORKER_DEAD;
+        if (at < self->n_workers)
+            leave_worker (core, at, id);
+    } else if (worker->state == WORKER_DEAD ||
+               (worker->state == WORKER_DRAINING && !worker->looked_through)) {
         if (worker->state == WORKER_DEAD)
             self->deaths = true;
-        if (at < self->n_workers ||
-            (before == WORKER_DEAD && worker->state == WORKER_REMOVED))
+        if (at < self->n_workers)
             return;
         core_grow (&data, &self->cap_workers, self->n_workers, sizeof *self->workers);
         self->workers = data;
         self->workers[self->n_workers++] = id;
     } else if (worker_live (worker) && at < self->n_workers) {
-        /* It is back: the rest of its copies needs nothing. */
-        if (self->started && self->worker == id) {
-            self->token = 0;
-            end_scan (core, false);
-        } else {
-            drop_worker (self, at);
-        }
+        leave_worker (core, at, id); /* it is back */
     }
 }
 

@@ -21,6 +21,23 @@ static int fill_directory (namespace_t *ns, mail_directory_t *mail, dfs_error_t 
     return rc;
 }
 
+/* What removed workers had is known no longer: not to be counted among the copies that
+ * are looked at. The rows themselves go bit by bit. */
+static int forget_removed (tables_t *tables, const mail_directory_t *mail,
+                           dfs_error_t *err)
+{
+    for (size_t i = 0; i < mail->n_members; i++) {
+        const Dfs__Member *member = mail->members[i];
+        int rc = member->removed
+                     ? locations_forget (tables->locations, member->id, 0, err)
+                     : 0;
+
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 mail_directory_t *lookup_directory (tables_t *tables, uint64_t asked, dfs_error_t *err)
 {
     mail_directory_t *mail = mail_new (MAIL_DIRECTORY, sizeof *mail);
@@ -31,7 +48,8 @@ mail_directory_t *lookup_directory (tables_t *tables, uint64_t asked, dfs_error_
     mail->seeded = namespace_seeded (ns);
     mail->index = namespace_applied (ns);
     mail->time_ns = namespace_time (ns);
-    if (mail->seeded && fill_directory (ns, mail, err) < 0) {
+    if (mail->seeded && (fill_directory (ns, mail, err) < 0 ||
+                         forget_removed (tables, mail, err) < 0)) {
         wrap (err, "members");
         mail_free (&mail->head);
         return NULL;

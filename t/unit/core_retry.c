@@ -370,6 +370,24 @@ static void test_stuck_and_others (void **state)
     cluster_free (&c);
 }
 
+/* One that is removed though it has copies: they are made anew, from what all chunks
+ * have, as what it had is forgotten. */
+static void test_removed (void **state)
+{
+    play_t p;
+
+    (void)state;
+    play_make (&p, 4, 2, NULL);
+    p.copies = 1 << 1 | 1 << 2;
+    play (&p, 1);
+    cluster_member (&p.c, 1, NULL, false, true);
+    assert_int_equal (p.c.scan.worker, 0);
+    assert_int_not_equal (p.c.scan.token, 0);
+    play (&p, 5);
+    assert_int_equal (p.most, 3);
+    cluster_free (&p.c);
+}
+
 /* A move whose chunk is in use waits; it does not ask without end. */
 static void test_move_in_use (void **state)
 {
@@ -419,6 +437,7 @@ int main (void)
         cmocka_unit_test (test_put_out_of_reach),
         cmocka_unit_test (test_bounded),
         cmocka_unit_test (test_stuck_and_others),
+        cmocka_unit_test (test_removed),
         cmocka_unit_test (test_move_in_use),
     };
 
