@@ -229,7 +229,7 @@ static void on_chunks (core_t *core, const event_chunks_t *found)
 {
     if (!place_found (core, found) && !commits_found (core, found) &&
         !steal_found (core, found) && !trim_found (core, found) &&
-        !reclaim_chunks (core, found))
+        !drops_checked (core, found) && !reclaim_chunks (core, found))
         scan_found (core, found);
 }
 

@@ -31,6 +31,7 @@ void drops_effect (core_t *core, const core_effect_t *effect);
 void drops_gone (core_t *core, const copykey_t *key, uint32_t worker);
 /* Each true when it was one of ours. */
 bool drops_found (core_t *core, const event_reclaim_t *found);
+bool drops_checked (core_t *core, const event_chunks_t *found);
 bool drops_result (core_t *core, const event_order_t *event);
 bool drops_proposed (core_t *core, const event_proposed_t *event);
 void drops_worker_changed (core_t *core, const worker_t *worker);

@@ -32,7 +32,7 @@ void drops_wake (core_t *core)
 /* What was ordered and is not confirmed is told again. */
 static void take_back (core_t *core, drop_queue_t *queue)
 {
-    queue->order = 0;
+    queue->order = queue->check = 0;
     while (!list_empty (&queue->ordered)) {
         drop_t *drop = LIST_OF (queue->ordered.next, drop_t, node);
 
@@ -70,6 +70,13 @@ bool drops_result (core_t *core, const event_order_t *event)
     return true;
 }
 
+static void fill_item (core_reclaim_t *item, const drop_t *drop)
+{
+    memset (item, 0, sizeof *item);
+    item->key = drop->key;
+    item->limit = drop->limit + (PLANTED (BUG_LIMIT_TOO_HIGH) ? 1000 : 0);
+}
+
 static size_t take (drop_queue_t *queue, bool trim, core_reclaim_t *items, size_t n)
 {
     list_t *waiting = &queue->waiting[trim];
@@ -77,9 +84,7 @@ static size_t take (drop_queue_t *queue, bool trim, core_reclaim_t *items, size_
     for (; !list_empty (waiting) && n < CORE_DROP_ITEMS; n++) {
         drop_t *drop = LIST_OF (waiting->next, drop_t, node);
 
-        memset (&items[n], 0, sizeof items[n]);
-        items[n].key = drop->key;
-        items[n].limit = drop->limit + (PLANTED (BUG_LIMIT_TOO_HIGH) ? 1000 : 0);
+        fill_item (&items[n], drop);
         list_remove (&drop->node);
         drop->state = DROP_ORDERED;
         list_push (&queue->ordered, &drop->node);
@@ -87,10 +92,10 @@ static size_t take (drop_queue_t *queue, bool trim, core_reclaim_t *items, size_
     return n;
 }
 
-static void send_order (core_t *core, drop_queue_t *queue)
+/* N surplus copies are in ITEMS already. */
+static void send_order (core_t *core, drop_queue_t *queue, core_reclaim_t *items,
+                        size_t n)
 {
-    core_reclaim_t *items = actions_alloc (core->out, CORE_DROP_ITEMS * sizeof *items);
-    size_t n = take (queue, true, items, 0);
     action_t *action;
 
     if (!reclaim_held (core))
@@ -105,6 +110,91 @@ static void send_order (core_t *core, drop_queue_t *queue)
     action->u.drop_order.worker = queue->worker;
     action->u.drop_order.items = items;
     action->u.drop_order.n = n;
+}
+
+/* A copy was one too many when the entry was made. Whether the others are still there
+ * is looked at before it goes: the last one stays where it is. False when there is
+ * nothing to be looked at now. */
+static bool check_others (core_t *core, drop_queue_t *queue)
+{
+    core_reclaim_t *items;
+    copykey_t *keys;
+    action_t *action;
+    size_t n;
+
+    if (core->now < queue->check_at || list_empty (&queue->waiting[1]))
+        return false;
+    items = actions_alloc (core->out, CORE_DROP_ITEMS * sizeof *items);
+    keys = actions_alloc (core->out, CORE_DROP_ITEMS * sizeof *keys);
+    n = take (queue, true, items, 0);
+    for (size_t i = 0; i < n; i++)
+        keys[i] = items[i].key;
+    queue->order = 0; /* an answer that is late speaks of other copies */
+    queue->check = core_id (core);
+    queue->deadline = core->now + ANSWER_WAIT;
+    set_timer (core, queue->deadline);
+    action = actions_add (core->out, ACTION_LOOKUP_CHUNKS);
+    action->u.chunks.token = queue->check;
+    action->u.chunks.keys = keys;
+    action->u.chunks.n = n;
+    return true;
+}
+
+/* Some other worker that is there has a good copy. */
+static bool others_live (const core_t *core, const core_chunk_t *found, uint32_t id)
+{
+    for (size_t i = 0; i < found->n_copies; i++) {
+        const core_copy_t *copy = &found->copies[i];
+        const worker_t *worker = members_find (core, copy->worker);
+
+        if (worker && copy->worker != id && !copy->damaged && worker_live (worker) &&
+            worker->told &&
+            copy->birth >= drops_limit (core, &found->key, copy->worker))
+            return true;
+    }
+    return false;
+}
+
+bool drops_checked (core_t *core, const event_chunks_t *found)
+{
+    drop_queue_t *queue = NULL, *next;
+    core_reclaim_t *items;
+    size_t cursor = 0, n = 0, held = 0;
+    uint32_t id;
+
+    while (!queue && (next = table_next (core->drops->queues, &cursor)))
+        if (next->check != 0 && next->check == found->token)
+            queue = next;
+    if (!queue)
+        return false;
+    queue->check = 0;
+    if (found->code != DFS_OK) {
+        take_back (core, queue);
+        return true;
+    }
+    id = queue->worker;
+    items = actions_alloc (core->out, CORE_DROP_ITEMS * sizeof *items);
+    for (size_t i = 0; i < found->n; i++) {
+        drop_t *drop = drops_find (core, &found->chunks[i].key, id);
+
+        if (!drop || drop->state != DROP_ORDERED)
+            continue;
+        if (found->chunks[i].refs == 0 || others_live (core, &found->chunks[i], id)) {
+            fill_item (&items[n++], drop);
+            continue;
+        }
+        list_remove (&drop->node);
+        drop->state = DROP_WAITING;
+        list_push (&queue->waiting[1], &drop->node);
+        held++;
+    }
+    if (held > 0) {
+        core_log (core, LOG_WARN, "trim_held", "node=%u chunks=%zu", id, held);
+        queue->check_at = core->now + HELD_LATER;
+        set_timer (core, queue->check_at);
+    }
+    send_order (core, queue, items, n);
+    return true;
 }
 
 /* A worker that is no member any more has nothing that counts. */
@@ -208,7 +298,11 @@ void drops_flush (core_t *core)
                 set_timer (core, queue->retry_at);
             continue;
         }
-        send_order (core, queue);
+        if (!check_others (core, queue))
+            send_order (
+                core, queue,
+                actions_alloc (core->out, CORE_DROP_ITEMS * sizeof (core_reclaim_t)),
+                0);
     }
     if (!list_empty (&self->done) && self->proposal == 0 &&
         core->now >= self->propose_at)

@@ -8,10 +8,12 @@
 
 #define ANSWER_WAIT (10 * SEC) /* for an order, and for the change that confirms it */
 #define RETRY_LATER (2 * SEC)
+#define HELD_LATER  (10 * SEC)
 
 enum drop_state {
     DROP_WAITING, /* to be sent */
-    DROP_ORDERED, /* in the order that is out, or its confirmation is on the way */
+    DROP_ORDERED, /* in the check or the order that is out, or its confirmation is on
+                     the way */
     DROP_DONE,    /* confirmed, to be proposed */
 };
 
@@ -30,6 +32,8 @@ typedef struct drop_queue {
     size_t n;          /* in all lists */
     list_t waiting[2]; /* 1: surplus copies, which no hold stops */
     list_t ordered;
+    uint64_t check_at; /* some are the last copies: looked at again then */
+    uint64_t check;    /* whether other copies are live, 0: none is out */
     uint64_t order;    /* 0: none is out */
     uint64_t deadline; /* of what was ordered */
     uint64_t retry_at;

@@ -73,6 +73,16 @@ static void test_drop (void **state)
     drop.limit = 1000;
     drop.trim = true;
     tell_effect (&c, drop);
+    /* Not while it is the last one that is there. */
+    assert_null (cluster_action (&c, ACTION_DROP_ORDER, 0));
+    cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 1, 100,
+                   1, 0, 0);
+    assert_null (cluster_action (&c, ACTION_DROP_ORDER, 0));
+    cluster_pass (&c, 11 * SEC, ALL);
+    assert_null (cluster_action (&c, ACTION_DROP_ORDER, 0));
+    assert_int_equal (cluster_count (&c, ACTION_LOOKUP_CHUNKS), 1);
+    cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 1, 100,
+                   1, 1 << 2, 0);
     action = cluster_want (&c, ACTION_DROP_ORDER);
     assert_int_equal (action->u.drop_order.worker, 1);
     assert_int_equal (action->u.drop_order.items[0].limit, 1000);
