@@ -455,8 +455,9 @@ static void each_sync_is_needed (void **state)
             enum kind kind = r % 3 == 2 ? KILL_THEN_POWER : POWER;
             bool sweep = r >= first; /* every operation of the short load in turn */
             uint64_t k = sweep ? 1 + r % (n_short + 5) : 1 + rng_below (&rng, n);
+            uint64_t way = sweep ? r / (n_short + 5) : r;
             run_round (sweep ? run_short_load : run_load,
-                       sweep ? KILL_THEN_POWER : kind, k, rng_next (&rng), r % WAYS,
+                       sweep ? KILL_THEN_POWER : kind, k, rng_next (&rng), way % WAYS,
                        sites[i], why, sizeof why);
             noticed = why[0] != 0;
         }

@@ -155,11 +155,44 @@ static void a_hung_disk_holds_nobody_up (void **state)
     io_set_hook (NULL);
 }
 
+static atomic_int slow_writes;
+
+static int slow_down (enum io_op op, int fd, const char *path, const char *path2,
+                      uint64_t offset, uint64_t len, const struct iovec *iov, int n,
+                      void *arg)
+{
+    (void)fd, (void)path, (void)path2, (void)offset, (void)len, (void)iov, (void)n;
+    (void)arg;
+    if (op == IO_PWRITE && atomic_fetch_sub (&slow_writes, 1) > 0)
+        nanosleep (&(struct timespec){.tv_nsec = 900000000}, NULL);
+    return 0;
+}
+
+/* All are slow at the same time: that is no reason to refuse a chunk. */
+static void disks_that_are_only_slow_are_asked_again (void **state)
+{
+    (void)state;
+    static const io_hook_t hook = {.before = slow_down};
+    storetest_t t;
+    io_set_hook (&hook);
+    storetest_init (&t, 2);
+    storetest_open (&t);
+    atomic_store (&slow_writes, 2);
+    assert_int_equal (storetest_put_wait (&t, 1, 300 * KIB, 1), 0);
+    assert_true (atomic_load (&slow_writes) <= 0);
+    assert_int_equal (storetest_put_wait (&t, 2, 3000, 1), 0);
+    for (uint64_t i = 1; i < 3; i++)
+        assert_int_equal (storetest_check (&t, i, i == 1 ? 300 * KIB : 3000), 0);
+    storetest_end (&t);
+    io_set_hook (NULL);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (a_pulled_disk_takes_only_its_own),
         cmocka_unit_test (a_hung_disk_holds_nobody_up),
+        cmocka_unit_test (disks_that_are_only_slow_are_asked_again),
     };
     storetest_quiet ();
     cmocka_set_message_output (CM_OUTPUT_TAP);

@@ -4,11 +4,15 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "common/clock.h"
 #include "common/io.h"
 #include "common/units.h"
 #include "worker/store/append.h"
 #include "worker/store/store_private.h"
+
+#define ROUNDS_FOR (5 * SEC) /* disks are asked again */
 
 /* DFS_OK when the bytes are wanted; else as store_begin says. */
 static int check_present (store_t *self, const store_new_t *what, uint64_t cookie,
@@ -60,6 +64,21 @@ static void order_disks (store_t *self, disk_t **order)
         full[at] = f;
         order[at] = self->disks[i];
     }
+}
+
+/* No disk has taken it, and one of several was only slow in saying so: worth another
+ * round, for a while. A single one is not waited for: other workers are asked. */
+static bool another_round (store_t *self, bool slow, uint64_t since)
+{
+    if (!slow || self->n == 1 || clock_mono () - since > ROUNDS_FOR)
+        return false;
+    nanosleep (&(struct timespec){.tv_nsec = 10 * MS}, NULL);
+    return true;
+}
+
+static bool was_slow (const disk_t *disk, int rc)
+{
+    return rc == DFS_ETIMEOUT && disk_answers (disk, NULL) == DFS_OK;
 }
 
 static int check_new (const store_new_t *what, dfs_error_t *err)
@@ -114,11 +133,18 @@ store_append_t *store_begin (store_t *self, const store_new_t *what, uint64_t co
     append->cookie = cookie;
     append->upload = what->upload;
     disk_t *order[64];
-    order_disks (self, order);
     dfs_error_t mine = {.code = DFS_EUNAVAIL};
     int rc = DFS_EUNAVAIL;
-    for (size_t i = 0; rc < 0 && i < self->n; i++)
-        rc = reserve (order[i], append, &mine);
+    uint64_t since = clock_mono ();
+    bool slow;
+    do {
+        slow = false;
+        order_disks (self, order);
+        for (size_t i = 0; rc < 0 && i < self->n; i++) {
+            rc = reserve (order[i], append, &mine);
+            slow = slow || was_slow (order[i], rc);
+        }
+    } while (rc < 0 && another_round (self, slow, since));
     if (rc < 0) {
         fail (err, rc, "%s", mine.text);
         free (append);
@@ -252,31 +278,44 @@ void store_abort (store_append_t **append_p)
         end_append (append_p, APPEND_ABORTED);
 }
 
+static int pack_into (disk_t *disk, const store_new_t *what, const record_t *rec,
+                      const void *data, const uint32_t *crcs, uint64_t cookie,
+                      dfs_error_t *err)
+{
+    size_t len = record_head_len (rec->n_crcs) + rec->stored_len;
+    int rc = reserve_lock (disk, err);
+    if (rc < 0)
+        return rc;
+    rc = disk_room (disk, len, false, err);
+    if (rc == DFS_OK)
+        rc = commit_wait_room (disk, len, err);
+    if (rc == DFS_OK) {
+        batch_item_t *item = batch_add (&disk->fill, rec, crcs, data);
+        item->answer = true;
+        item->cookie = cookie;
+        item->upload = what->upload;
+        commit_wake (disk);
+    }
+    pthread_mutex_unlock (&disk->lock);
+    return rc;
+}
+
 static int put_packed (store_t *self, const store_new_t *what, const void *data,
                        const uint32_t *crcs, uint64_t cookie, dfs_error_t *err)
 {
     record_t rec = record_of (what);
-    size_t len = record_head_len (rec.n_crcs) + rec.stored_len;
     disk_t *order[64];
-    order_disks (self, order);
     int rc = DFS_EUNAVAIL;
-    for (size_t i = 0; rc < 0 && i < self->n; i++) {
-        disk_t *disk = order[i];
-        rc = reserve_lock (disk, err);
-        if (rc < 0)
-            continue;
-        rc = disk_room (disk, len, false, err);
-        if (rc == DFS_OK)
-            rc = commit_wait_room (disk, len, err);
-        if (rc == DFS_OK) {
-            batch_item_t *item = batch_add (&disk->fill, &rec, crcs, data);
-            item->answer = true;
-            item->cookie = cookie;
-            item->upload = what->upload;
-            commit_wake (disk);
+    uint64_t since = clock_mono ();
+    bool slow;
+    do {
+        slow = false;
+        order_disks (self, order);
+        for (size_t i = 0; rc < 0 && i < self->n; i++) {
+            rc = pack_into (order[i], what, &rec, data, crcs, cookie, err);
+            slow = slow || was_slow (order[i], rc);
         }
-        pthread_mutex_unlock (&disk->lock);
-    }
+    } while (rc < 0 && another_round (self, slow, since));
     return rc;
 }
 
