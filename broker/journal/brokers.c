@@ -12,19 +12,11 @@
 
 #include "journal_private.h"
 
-#define HELLO_SIZE    88
-#define HELLO_VERSION 4
-#define HELLO_EMPTY   1  /* I have no log */
-#define HELLO_VOTER   2  /* you are a voter in my set of brokers */
-#define HELLO_STANDBY 4  /* you are a standby */
-#define HELLO_STUCK   8  /* my disk does not go on */
-#define HELLO_REFUSES 16 /* I cannot take the state that I need */
-#define HELLO_UNFIT   32 /* my state machine is not to be believed */
-#define HELLO_MS      500
-#define HELLO_NEW_MS  100   /* while this broker has no set of brokers */
-#define WAITING_MS    10000 /* between words about what a beginning waits for */
-#define FOUND_MS      1000  /* all must have been heard within this */
-#define CLOCK_MS      5000  /* so long a clock is known after it was told */
+#define HELLO_MS     500
+#define HELLO_NEW_MS 100   /* while this broker has no set of brokers */
+#define WAITING_MS   10000 /* between words about what a beginning waits for */
+#define FOUND_MS     1000  /* all must have been heard within this */
+#define CLOCK_MS     5000  /* so long a clock is known after it was told */
 
 known_t *brokers_known (journal_t *self, const char *name)
 {

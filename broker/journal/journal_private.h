@@ -23,6 +23,17 @@
 #define IN_FLIGHT (64u * 1024 * 1024)
 #define ENTRY_MAX (1024u * 1024)
 
+/* A hello: version, flags, own id, last index, id of whom it is said to, founding, list
+ * of brokers, term; then more. */
+#define HELLO_SIZE    88
+#define HELLO_VERSION 4
+#define HELLO_EMPTY   1  /* I have no log */
+#define HELLO_VOTER   2  /* you are a voter in my set of brokers */
+#define HELLO_STANDBY 4  /* you are a standby */
+#define HELLO_STUCK   8  /* my disk does not go on */
+#define HELLO_REFUSES 16 /* I cannot take the state that I need */
+#define HELLO_UNFIT   32 /* my state machine is not to be believed */
+
 /* What was heard of a broker, by name. */
 typedef struct known {
     char name[JOURNAL_NAME];

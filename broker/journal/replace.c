@@ -10,7 +10,8 @@
 
 #define TRANSFER_MS 10000
 #define SILENT_MS   30000 /* a newcomer that is not heard for this long is given up */
-#define HEAR_MS     3000  /* within this a newcomer must say who it is */
+#define HEAR_MS     3000  /* within this a newcomer must say who it is... */
+#define STALE_MS    500   /* ...but what comes sooner may have been said before */
 #define NEAR        2048  /* entries behind: proposals are held for the rest */
 #define HOLD_MS     300   /* at most, and... */
 #define HOLD_EVERY  1500  /* ...not more often than this */
@@ -209,7 +210,7 @@ static bool know_fresh (journal_t *self, uint64_t now)
         finish (self, DFS_ECLUSTER,
                 "the new broker has the log of another set of brokers: remove its "
                 "directory and mark it again");
-    else if (c->fresh_id || self_fresh || known->hello > c->since)
+    else if (c->fresh_id || self_fresh || known->hello > c->since + STALE_MS)
         c->fresh_id = id;
     else if (now > c->since + HEAR_MS)
         finish (self, DFS_EUNAVAIL,

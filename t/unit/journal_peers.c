@@ -14,8 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "broker/journal/peers.h"
-#include "broker/journal/raft_driver.h"
+#include "broker/journal/journal_private.h"
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/units.h"
@@ -60,8 +59,6 @@ static fake_t fake_new (const char *name, uint16_t port)
     return fake;
 }
 
-#define VOTER 2
-
 /* What a hello says; ENTRY may be NULL. */
 typedef struct said {
     uint32_t flags;
@@ -75,16 +72,16 @@ typedef struct said {
 
 static void hello (const fake_t *fake, const said_t *said)
 {
-    uint8_t bytes[56 + POINT_CONF_MAX] = {0};
-    put_le32 (bytes, 3);
+    uint8_t bytes[HELLO_SIZE + POINT_CONF_MAX] = {0};
+    put_le32 (bytes, HELLO_VERSION);
     put_le32 (bytes + 4, said->flags);
     put_le64 (bytes + 8, said->id);
     put_le64 (bytes + 16, said->last);
     put_le64 (bytes + 24, said->to);
     put_le64 (bytes + 48, said->term);
     if (said->len)
-        memcpy (bytes + 56, said->entry, said->len);
-    peers_send_on (fake->sock, fake->name, PEERS_HELLO, bytes, 56 + said->len);
+        memcpy (bytes + HELLO_SIZE, said->entry, said->len);
+    peers_send_on (fake->sock, fake->name, PEERS_HELLO, bytes, HELLO_SIZE + said->len);
 }
 
 /* Says hello until CONDITION, up to a minute; and TIMES when there is none. */
@@ -109,7 +106,7 @@ static void test_said_of_another (void **state)
     trio_start (2);
     node_t *node = &trio.nodes[2];
     fake_t a = fake_new ("b1", node->port);
-    said_t said = {VOTER, 1000, 50, node->id - 1, 3, NULL, 0};
+    said_t said = {HELLO_VOTER, 1000, 50, node->id - 1, 3, NULL, 0};
     int said_times = 0;
     SAY_UNTIL (said_times++ > 20, hello (&a, &said));
     assert_int_equal (node->failed, 0);
@@ -267,6 +264,16 @@ static void test_asked_at_the_end (void **state)
 
 /* --- exchanges --- */
 
+/* Leaders know that the broker with ID is not there. */
+static bool is_away (uint64_t id)
+{
+    bool away = false;
+    journal_stats_t s = stats_of (trio_leader ());
+    for (size_t i = 0; i < s.n_members; i++)
+        away |= s.members[i].id == id && !s.members[i].connected;
+    return away;
+}
+
 static int replace (const char *name)
 {
     node_t *node = &trio.nodes[trio_leader ()];
@@ -293,6 +300,7 @@ static void test_replace_whom (void **state)
     trio_stop (wiped);
     trio_wipe (wiped);
     /* It does not run yet; its old id was heard of a moment ago. */
+    UNTIL (is_away (old));
     int code = replace (fresh->name);
     for (int i = 0; i < 5 && code == DFS_ENOTLEADER; i++)
         code = replace (fresh->name);
