@@ -35,6 +35,7 @@ SHELL_TESTS += \
 	t/3320-policy.t \
 	t/3330-monitor.t \
 	t/3340-domains.t \
+	t/3360-ten.t \
 	t/3400-reclaim.t \
 	t/3410-rebalance.t \
 	t/3420-trim.t \
