@@ -92,8 +92,6 @@ static void ask (links_t *links, const Dfs__Listing *page)
         ask->cursor.len = page->cursor.len;
         ask->cursor.data = arena_dup (mail->arena, page->cursor.data, page->cursor.len);
         assert (ask->cursor.data);
-        ask->has_index = true;
-        ask->index = page->index;
         ask->has_part = page->part > 0;
         ask->part = page->part;
         ask->has_part_lost = page->part_lost > 0;

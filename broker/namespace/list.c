@@ -351,7 +351,8 @@ int namespace_list (namespace_reader_t *self, const Dfs__List *asked, arena_t *a
     if (asked->has_cursor && asked->cursor.len > PATH_MAX_LEN)
         return fail (err, DFS_EINVAL, "bad cursor");
     snapshot_t snapshot;
-    int rc = reader_take (self, asked->has_cursor ? asked->index : 0, &snapshot, err);
+    int rc = reader_take (self, asked->has_cursor || asked->part ? asked->index : 0,
+                          &snapshot, err);
     if (rc < 0)
         return rc;
     lister_t *l = arena_zalloc (reader_scratch (self), sizeof *l);

@@ -218,8 +218,9 @@ void namespace_reader_destroy (namespace_reader_t **self_p);
 uint64_t namespace_reader_index (namespace_reader_t *self);
 /* One page of a listing (control.proto List → Listing), from ARENA, packed size bounded
  * to 900 KiB. Names come in byte order; recursive listings are depth first and give
- * paths relative to the listed directory. A cursor of another index goes on at its
- * name. */
+ * paths relative to the listed directory. A cursor goes on at its name: at the index
+ * asked for, or, when that is not kept any more, not at all (DFS_ESTALE); without an
+ * index at what is there now. */
 /* The chunks that listings of lost files look for: N keys, sorted here, taken. */
 void namespace_reader_lost (namespace_reader_t *self, copykey_t *keys, size_t n);
 int namespace_list (namespace_reader_t *self, const Dfs__List *asked, arena_t *arena,

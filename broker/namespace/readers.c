@@ -7,8 +7,9 @@
 #include "broker/namespace/tables.h"
 #include "common/clock.h"
 
-enum { KEPT = 8 };
-#define KEEP_NS (5ULL * 1000000000)
+enum { KEPT = 32 };
+#define KEEP_NS (60ULL * 1000000000) /* pages that a snapshot holds cannot be reused   \
+                                      */
 
 typedef struct kept {
     MDB_txn *txn; /* NULL: free */
@@ -135,6 +136,8 @@ int reader_take (namespace_reader_t *self, uint64_t index, snapshot_t *out,
     int rc = state_read (&out->view, self->scratch, &state, err);
     if (rc == 0)
         rc = fail (err, DFS_EUNAVAIL, "the namespace is empty");
+    if (rc > 0 && index && state->applied != index)
+        rc = fail (err, DFS_ESTALE, "the moment that was listed is not kept any more");
     if (rc > 0) {
         out->index = state->applied;
         uint64_t changed =

@@ -17,7 +17,7 @@ typedef struct snapshot {
     uint64_t index;
 } snapshot_t;
 
-/* The snapshot at INDEX if it is kept, else (or when INDEX is 0) one of now. */
+/* The snapshot at INDEX (0: of now); DFS_ESTALE when it is not kept any more. */
 int reader_take (namespace_reader_t *self, uint64_t index, snapshot_t *out,
                  dfs_error_t *err);
 /* Gives it back: kept for a next page, or ended. */

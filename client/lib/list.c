@@ -10,6 +10,7 @@
 
 #define PAGE_ENTRIES 8192
 #define PAGE_ARENA   (16 * MIB)
+#define BEGIN_MAX    8 /* times that a listing begins anew, before anything was shown */
 
 typedef struct listing {
     dfs_t *dfs;
@@ -22,6 +23,9 @@ typedef struct listing {
     uint64_t index;
     uint64_t part, part_lost; /* of a long file between two pages */
     bool arrived;             /* page[1] is there, or code says why not */
+    bool gone;                /* its moment is not kept any more */
+    bool shown;               /* something of the moment at INDEX */
+    unsigned begun;
     int code;
     dfs_error_t err;
 } listing_t;
@@ -33,6 +37,10 @@ static void page_done (void *arg, int code, const Dfs__Envelope *reply,
 
     self->arrived = true;
     client_progress (self->dfs);
+    if (code == DFS_ESTALE) {
+        self->gone = true;
+        return;
+    }
     if (code < 0) {
         self->code = code;
         self->err = *err;
@@ -53,6 +61,8 @@ static void page_done (void *arg, int code, const Dfs__Envelope *reply,
     free (packed);
     if (!self->page[1])
         self->code = fail (&self->err, DFS_ENOMEM, "listing page is too large");
+    else if (self->index && self->page[1]->index != self->index)
+        self->gone = true; /* a broker that goes on with what is there now */
 }
 
 static int ask_page (listing_t *self)
@@ -85,6 +95,20 @@ static int ask_page (listing_t *self)
     return 0;
 }
 
+/* The broker cannot go on with the moment that was listed: another one may have names
+ * elsewhere, which would be missed. */
+static int begin_again (listing_t *self)
+{
+    if (self->shown || self->begun++ == BEGIN_MAX)
+        return fail (&self->err, DFS_ESTALE,
+                     "%s changed while it was listed, and that took too long",
+                     self->path);
+    self->gone = false;
+    self->index = self->part = self->part_lost = 0;
+    self->cursor_len = 0;
+    return ask_page (self);
+}
+
 /* Moves the page that arrived to the front and asks for the one after it. */
 static int next_page (listing_t *self, bool *more)
 {
@@ -115,6 +139,7 @@ static int show (listing_t *self,
     char path[4096 + 1], target[4096 + 1];
     dfs_stat_t st;
 
+    self->shown |= self->page[0]->n_entries > 0;
     for (size_t i = 0; i < self->page[0]->n_entries; i++) {
         const Dfs__ListEntry *entry = self->page[0]->entries[i];
         if (entry->path.len >= sizeof path)
@@ -159,6 +184,10 @@ int dfs_list (dfs_t *dfs, const char *path, const dfs_list_options_t *options,
         rc = client_wait (dfs, &self->arrived, &self->err);
         if (rc == 0)
             rc = self->code;
+        if (rc == 0 && self->gone) {
+            rc = begin_again (self);
+            continue;
+        }
         if (rc == 0)
             rc = next_page (self, &more);
         if (rc == 0)

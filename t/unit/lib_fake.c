@@ -475,6 +475,9 @@ static void handle (fake_t *self, const Dfs__Envelope *env)
     case DFS__ENVELOPE__BODY_STAT:
         stat_paths (self, env);
         break;
+    case DFS__ENVELOPE__BODY_LIST:
+        fake_list (self, env);
+        break;
     case DFS__ENVELOPE__BODY_CANCEL:
         self->counts.cancels++;
         break;

@@ -65,6 +65,9 @@ typedef struct fake_knobs {
     atomic_uint drop_answers; /* so many answers to changes never come, and the broker
                                  starts again each time */
     atomic_uint frame_size;   /* of streams; 0: FRAME_MAX */
+    atomic_uint list_gone;    /* so many later pages of listings say DFS_ESTALE */
+    atomic_uint list_moved;   /* so many are of another index */
+    atomic_uint list_hollow;  /* first pages of listings have no entries */
     atomic_uint hold; /* the first answer to the change of this number gets lost */
 } fake_knobs_t;
 
@@ -115,6 +118,7 @@ fake_chunk_t *fake_chunk (fake_t *self, const uint8_t digest[32], bool make);
 void fake_send (fake_t *self, Dfs__Envelope *env);
 void fake_ingest (fake_t *self, int worker);
 void fake_fetch (fake_t *self, const Dfs__Envelope *env);
+void fake_list (fake_t *self, const Dfs__Envelope *env);
 const fake_file_t *fake_file (const fake_t *self, const void *path, size_t len);
 
 #endif

@@ -2,6 +2,7 @@
 /* The workers' half of the fake cluster. */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -263,4 +264,49 @@ void fake_fetch (fake_t *self, const Dfs__Envelope *asked)
         if (w == 0 && limit && ++self->served[w] % limit == 0)
             sock_close (&self->stream[w]); /* what is queued is lost */
     }
+}
+
+static bool once (atomic_uint *knob)
+{
+    return *knob > 0 && (*knob)-- > 0;
+}
+
+/* Every directory has twelve files, in pages of four. */
+void fake_list (fake_t *self, const Dfs__Envelope *asked)
+{
+    const Dfs__List *ask = asked->list;
+    Dfs__Envelope env;
+    Dfs__Listing body = DFS__LISTING__INIT;
+    Dfs__ListEntry entries[4], *list[4];
+    Dfs__Attr attr = DFS__ATTR__INIT;
+    Dfs__Status status = DFS__STATUS__INIT;
+    char names[4][8], cursor[8];
+    unsigned at = ask->has_cursor ? (unsigned)atoi ((const char *)ask->cursor.data) : 0;
+    bool first = !ask->has_cursor;
+
+    attr.type = DFS__FILE_TYPE__FILE_REGULAR;
+    envelope_answer (&env, asked);
+    if (!first && once (&self->knobs.list_gone)) {
+        status.code = DFS_ESTALE;
+        env.status = &status;
+        fake_send (self, &env);
+        return;
+    }
+    body.index = first ? 7 + self->knobs.list_moved : ask->index;
+    body.index += !first && once (&self->knobs.list_moved);
+    for (; !(first && self->knobs.list_hollow) && at < 12 && body.n_entries < 4; at++) {
+        size_t i = body.n_entries++;
+        dfs__list_entry__init (list[i] = &entries[i]);
+        snprintf (names[i], sizeof names[i], "f%02u", at);
+        entries[i].path = (ProtobufCBinaryData){.len = 3, .data = (uint8_t *)names[i]};
+        entries[i].attr = &attr;
+    }
+    body.entries = list;
+    body.has_cursor = at < 12;
+    snprintf (cursor, sizeof cursor, "%u", at);
+    body.cursor =
+        (ProtobufCBinaryData){.len = strlen (cursor) + 1, .data = (uint8_t *)cursor};
+    env.body_case = DFS__ENVELOPE__BODY_LISTING;
+    env.listing = &body;
+    fake_send (self, &env);
 }

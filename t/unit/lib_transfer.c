@@ -805,6 +805,44 @@ static void test_names (void **state)
     assert_string_equal (err.text, dfs_error_text (DFS_ENOTEMPTY));
 }
 
+static int add_name (const char *path, const dfs_stat_t *st, void *arg)
+{
+    (void)st;
+    strcat (arg, path);
+    return 0;
+}
+
+/* A listing is of one moment, or says that it is not. */
+static void test_list (void **state)
+{
+    static const char *const all = "f00f01f02f03f04f05f06f07f08f09f10f11";
+    world_t *world = *state;
+    fake_knobs_t *knobs = &world->fake->knobs;
+    char got[200] = "";
+    dfs_error_t err;
+
+    assert_int_equal (dfs_list (world->dfs, "/", NULL, add_name, got, &err), 0);
+    assert_string_equal (got, all);
+    knobs->list_gone = 1;
+    got[0] = 0;
+    assert_int_equal (dfs_list (world->dfs, "/", NULL, add_name, got, &err),
+                      DFS_ESTALE);
+    assert_string_equal (got, "f00f01f02f03");
+    knobs->list_moved = 1;
+    assert_int_equal (dfs_list (world->dfs, "/", NULL, add_name, got, &err),
+                      DFS_ESTALE);
+    /* nothing was shown yet: it begins anew */
+    knobs->list_hollow = 1;
+    knobs->list_gone = 2;
+    knobs->list_moved = 1;
+    got[0] = 0;
+    assert_int_equal (dfs_list (world->dfs, "/", NULL, add_name, got, &err), 0);
+    assert_string_equal (got, all);
+    knobs->list_gone = 1000;
+    assert_int_equal (dfs_list (world->dfs, "/", NULL, add_name, got, &err),
+                      DFS_ESTALE);
+}
+
 static void test_fork (void **state)
 {
     world_t *world = *state;
@@ -877,6 +915,7 @@ int main (void)
         CASE (test_get_to_fd_in_order),
         CASE (test_get_names_and_failures),
         CASE (test_names),
+        CASE (test_list),
         CASE (test_fork),
         CASE (test_no_broker),
     };

@@ -149,6 +149,40 @@ static void pages_show_one_moment (void **state)
     close_list (&l);
 }
 
+/* Names that move from behind the cursor to before it would be missed. */
+static void another_moment_is_not_mixed_in (void **state)
+{
+    ns_fixture_t *fx = *state;
+    lister_t l;
+    assert_ok (ns_put (fx, "cp", "/d/a/x", "A"));
+    assert_ok (ns_put (fx, "cp", "/d/m", "A"));
+    assert_ok (ns_put (fx, "cp", "/d/z/dir/precious", "A"));
+    open_list (&l, fx, "/d");
+    set_field (&l.asked, recursive, 1);
+    set_field (&l.asked, limit, 3);
+    assert_ok (next_page (&l)); /* a a/x m */
+    Dfs__List behind = l.asked;
+    set_field (&behind, cursor, l.page->cursor);
+    behind.cursor.data = arena_dup (fx->arena, l.page->cursor.data, l.page->cursor.len);
+    set_field (&behind, index, l.page->index);
+    assert_ok (ns_mv (fx, "/d/z/dir", "/d/a/dir"));
+    assert_ok (namespace_commit (fx->ns, NULL));
+    for (int i = 0; i < 64; i++) { /* more than are kept */
+        assert_ok (ns_mkdir (fx, i % 2 ? "/d/o" : "/d/q"));
+        assert_ok (ns_rmdir (fx, i % 2 ? "/d/o" : "/d/q"));
+        assert_ok (namespace_commit (fx->ns, NULL));
+        l.asked.has_cursor = 0;
+        l.asked.index = 0;
+        assert_ok (next_page (&l));
+    }
+    Dfs__Listing *page;
+    assert_code (namespace_list (l.reader, &behind, fx->arena, &page, NULL),
+                 DFS_ESTALE);
+    behind.index = 0; /* who does not care goes on with what is there now */
+    assert_ok (namespace_list (l.reader, &behind, fx->arena, &page, NULL));
+    close_list (&l);
+}
+
 static void a_cursor_goes_on_at_its_name (void **state)
 {
     ns_fixture_t *fx = *state;
@@ -159,7 +193,6 @@ static void a_cursor_goes_on_at_its_name (void **state)
     assert_ok (ns_put (fx, "cp", "/d/c", "A"));
     open_list (&l, fx, "/d");
     set_field (&l.asked, recursive, 1);
-    set_field (&l.asked, index, 1); /* not kept by anyone */
     static const struct {
         const char *cursor;
         const char *rest;
@@ -383,11 +416,11 @@ int main (void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown (f, ns_setup, ns_teardown)
     const struct CMUnitTest tests[] = {
-        TEST (lists_in_order_by_pages),         TEST (patterns_choose_names),
-        TEST (pages_show_one_moment),           TEST (a_cursor_goes_on_at_its_name),
-        TEST (many_names_are_many_short_pages), TEST (chunks_are_listed_in_key_order),
-        TEST (readers_run_beside_the_owner),    TEST (lost_files_are_found),
-        TEST (long_files_take_several_pages),
+        TEST (lists_in_order_by_pages),        TEST (patterns_choose_names),
+        TEST (pages_show_one_moment),          TEST (another_moment_is_not_mixed_in),
+        TEST (a_cursor_goes_on_at_its_name),   TEST (many_names_are_many_short_pages),
+        TEST (chunks_are_listed_in_key_order), TEST (readers_run_beside_the_owner),
+        TEST (lost_files_are_found),           TEST (long_files_take_several_pages),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("namespace listings", tests, NULL, NULL);
