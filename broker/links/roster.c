@@ -24,12 +24,13 @@ struct roster {
     mail_directory_t *directory; /* owned, NULL at the start */
     uint64_t term;               /* for which the core was told */
     bool leads;
-    uint64_t led_at;   /* monotonic: leads since then */
-    uint64_t answered; /* the youngest question that was answered */
-    uint64_t asked;    /* questions for a directory so far */
-    uint64_t role_at;  /* the one asked when the role changed: it has all of the terms
-                          before */
-    bool chores;       /* storage was asked and has not answered */
+    uint64_t led_at;    /* monotonic: leads since then */
+    uint64_t answered;  /* the youngest question that was answered */
+    uint64_t asked;     /* questions for a directory so far */
+    uint64_t role_at;   /* the one asked when the role changed: it has all of the terms
+                           before */
+    bool chores;        /* storage was asked and has not answered */
+    uint64_t idle_from; /* session from which on it looks for idle ones */
     waiter_t *waiters;
 };
 
@@ -422,6 +423,7 @@ void roster_chores (links_t *links)
         return;
     mail_chores_t *mail = mail_new (MAIL_CHORES, sizeof *mail);
     mail->idle_before = links_log_time (links) - SESSION_LIFE;
+    mail->idle_from = self->idle_from;
     self->chores = true;
     storage_push (links->storage, &mail->head);
 }
@@ -456,6 +458,7 @@ void roster_chores_found (links_t *links, const mail_chores_t *mail)
     uint64_t now = links_log_time (links);
 
     links->roster->chores = false;
+    links->roster->idle_from = mail->idle_from; /* connected ones hold up no others */
     if (!roster_leads (links->roster) || pending_own_count (links->pending) > 0 ||
         links->stopping)
         return;

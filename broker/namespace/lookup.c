@@ -190,26 +190,29 @@ int namespace_remembered (namespace_t *self, uint64_t session, uint64_t request,
     return *result ? 1 : fail (err, DFS_EDAMAGED, "remembered result does not unpack");
 }
 
-size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *out,
-                                size_t max)
+size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *from,
+                                uint64_t *out, size_t max)
 {
-    size_t n = 0;
+    uint8_t key[KEY_MAX];
+    size_t n = 0, looked = 0;
     if (state_begin (self, NULL) < 0)
         return 0;
     MDB_cursor *cursor = table_cursor (&self->view, T_SESSION, NULL);
     if (!cursor)
         return 0;
-    MDB_val k, v;
+    MDB_val k = {.mv_size = key_id (key, *from), .mv_data = key}, v;
     uint64_t tombstone = time_ns > TOMBSTONE_NS ? time_ns - TOMBSTONE_NS : 0;
-    arena_reset (self->scratch);
-    while (n < max && mdb_cursor_get (cursor, &k, &v, MDB_NEXT) == 0) {
+    int rc = mdb_cursor_get (cursor, &k, &v, MDB_SET_RANGE);
+    for (; rc == 0 && n < max && looked < SESSIONS_LOOKED; looked++) {
+        if (looked % 256 == 0)
+            arena_reset (self->scratch);
         Dfs__RecSession *rec = dfs__rec_session__unpack (
             arena_allocator (self->scratch), v.mv_size, v.mv_data);
-        if (!rec)
-            break;
-        if (rec->seen_ns < (rec->expired ? tombstone : time_ns))
+        if (rec && rec->seen_ns < (rec->expired ? tombstone : time_ns))
             out[n++] = get64 (k.mv_data);
+        rc = mdb_cursor_get (cursor, &k, &v, MDB_NEXT);
     }
+    *from = rc == 0 ? get64 (k.mv_data) : 0;
     mdb_cursor_close (cursor);
     return n;
 }

@@ -196,9 +196,10 @@ int namespace_remembered (namespace_t *self, uint64_t session, uint64_t request,
                           arena_t *arena, Dfs__OpResult **result, dfs_error_t *err);
 /* Work the leader should propose: an open job (id > 0) or 0. */
 uint64_t namespace_next_job (namespace_t *self);
-/* Sessions whose last entry is older than TIME_NS, at most MAX. */
-size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *out,
-                                size_t max);
+/* Sessions whose last entry is older than TIME_NS, at most MAX, from number *FROM on;
+ * it is where to go on then, 0 at the end. Few enough are looked at for a look-up. */
+size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *from,
+                                uint64_t *out, size_t max);
 /* Time at which the oldest past record was overwritten, UINT64_MAX when there is none.
  */
 uint64_t namespace_oldest_past (namespace_t *self);

@@ -44,6 +44,8 @@ int request_begin (op_t *op, const Dfs__Entry *entry, Dfs__RecSession *session,
         *session = *old;
         if (old->expired)
             return too_old (op, result, DFS_EEXPIRED, "session has expired");
+        if (old->user && old->user != entry->user)
+            return too_old (op, result, DFS_EEXPIRED, "session is another user's");
     } else
         op->ns->counters[C_SESSIONS]++;
     uint64_t request = entry->request;
@@ -109,7 +111,9 @@ int request_end (op_t *op, const Dfs__Entry *entry, Dfs__RecSession *session,
     int rc = 0;
     if (done > session->done_below)
         rc = forget_below (op, id, done, FORGET_MAX, err);
-    if (rc >= 0 && request && request >= done) {
+    /* What must wait is decided when it is asked again. */
+    bool later = op->result->has_code && op->result->code == DFS_EAGAIN;
+    if (rc >= 0 && request && request >= done && !later) {
         uint8_t key[KEY_MAX];
         rc = table_write (op, T_REQUEST, key, key_pair (key, id, request),
                           &op->result->base, PUT_NEW, err);

@@ -95,7 +95,8 @@ enum limits {
     KEY_MAX = 320,
     RECLAIM_ITEMS = 1024, /* chunks or copies in one entry about reclaim */
     HASH_RING = 16384,
-    REMOVE_AT_ONCE = 2000, /* records that rm -r writes before it leaves a job */
+    SESSIONS_LOOKED = 4096, /* in one search for idle ones */
+    REMOVE_AT_ONCE = 2000,  /* records that rm -r writes before it leaves a job */
 };
 #define SESSION_GUARD_NS (60ULL * 1000000000) /* an expiry never hits younger ones */
 #define TOMBSTONE_NS     (24ULL * 3600 * 1000000000)

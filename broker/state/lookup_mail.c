@@ -69,8 +69,9 @@ void lookup_chores (tables_t *tables, mail_chores_t *mail)
 {
     mail->job = namespace_next_job (tables->ns);
     mail->oldest_past = namespace_oldest_past (tables->ns);
-    mail->n_sessions = namespace_idle_sessions (tables->ns, mail->idle_before,
-                                                mail->sessions, CHORES_SESSIONS);
+    mail->n_sessions =
+        namespace_idle_sessions (tables->ns, mail->idle_before, &mail->idle_from,
+                                 mail->sessions, CHORES_SESSIONS);
 }
 
 void lookup_decided (tables_t *tables, mail_decided_t *mail)

@@ -177,6 +177,7 @@ typedef struct mail_totals {
 typedef struct mail_chores {
     mail_t head;
     uint64_t idle_before; /* log time */
+    uint64_t idle_from;   /* the first to look at; in the answer: the next time's */
     uint64_t job;         /* 0: none is open */
     uint64_t oldest_past; /* log time, UINT64_MAX: none */
     size_t n_sessions;    /* silent since idle_before */

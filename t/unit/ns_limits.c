@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* What one entry may cost: brokers apply what anybody asked for, and an entry that is
  * too much for one of them is too much for all, for good. */
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/namespace/state.h"
@@ -89,13 +90,94 @@ static void trees_go_whatever_their_depth (void **state)
     prune_all (fx);
 }
 
+/* One whose client is connected stays, however long it is idle: those behind it must
+ * be found all the same, and without a look at all of them. */
+static void idle_sessions_are_found_in_turns (void **state)
+{
+    enum { SESSIONS = 2 * SESSIONS_LOOKED };
+    ns_fixture_t *fx = *state;
+    uint64_t idle[300], from = 0;
+    char path[32];
+    for (int i = 1; i <= SESSIONS; i++) {
+        fx->session = (uint64_t)i;
+        fx->request = 1;
+        snprintf (path, sizeof path, "/d%d", i);
+        assert_code (ns_rmdir (fx, path), DFS_ENOENT);
+        if (i % 64 == 0)
+            arena_reset (fx->arena);
+    }
+    size_t n, found = 0, rounds = 0;
+    do {
+        n = namespace_idle_sessions (fx->ns, fx->time + 1, &from, idle, 300);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal (idle[i], found + i + 1);
+        found += n;
+        rounds++;
+    } while (from != 0);
+    assert_int_equal (found, SESSIONS);
+    assert_int_equal (rounds, (SESSIONS + 299) / 300);
+    /* nothing to be found: it looks at so many and says where to go on */
+    assert_int_equal (namespace_idle_sessions (fx->ns, 1, &from, idle, 300), 0);
+    assert_int_equal (from, SESSIONS_LOOKED + 1);
+}
+
+static Dfs__OpResult *mkdir_as (ns_fixture_t *fx, uint64_t session, uint64_t request,
+                                uint32_t user, const char *path)
+{
+    Dfs__OpMkdir mkdir = DFS__OP_MKDIR__INIT;
+    Dfs__Op op = DFS__OP__INIT;
+    op.op_case = DFS__OP__OP_MKDIR;
+    op.mkdir = &mkdir;
+    ns_text (&mkdir.path, path);
+    Dfs__Entry entry = DFS__ENTRY__INIT;
+    entry.version = 1;
+    entry.time_ns = fx->time += SECOND;
+    entry.op = &op;
+    set_field (&entry, session, session);
+    set_field (&entry, request, request);
+    set_field (&entry, user, user);
+    return ns_apply_entry (fx, &entry);
+}
+
+/* Who knows a session's number could use up its request numbers. */
+static void a_session_is_one_users (void **state)
+{
+    ns_fixture_t *fx = *state;
+    assert_ok (ns_code (mkdir_as (fx, 9, 1, 7, "/a")));
+    assert_code (ns_code (mkdir_as (fx, 9, 2, 8, "/b")), DFS_EEXPIRED);
+    assert_code (ns_code (mkdir_as (fx, 9, 1, 8, "/a")), DFS_EEXPIRED);
+    assert_code (ns_stat_code (fx, "/b"), DFS_ENOENT);
+    assert_ok (ns_code (mkdir_as (fx, 9, 2, 7, "/c")));
+}
+
+/* To be told to try again later would be for ever if it were remembered. */
+static void what_must_wait_is_not_remembered (void **state)
+{
+    ns_fixture_t *fx = *state;
+    fx->session = 3;
+    for (uint64_t i = 0; i < UPLOADS_PER_SESSION; i++)
+        assert_ok (ns_code (ns_stage (fx, i + 1, 0, "A", 0, 1)));
+    uint64_t request = fx->request;
+    assert_code (ns_code (ns_stage (fx, 999, 0, "A", 0, 1)), DFS_EAGAIN);
+    uint64_t after = fx->request;
+    Dfs__OpUploadDrop drop = DFS__OP_UPLOAD_DROP__INIT;
+    Dfs__Op op = DFS__OP__INIT;
+    op.op_case = DFS__OP__OP_UPLOAD_DROP;
+    op.upload_drop = &drop;
+    drop.upload = 1;
+    assert_ok (ns_code (ns_apply (fx, &op)));
+    fx->request = request; /* the same number, asked again */
+    assert_ok (ns_code (ns_stage (fx, 999, 0, "A", 0, 1)));
+    assert_int_equal (fx->request, after);
+}
+
 int main (void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown (f, ns_setup, ns_teardown)
     const struct CMUnitTest tests[] = {
-        TEST (long_files_go_page_by_page),
-        TEST (holes_are_one),
-        TEST (trees_go_whatever_their_depth),
+        TEST (long_files_go_page_by_page),    TEST (holes_are_one),
+        TEST (trees_go_whatever_their_depth), TEST (idle_sessions_are_found_in_turns),
+        TEST (a_session_is_one_users),        TEST (what_must_wait_is_not_remembered),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("namespace limits", tests, NULL, NULL);
