@@ -314,14 +314,15 @@ static session_t *find_session (links_t *self, conn_t *conn, const Dfs__Hello *h
     session->stale = hello->has_stale && hello->stale;
     session->has_key = conn->has_key;
     memcpy (session->key, conn->key, sizeof session->key);
-    if (conn->session && conn->session != session) {
-        conn->session->conn = NULL;
-        conn->session->gone_at = self->now;
-    }
+    session_t *left = conn->session != session ? conn->session : NULL;
     if (session->conn && session->conn != conn)
         session->conn->session = NULL;
     session->conn = conn;
     conn->session = session;
+    if (left) { /* by its own will: it does not come back */
+        left->conn = NULL;
+        front_forget (self, left);
+    }
     return session;
 }
 
@@ -400,8 +401,10 @@ void front_hello (links_t *self, conn_t *conn, job_t *job)
     conn = link_hello (&self->front, &job->from);
     session_t *session = conn ? find_session (self, conn, hello, user->id) : NULL;
     if (!session) {
+        bool full = !conn || clients_full (self->clients);
         links_drop (self, "front", &job->from, "no session for this hello");
-        front_refuse (self, job, DFS_EAUTH, "this session cannot be had");
+        front_refuse (self, job, full ? DFS_EAGAIN : DFS_EAUTH,
+                      full ? "too many clients at once" : "this session cannot be had");
         return;
     }
     char place[CORE_LOCATION_MAX];

@@ -196,6 +196,15 @@ void front_cancel (links_t *self, conn_t *conn, job_t *job)
 
 /* --- back from storage --- */
 
+static void listing_done (links_t *self, const job_t *job)
+{
+    session_t *session = clients_get (self->clients, job->session);
+
+    self->n_listing--;
+    if (session && session->n_listing > 0) /* it may be another one by now */
+        session->n_listing--;
+}
+
 static void name_replicas (links_t *self, job_t *job)
 {
     Dfs__Located *located = job->answer.located;
@@ -249,7 +258,10 @@ static void start_verify (links_t *self, job_t *job)
 
 void front_answered (links_t *self, job_t *job)
 {
-    self->n_asked--;
+    if (job->env->body_case == DFS__ENVELOPE__BODY_LIST)
+        listing_done (self, job);
+    else
+        self->n_asked--;
     arena_reset (self->scratch);
     if (job->expires && clock_mono () >= job->expires)
         log_debug ("request_expired", "session=%016" PRIx64, job->session);

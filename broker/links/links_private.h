@@ -46,6 +46,7 @@ struct links {
     job_t *spare; /* list of jobs for the next messages */
     size_t n_spare;
     size_t n_asked;   /* jobs that are at storage */
+    size_t n_listing; /* listings, which take long: not among them */
     arena_t *scratch; /* for messages that are built and sent at once */
 
     pthread_t thread;
@@ -109,7 +110,8 @@ void links_step (links_t *self, event_t *event);
 /* A job for the next message, and its way back. job_keep before it is handed on. */
 job_t *links_job (links_t *self);
 void links_release (links_t *self, job_t *job);
-/* Sends JOB to storage; it comes back to links_answered. */
+/* Sends JOB to storage; it comes back to front_answered. A listing may be refused at
+ * once instead. */
 void links_ask_storage (links_t *self, job_t *job);
 /* A line about a peer's message that was dropped, unless there were too many of them.
  */

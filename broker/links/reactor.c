@@ -10,12 +10,14 @@
 #include "common/clock.h"
 #include "common/daemon.h"
 
-#define SPARE_MAX  256  /* jobs kept for the next messages */
-#define ASKED_MAX  1024 /* look-ups at storage */
-#define MAIL_MAX   1024 /* pieces of mail in one wake */
-#define STOP_NS    (1500 * MS)
-#define RETRY_NS   (2 * MS) /* for peers whose queue is full */
-#define DROP_BURST 20       /* lines about bad peers at once, and then a second */
+#define SPARE_MAX       256  /* jobs kept for the next messages */
+#define ASKED_MAX       1024 /* look-ups at storage */
+#define LISTING_MAX     256  /* listings there, and those of one session */
+#define LISTING_SESSION 16
+#define MAIL_MAX        1024 /* pieces of mail in one wake */
+#define STOP_NS         (1500 * MS)
+#define RETRY_NS        (2 * MS) /* for peers whose queue is full */
+#define DROP_BURST      20       /* lines about bad peers at once, and then a second */
 
 void links_saw_time (links_t *self, uint64_t time)
 {
@@ -100,10 +102,30 @@ void links_release (links_t *self, job_t *job)
     self->n_spare++;
 }
 
+/* Listings take long and go one after the other: those of one client must not keep
+ * everybody else from being served. */
+static bool take_listing (links_t *self, job_t *job)
+{
+    session_t *session = clients_get (self->clients, job->session);
+
+    if (self->n_listing >= LISTING_MAX ||
+        (session && session->n_listing >= LISTING_SESSION)) {
+        front_refuse (self, job, DFS_EAGAIN, "too many listings at once");
+        return false;
+    }
+    self->n_listing++;
+    if (session)
+        session->n_listing++;
+    return true;
+}
+
 void links_ask_storage (links_t *self, job_t *job)
 {
+    if (job->env->body_case != DFS__ENVELOPE__BODY_LIST)
+        self->n_asked++;
+    else if (!take_listing (self, job))
+        return;
     job->refs++;
-    self->n_asked++;
     job->log_time = links_log_time (self);
     storage_push (self->storage, &job->head);
 }
@@ -336,10 +358,17 @@ static void look_at_clock (links_t *self)
         log_info ("clock_back", "seconds=0");
 }
 
+static void forget_sessions (links_t *self)
+{
+    session_t *gone[1024]; /* the rest a second later */
+    size_t n = clients_expired (self->clients, self->now, gone, 1024);
+
+    for (size_t i = 0; i < n; i++)
+        front_forget (self, gone[i]);
+}
+
 static void tick (links_t *self)
 {
-    session_t *session;
-
     if (core_wake (self->core) <= self->now) {
         event_t event = {.type = EVENT_TICK};
         links_step (self, &event);
@@ -347,8 +376,7 @@ static void tick (links_t *self)
     if (self->now < self->tick_at)
         return;
     self->tick_at = self->now + SEC;
-    while ((session = clients_expired (self->clients, self->now)))
-        front_forget (self, session);
+    forget_sessions (self);
     agree_tick (self);
     roster_chores (self);
     reads_tick (self);

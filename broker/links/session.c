@@ -133,9 +133,14 @@ session_t *clients_get (const clients_t *self, uint64_t id)
     return idmap_get (self->by_id, id);
 }
 
+bool clients_full (const clients_t *self)
+{
+    return idmap_count (self->by_id) >= SESSIONS_MAX;
+}
+
 session_t *clients_add (clients_t *self, uint64_t id)
 {
-    if (idmap_count (self->by_id) >= SESSIONS_MAX)
+    if (clients_full (self))
         return NULL;
     while (id == 0 || clients_get (self, id) || idmap_get (self->senders, id))
         id = rng_secret_u64 ();
@@ -164,14 +169,14 @@ void clients_clear (clients_t *self)
     self->by_id = idmap_new ();
 }
 
-session_t *clients_expired (const clients_t *self, uint64_t now)
+size_t clients_expired (const clients_t *self, uint64_t now, session_t **out,
+                        size_t max)
 {
     session_t *session;
-    size_t pos = 0;
+    size_t pos = 0, n = 0;
 
-    while ((session = idmap_next (self->by_id, &pos))) {
+    while (n < max && (session = idmap_next (self->by_id, &pos)))
         if (!session->conn && now - session->gone_at >= SESSION_GRACE_NS)
-            return session;
-    }
-    return NULL;
+            out[n++] = session;
+    return n;
 }

@@ -69,6 +69,7 @@ struct session {
         const char *kind; /* static */
     } asked[SESSION_ASKED];
     size_t n_asked;
+    size_t n_listing; /* at storage */
     uint32_t user;
     bool stale; /* reads that may be old do */
     bool has_key;
@@ -115,7 +116,10 @@ session_t *clients_add (clients_t *self, uint64_t id);
 void clients_remove (clients_t *self, session_t **session_p);
 /* Ends all of them. */
 void clients_clear (clients_t *self);
-/* One session whose grace ended at NOW, or NULL. */
-session_t *clients_expired (const clients_t *self, uint64_t now);
+/* There are as many as there may be. */
+bool clients_full (const clients_t *self);
+/* Sessions whose grace ended at NOW into OUT, at most MAX; returns their number. */
+size_t clients_expired (const clients_t *self, uint64_t now, session_t **out,
+                        size_t max);
 
 #endif

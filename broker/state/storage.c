@@ -273,6 +273,9 @@ static void *storage_main (void *arg)
                 (self->dirty_since &&
                  clock_mono () - self->dirty_since >= COMMIT_INTERVAL))
                 commit (self);
+            if (self->locations_since &&
+                clock_mono () - self->locations_since >= LOCATIONS_EVERY)
+                commit_locations (self);
         }
         now = clock_mono ();
         if (self->dirty_since && now - self->dirty_since >= COMMIT_INTERVAL)
@@ -293,6 +296,10 @@ static void read_listing (storage_t *self, job_t *job)
     Dfs__Listing *listing = NULL;
     dfs_error_t err;
 
+    if (job->expires && clock_mono () >= job->expires) { /* nobody waits for it */
+        mailbox_push (self->config.out, job);
+        return;
+    }
     if (job->env->list->lost) {
         namespace_reader_lost (self->reader, job->lost, job->n_lost);
         job->lost = NULL;
