@@ -197,7 +197,7 @@ static int resume (lister_t *l, const char **from, size_t *from_len)
     while (p < end) {
         const char *slash = memchr (p, '/', (size_t)(end - p));
         size_t n = slash ? (size_t)(slash - p) : (size_t)(end - p);
-        if (n == 0 || n > NAME_MAX_LEN || l->len + n + 1 > PATH_MAX_LEN)
+        if (n == 0 || n > NAME_MAX_LEN || l->len + n > PATH_MAX_LEN)
             return fail (l->err, DFS_EINVAL, "bad cursor");
         *from = p;
         *from_len = n;
@@ -210,7 +210,7 @@ static int resume (lister_t *l, const char **from, size_t *from_len)
         if (rc < 0)
             return rc;
         if (rc == 0 || dentry->type != DFS__FILE_TYPE__FILE_DIRECTORY ||
-            l->depth >= LIST_DEPTH)
+            l->depth >= LIST_DEPTH || l->len + n + 1 > PATH_MAX_LEN)
             return 0;
         memcpy (l->path + l->len, *from, n);
         l->len += n;

@@ -15,7 +15,7 @@
 #define ANSWER_ROOM  (900 * 1024) /* packed bytes of variable parts in one answer */
 #define EXTENT_BYTES 80           /* packed, at most */
 #define ATTR_BYTES   160          /* packed, without a symlink's target */
-#define HANDLE_LIFE  (3600 * SEC)
+#define HANDLE_LIFE  (24 * 3600 * SEC) /* its version is kept by history, or gone */
 #define LOCATE_LIMIT 256
 
 static void *need (arena_t *arena, size_t size)
