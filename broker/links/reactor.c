@@ -34,7 +34,9 @@ uint64_t links_log_time (links_t *self)
     uint64_t wall = clock_wall (), boot = clock_boot ();
 
     if (timekeeper_certain (&self->time))
-        links_saw_time (self, timekeeper_now (&self->time, wall, boot));
+        links_saw_time (self,
+                        timekeeper_log (timekeeper_now (&self->time, wall, boot),
+                                        self->log_time, boot - self->log_time_at));
     else if (self->log_time)
         links_saw_time (self, self->log_time + (boot - self->log_time_at));
     else if (self->role == JOURNAL_LEADER)

@@ -3,7 +3,8 @@
 
 #include "common/units.h"
 
-#define JUMP (5 * SEC) /* between two looks; clocks that are tuned move far less */
+#define JUMP   (5 * SEC) /* between two looks; clocks that are tuned move far less */
+#define BEHIND 8         /* an eighth of time is what log time gives back when ahead */
 
 void timekeeper_start (timekeeper_t *self, uint64_t wall, uint64_t boot)
 {
@@ -74,4 +75,9 @@ uint64_t timekeeper_now (const timekeeper_t *self, uint64_t wall, uint64_t boot)
 {
     return self->off == 0 ? wall + (uint64_t)self->shift
                           : self->wall + (boot - self->boot);
+}
+
+uint64_t timekeeper_log (uint64_t now, uint64_t last, uint64_t elapsed)
+{
+    return now > last ? now : last + elapsed - elapsed / BEHIND;
 }

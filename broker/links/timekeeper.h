@@ -36,5 +36,9 @@ bool timekeeper_certain (const timekeeper_t *self);
 /* Time of day: the wall clock, or what it would be without the jump, or what a majority
  * agrees on. */
 uint64_t timekeeper_now (const timekeeper_t *self, uint64_t wall, uint64_t boot);
+/* Log time when the time of day is NOW and it was LAST that long ago: it never goes
+ * back, and where it is ahead (a clock that was wrong once wrote an entry) it goes on a
+ * little more slowly than time does, or what waits for it would wait for as long. */
+uint64_t timekeeper_log (uint64_t now, uint64_t last, uint64_t elapsed);
 
 #endif

@@ -57,6 +57,22 @@ static void clocks_of_others (void **state)
     }
 }
 
+/* A clock that was wrong for an entry must not hold up for as long what waits. */
+static void log_time_goes_on (void **state)
+{
+    const uint64_t year = 365ULL * 24 * 3600 * SEC, now = 1000 * SEC;
+    (void)state;
+    assert_int_equal (timekeeper_log (now, 0, 0), now);
+    assert_int_equal (timekeeper_log (now, now - SEC, 2 * SEC), now);
+    assert_int_equal (timekeeper_log (now, now + year, 0), now + year);
+    assert_int_equal (timekeeper_log (now, now + year, 800 * SEC),
+                      now + year + 700 * SEC);
+    uint64_t last = now + 60 * SEC; /* ahead by so much it is caught up with */
+    for (uint64_t s = 0; s < 8 * 60; s++)
+        last = timekeeper_log (now + s * SEC, last, SEC);
+    assert_in_range (last, now + 479 * SEC, now + 481 * SEC);
+}
+
 static witness_word_t word (uint64_t index, uint8_t what)
 {
     witness_word_t w = {.index = index};
@@ -120,6 +136,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (clocks_of_others),
+        cmocka_unit_test (log_time_goes_on),
         cmocka_unit_test (witnesses),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
