@@ -40,8 +40,8 @@ typedef struct row {
 /* The receive mark of a CURVE server is never 1: such a connection stalls at its first
  * message (libzmq 4.3.4). */
 static const row_t rows[SOCK_KINDS] = {
-    [SOCK_FRONT] = {ZMQ_ROUTER, true, "front", 1000, 1000, 500, 100, 5000, CONTROL,
-                    true, false},
+    [SOCK_FRONT] = {ZMQ_ROUTER, true, "front", 128, 1000, 500, 100, 5000, CONTROL, true,
+                    false},
     [SOCK_BACK] = {ZMQ_ROUTER, true, "back", 10000, 10000, 500, 100, 5000, CONTROL,
                    true, false},
     [SOCK_PULSE] = {ZMQ_SUB, true, "pulse", 10, 1000, 0, 100, 5000, 64 * 1024, false,

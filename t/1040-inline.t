@@ -23,6 +23,13 @@ test_expect_success 'one by one, replaced, and after a removal: history still co
     dfs-client get /two got && cmp two got && n=$(inlined) && test $n -le 65536
 '
 
+test_expect_success 'status says that they have fewer copies than a larger number of replicas asks for' '
+    dfs-client status >text && ! grep "small files in the namespace" text &&
+    dfs-client admin policy set default --replicas 2 && dfs-client status >text && cat text &&
+    grep "small files in the namespace have a copy on each of 1 broker, replicas = 2" text &&
+    dfs-client admin policy set default --replicas 1
+'
+
 test_expect_success 'a larger inline-max later changes nothing, and breaks nothing' '
     sed -i "s/inline-max = .*/inline-max = 16KiB/" c/cluster.cfg && dfs-cluster stop "$PWD/c" && dfs-cluster start "$PWD/c" &&
     random_file mid 10000 52 && dfs-client put mid /mid && dfs-client get /mid got && cmp mid got && cluster_down c

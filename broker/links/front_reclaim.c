@@ -38,6 +38,7 @@ void front_reclaim_round (links_t *self, job_t *job, uint32_t round)
 
     mail->job = job;
     mail->round = round;
+    self->n_asked++;
     storage_push (self->storage, &mail->head);
 }
 

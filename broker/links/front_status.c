@@ -18,6 +18,7 @@ void front_status (links_t *self, conn_t *conn, job_t *job)
     (void)conn;
     mail->job = job;
     job->refs++;
+    self->n_asked++;
     storage_push (self->storage, &mail->head);
 }
 
@@ -152,6 +153,23 @@ static void note_domains (links_t *self, const core_status_t *core,
     }
 }
 
+/* What lies in the namespace has as many copies as there are voters, whatever its
+ * policy became since. */
+static void note_inline (links_t *self, Dfs__ClusterStatusReply *out)
+{
+    uint32_t replicas = roster_replicas (self->roster, 0);
+    char text[160];
+
+    if (out->inline_bytes == 0 || self->voters == 0 || self->voters >= replicas)
+        return;
+    snprintf (
+        text, sizeof text,
+        "small files in the namespace have a copy on each of %u broker%s, replicas "
+        "= %u: who writes them again has them on workers",
+        self->voters, self->voters == 1 ? "" : "s", replicas);
+    note (self, out, text);
+}
+
 static void put_notes (links_t *self, const core_status_t *core,
                        Dfs__ClusterStatusReply *out)
 {
@@ -200,6 +218,7 @@ static void put_notes (links_t *self, const core_status_t *core,
             note (self, out, line);
         }
     }
+    note_inline (self, out);
     if (core->repair_held)
         note (self, out,
               "repair is held: too many workers vanished at once ('admin repair "
@@ -295,6 +314,7 @@ void front_totals (links_t *self, mail_totals_t *mail)
     core_status_t core;
     job_t *job = mail->job;
 
+    self->n_asked--;
     if (job->env->body_case == DFS__ENVELOPE__BODY_ADMIN) {
         front_reclaim_totals (self, mail);
         return;

@@ -8,7 +8,8 @@
 
 #include "broker/links/pending_private.h"
 
-#define BYTES_MAX (128 * 1024 * 1024) /* of entries in flight */
+#define BYTES_MAX   (128 * 1024 * 1024) /* of entries in flight, and as much before */
+#define HELD_FACTOR 8                   /* what a packed message may be unpacked */
 
 pending_t *pending_new (void)
 {
@@ -146,8 +147,7 @@ void change_refuse (links_t *links, change_t *change, int code, const char *text
     free (bytes);
     change_forget (links->pending, change);
     links->pending->in_flight -= change->bytes;
-    if (change->job)
-        links_release (links, change->job);
+    change_let_go (links, change);
     change_free (change);
 }
 
@@ -214,9 +214,7 @@ static void propose (links_t *links, change_t *change)
     p->cookie = change->cookie;
     self->n_bytes += len;
     change->op = NULL;
-    if (change->job)
-        links_release (links, change->job);
-    change->job = NULL;
+    change_let_go (links, change);
 }
 
 static void collect_keys (change_t *change, Dfs__Extent *const *extents, size_t n)
@@ -285,7 +283,11 @@ void pending_request (links_t *links, session_t *session, job_t *job,
         change->policy = op->setattr->has_policy;
     else if (op->op_case == DFS__OP__OP_UPLOAD_DROP)
         change->upload = op->upload_drop->upload;
-    if (idmap_count (links->pending->by_cookie) > CHANGES_MAX)
+    if (change->n_keys > 0)
+        change->held = HELD_FACTOR * dfs__op__get_packed_size (op);
+    links->pending->held += change->held;
+    if (idmap_count (links->pending->by_cookie) > CHANGES_MAX ||
+        links->pending->held > BYTES_MAX)
         change_refuse (links, change, DFS_EAGAIN, "too many changes in flight", NULL,
                        0);
     else if (checked && change->n_keys > 0) {

@@ -89,6 +89,15 @@ void pending_leave (links_t *links)
     free (list);
 }
 
+void change_let_go (links_t *links, change_t *change)
+{
+    links->pending->held -= change->held;
+    change->held = 0;
+    if (change->job)
+        links_release (links, change->job);
+    change->job = NULL;
+}
+
 void pending_decided (links_t *links, const mail_decided_t *mail)
 {
     change_t *change = idmap_get (links->pending->by_cookie, mail->cookie);
@@ -104,6 +113,6 @@ void pending_decided (links_t *links, const mail_decided_t *mail)
     results_add (links, change, mail->result);
     results_send (links);
     change_forget (links->pending, change);
-    links_release (links, change->job);
+    change_let_go (links, change);
     change_free (change);
 }

@@ -30,6 +30,7 @@ typedef struct change {
     bool policy;       /* gives files another policy */
     job_t *asker;      /* of an admin's request that became an op of the broker's own */
     uint32_t round;    /* of what the asker wants; 0: there is only this entry */
+    size_t held;       /* bytes that it keeps while the core is asked */
     size_t bytes;      /* of its entry, once proposed */
     uint64_t hash_index; /* it tells this state hash; 0: none */
     uint8_t hash[16];
@@ -42,6 +43,7 @@ struct pending {
     size_t own;
     size_t own_members; /* of those, changes of members, users or policies */
     size_t in_flight;   /* bytes proposed and not applied */
+    size_t held;        /* by changes that the core is asked about */
     /* the batch of this wake */
     uint8_t *bytes;
     size_t n_bytes;
@@ -55,6 +57,8 @@ struct pending {
 void change_free (change_t *change);
 /* CHANGE is decided: neither its cookie nor its request is in flight any more. */
 void change_forget (pending_t *self, const change_t *change);
+/* CHANGE needs the message no more that it came in. */
+void change_let_go (links_t *links, change_t *change);
 /* The admin who asked for CHANGE hears what became of it. */
 void change_answer_asker (links_t *links, change_t *change, int code, const char *text,
                           uint64_t index);
