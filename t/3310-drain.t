@@ -48,7 +48,7 @@ test_expect_success 'taken back, it takes chunks again' '
 
 test_expect_success 'drained again over a restart of the broker, removed: all is there' '
     dfs-client admin drain w1 && dfs-cluster kill "$PWD/c" b1 KILL && dfs-cluster start "$PWD/c" b1 &&
-    wait_until 60 drained w1 && dfs-client admin remove w1 && test -z "$(worker_state w1)" &&
+    wait_until 60 drained w1 && dfs-client admin remove w1 && dfs-client admin remove w1 && test -z "$(worker_state w1)" &&
     dfs-cluster stop "$PWD/c" w1 && for f in big more new n1; do dfs-client get /$f - | cmp - $f || return 1; done &&
     all_verified &&
     dfs-client status --json >status.json && test "$(json health status.json)" = ok

@@ -55,7 +55,12 @@ static void set_worker (links_t *self, job_t *job, const Dfs__Admin *ask)
     }
     found = roster_worker (self->roster, ask->worker);
     if (!found) {
-        front_refuse (self, job, DFS_ENOENT, "no such worker");
+        /* The answer may have been lost: it is asked again. */
+        if (ask->action == DFS__ADMIN_ACTION__ADMIN_REMOVE &&
+            roster_was_worker (self->roster, ask->worker))
+            done_now (self, job);
+        else
+            front_refuse (self, job, DFS_ENOENT, "no such worker");
         return;
     }
     member = *found;

@@ -67,13 +67,13 @@ bool roster_seeded (const roster_t *self)
 }
 
 static const Dfs__Member *find (const roster_t *self, const char *name, uint32_t id,
-                                Dfs__MemberRole role)
+                                Dfs__MemberRole role, bool removed)
 {
     if (!self->directory)
         return NULL;
     for (size_t i = 0; i < self->directory->n_members; i++) {
         const Dfs__Member *m = self->directory->members[i];
-        if (m->role != role || (m->has_removed && m->removed))
+        if (m->role != role || (m->has_removed && m->removed) != removed)
             continue;
         if (name ? strcmp (m->name, name) == 0 : m->id == id)
             return m;
@@ -83,12 +83,17 @@ static const Dfs__Member *find (const roster_t *self, const char *name, uint32_t
 
 const Dfs__Member *roster_worker (const roster_t *self, const char *name)
 {
-    return find (self, name, 0, DFS__MEMBER_ROLE__MEMBER_WORKER);
+    return find (self, name, 0, DFS__MEMBER_ROLE__MEMBER_WORKER, false);
+}
+
+bool roster_was_worker (const roster_t *self, const char *name)
+{
+    return find (self, name, 0, DFS__MEMBER_ROLE__MEMBER_WORKER, true) != NULL;
 }
 
 const Dfs__Member *roster_worker_id (const roster_t *self, uint32_t id)
 {
-    return find (self, NULL, id, DFS__MEMBER_ROLE__MEMBER_WORKER);
+    return find (self, NULL, id, DFS__MEMBER_ROLE__MEMBER_WORKER, false);
 }
 
 const Dfs__User *roster_user (const roster_t *self, const char *name)

@@ -36,6 +36,8 @@ void roster_chores_found (struct links *links, const mail_chores_t *mail);
 /* Borrowed until the next directory; NULL when there is none. Removed members are not
  * found by name. */
 const Dfs__Member *roster_worker (const roster_t *self, const char *name);
+/* One of this name was removed. */
+bool roster_was_worker (const roster_t *self, const char *name);
 const Dfs__Member *roster_worker_id (const roster_t *self, uint32_t id);
 const Dfs__User *roster_user (const roster_t *self, const char *name);
 Dfs__Policy *roster_policy (const roster_t *self);

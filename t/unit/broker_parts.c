@@ -472,12 +472,39 @@ static void clock_that_jumps (void **state)
     assert_int_equal (t.off, 0);
 }
 
+static void sessions_end (void **state)
+{
+    clients_t *clients = clients_new ();
+    session_t *out[4], *live = clients_add (clients, 100);
+    conn_t conn = {0};
+
+    (void)state;
+    live->conn = &conn;
+    for (uint64_t i = 1; i <= 6; i++)
+        clients_add (clients, i)->gone_at = i <= 5 ? SEC : 1000 * SEC;
+    size_t n = clients_expired (clients, 1001 * SEC, out, 4);
+    assert_int_equal (n, 4);
+    for (size_t i = 0; i < n; i++) {
+        assert_in_range (out[i]->id, 1, 5);
+        clients_remove (clients, &out[i]);
+    }
+    n = clients_expired (clients, 1001 * SEC, out, 4);
+    assert_int_equal (n, 1);
+    clients_remove (clients, &out[0]);
+    assert_int_equal (clients_expired (clients, 1001 * SEC, out, 4), 0);
+    assert_non_null (clients_get (clients, 6));
+    assert_non_null (clients_get (clients, 100));
+    assert_false (clients_full (clients));
+    clients_destroy (&clients);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (ids),           cmocka_unit_test (clock_that_jumps),
-        cmocka_unit_test (common_places), cmocka_unit_test (slow_peer),
-        cmocka_unit_test (storage),       cmocka_unit_test (installed_states),
+        cmocka_unit_test (sessions_end),     cmocka_unit_test (ids),
+        cmocka_unit_test (clock_that_jumps), cmocka_unit_test (common_places),
+        cmocka_unit_test (slow_peer),        cmocka_unit_test (storage),
+        cmocka_unit_test (installed_states),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
