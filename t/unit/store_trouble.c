@@ -154,15 +154,15 @@ static void a_hung_disk_holds_nobody_up (void **state)
     }
     assert_int_equal (disks[0].condition, CONDITION_OK);
     assert_true (disks[0].used <= 2 * LARGE);
-    size_t there = 0;
-    for (uint64_t i = N; i < N + 20; i++) {
-        put (&t, i, LARGE);
-        there += disk_of (&t, i, LARGE) == 0;
-    }
-    assert_true (there > 0);
+    uint64_t end = N;
+    do {
+        pause_a_little ();
+        assert_in_range (end, N, N + 400);
+        assert_int_equal (storetest_put_wait (&t, end, LARGE, 1), 0);
+    } while (disk_of (&t, end++, LARGE) != 0);
     storetest_close (&t);
     storetest_open (&t);
-    for (uint64_t i = first; i < N + 20; i++)
+    for (uint64_t i = first; i < end; i++)
         assert_int_equal (storetest_check (&t, i, i % 2 || i >= N ? LARGE : SMALL), 0);
     storetest_end (&t);
     io_set_hook (NULL);
