@@ -361,6 +361,8 @@ static void test_put_expired (void **state)
     /* the broker was away as well */
     world->fake->knobs.expire = 1;
     fake_restart (world->fake);
+    while (world->fake->restart)
+        usleep (1000);
     put_and_compare (world, 300002);
     assert_int_equal (world->fake->knobs.expire, 0);
 }
