@@ -65,8 +65,10 @@ void log_event (enum log_level level, const char *event, const char *fmt, ...)
         return;
     char line[2048];
     struct timespec ts;
-    clock_gettime (CLOCK_REALTIME, &ts);
     struct tm tm;
+    /* Before the time is taken: lines stand in the order of their times. */
+    pthread_mutex_lock (&log_state.lock);
+    clock_gettime (CLOCK_REALTIME, &ts);
     gmtime_r (&ts.tv_sec, &tm);
     size_t n = strftime (line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
     n += (size_t)snprintf (line + n, sizeof line - n, ".%03ldZ %s %s",
@@ -85,7 +87,6 @@ void log_event (enum log_level level, const char *event, const char *fmt, ...)
     for (size_t i = 0; i < n; i++)
         if (line[i] == '\n' || line[i] == '\r')
             line[i] = ' ';
-    pthread_mutex_lock (&log_state.lock);
     if (log_state.sink) {
         line[n] = 0;
         log_state.sink (level, line, log_state.arg);
