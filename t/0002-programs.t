@@ -51,4 +51,18 @@ test_expect_success 'a node that the configuration does not have' '
     test_must_fail dfs-worker --config c/cluster.cfg --node w9 --check 2>err && grep -q w9 err
 '
 
+test_expect_success 'the shell completes verbs, options and what admin does' '
+    cat >complete.sh <<-\EOF &&
+	. "$srcdir/etc/completion/dfs-client"
+	said () {
+	    COMP_WORDS=(dfs-client "$@") COMP_CWORD=$#
+	    _dfs_complete dfs-client "${!#}"
+	    echo ${COMPREPLY[*]}
+	}
+	said mk; said admin re; said put --no-
+	EOF
+    bash complete.sh >out && cat out && sed -n 1p out | grep -w mkdir &&
+    test "$(sed -n 2p out)" = "rebalance reclaim remove repair" && sed -n 3p out | grep -e --no-clobber
+'
+
 test_done

@@ -90,7 +90,8 @@ test_expect_success 'undone: nothing is condemned until it is resumed' '
     dfs-cluster start "$PWD/u" && DFS_CONFIG=$PWD/u/cluster.cfg && dfs-client put keep /f && dfs-client put -r many /many &&
     dfs-client rm /f && dfs-client rm -r /many && wait_until 60 condemned_above 1100 &&
     dfs-client admin reclaim undo && reclaim_is chunks_condemned 0 &&
-    reclaim_is held true && test "$(json reclaim.chunks_free status.json)" -gt 1100 &&
+    reclaim_is held true && dfs-client monitor --count 1 >mon </dev/null && grep -q "reclaim: held: " mon &&
+    test "$(json reclaim.chunks_free status.json)" -gt 1100 &&
     dfs-client put keep /f && dfs-client get /f - | cmp - keep && wait_until 60 free_are 1500 &&
     dfs-client admin reclaim resume && reclaim_is held false && cluster_down u
 '

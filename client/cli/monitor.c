@@ -198,6 +198,17 @@ static void draw (screen_t *s, const dfs_status_t *now, const dfs_status_t *old,
               now->repair_queued, now->repair_active,
               units_format_size (a, sizeof a, now->repair_bytes_per_second),
               units_format_duration (c, sizeof c, now->repair_eta_seconds * SEC));
+    if (now->reclaim_held)
+        put_line (s, "reclaim: held: %s", now->reclaim_why);
+    else if (now->chunks_free || now->chunks_condemned || now->copies_dropping)
+        put_line (s,
+                  "reclaim: %" PRIu64 " chunks unused, %" PRIu64 " condemned, %" PRIu64
+                  " copies being dropped",
+                  now->chunks_free, now->chunks_condemned, now->copies_dropping);
+    if (now->rebalancing)
+        put_line (s, "rebalance: %" PRIu64 " copies moved, fill %.1f %%, farthest %.1f",
+                  now->rebalance_moved, now->fill_mean / 10.0,
+                  now->fill_farthest / 10.0);
     for (size_t i = 0; i < now->n_brokers; i++)
         put_line (s, "broker %-8.8s %-8.8s %s   log %" PRIu64 "   memory %s",
                   now->brokers[i].name, now->brokers[i].role, now->brokers[i].endpoint,
