@@ -59,7 +59,7 @@ SHELL_TESTS += \
 	t/8000-large.t \
 	t/8010-flood.t \
 	t/8020-million.t
-EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/diagnose.sh t/lib/hosts.sh t/lib/mounts.sh t/lib/hostenter t/lib/nsssh t/bench/run t/bench/commits
+EXTRA_DIST += $(SHELL_TESTS) t/lib/cluster.sh t/lib/diagnose.sh t/lib/hosts.sh t/lib/mounts.sh t/lib/hostenter t/lib/nsssh t/bench/run t/bench/commits t/bench/repair
 
 # Programs that tests drive.
 check_PROGRAMS += t/lib/flood t/lib/faultproxy
