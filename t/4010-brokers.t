@@ -80,12 +80,15 @@ test_expect_success 'each broker is restarted, one after the other' '
     echo "# longest pause: $(pause) ms"
 '
 
+two_down () {
+    dfs-client status --timeout 1 >text && test "$(grep -c "is down$" text)" = 2
+}
 test_expect_success 'a minority refuses changes and current reads with exit 6, and says why' '
     for b in $(who_follows); do dfs-cluster kill c $b KILL || return 1; done &&
     wait_until 30 leaderless &&
     test_expect_code 6 dfs-client mkdir --timeout 2 /no 2>err && cat err && grep -q "no broker leads" err &&
     test_expect_code 6 dfs-client stat --timeout 2 /big 2>err && grep -q "not running" err &&
-    dfs-client stat --stale /big && dfs-client status --timeout 1 >text && cat text && grep -q "no broker does" text
+    dfs-client stat --stale /big && wait_until 30 two_down && cat text && grep -q "no broker does" text
 '
 
 test_expect_success 'with a majority it goes on, and nothing half-done is there' '

@@ -47,7 +47,8 @@ static const char *role_of (const links_t *self, const journal_member_t *m)
 
     if (m->self)
         return self->role == JOURNAL_LEADER ? "leader" : "follower";
-    if (m->heard_ns > DOWN_NS && self->role == JOURNAL_LEADER)
+    /* Followers of a leader need not hear each other; who asks for votes is heard. */
+    if (m->heard_ns > DOWN_NS && (self->role == JOURNAL_LEADER || !leader))
         return "down";
     return leader && strcmp (leader, m->name) == 0 ? "leader" : "follower";
 }
@@ -184,8 +185,10 @@ bool brokers_note (links_t *self, Dfs__ClusterStatusReply *out, size_t max)
         note (self, out, max, "the namespace has one copy: there is one broker");
     else if (up < voters && up <= voters / 2 + 1) {
         snprintf (text, sizeof text,
-                  "%zu of %zu brokers vote: without one more of them nothing can be "
-                  "changed",
+                  up > voters / 2
+                      ? "%zu of %zu brokers vote: without one more of them nothing can "
+                        "be changed"
+                      : "%zu of %zu brokers are heard of, and a majority is needed",
                   up, voters);
         note (self, out, max, text);
     }
