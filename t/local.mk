@@ -45,6 +45,7 @@ SHELL_TESTS += \
 	t/4030-replace.t \
 	t/4040-partition.t \
 	t/4050-agree.t \
+	t/4060-five.t \
 	t/4070-journal-full.t \
 	t/4200-faults.t \
 	t/5000-json.t \
