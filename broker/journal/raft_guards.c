@@ -158,11 +158,14 @@ int guard_change (const struct raft *r, uint64_t commit_term, dfs_error_t *err)
 
 /* --- G6 ---
  * Why: a node that is not a voter in its own log never grants a vote and never forgets
- * its leader. When it has been made a voter in an entry that it has not received, and
- * its vote is needed, nobody is ever elected. So only one who has everything becomes a
- * voter, one change at a time and never down to two; and a candidate, who knows more,
- * is answered all the same: the vote is as durable as a voter's, so it cannot be given
- * twice. */
+ * its leader. When it has been made a voter in an entry that it has not received, or is
+ * none any more by one that never gets committed, and its vote is needed, nobody is
+ * ever elected (found by the simulator: two such entries, of two terms, on the two
+ * brokers that they remove). So only one who has everything becomes a voter, one change
+ * at a time, never down to two, and no leader takes its own vote away, as it may be the
+ * only one with the log to be elected; and a candidate is answered all the same: who
+ * votes is decided by the candidate's log, and the vote is as durable as a voter's, so
+ * it cannot be given twice. One that has nothing, or has lost it, gives none. */
 
 static const struct raft_server *server_of (const struct raft_configuration *c,
                                             raft_id id)
@@ -192,6 +195,8 @@ int guard_members (const struct raft *r, const struct raft_configuration *next,
 {
     const struct raft_configuration *now = &r->configuration;
     unsigned changed = 0;
+    if (role_of (next, r->id) != RAFT_VOTER)
+        return fail (err, DFS_EINVAL, "that broker leads: hand the lead on first");
     for (unsigned i = 0; i < now->n; i++)
         changed += role_of (next, now->servers[i].id) != now->servers[i].role;
     for (unsigned i = 0; i < next->n; i++) {
@@ -223,25 +228,32 @@ guard_vote_t guard_vote_begin (struct raft *r, const struct raft_message *m,
                                raft_time now, raft_time heard)
 {
     guard_vote_t vote = {0};
+    struct raft_configuration *c = &r->configuration;
     if (m->type != RAFT_REQUEST_VOTE || r->state != RAFT_FOLLOWER)
         return vote;
     if (now >= heard + r->election_timeout)
         r->follower_state.current_leader.id = 0;
-    for (unsigned i = 0; i < r->configuration.n; i++) {
-        struct raft_server *server = &r->configuration.servers[i];
-        if (server->id != r->id || server->role == RAFT_VOTER)
-            continue;
-        vote = (guard_vote_t){true, server->role};
-        server->role = RAFT_VOTER;
-    }
+    if (role_of (c, r->id) == RAFT_VOTER || c->n == 0 || last_index (r) == 0)
+        return vote;
+    vote = (guard_vote_t){true, *c};
+    c->servers = calloc (c->n + 1, sizeof *c->servers);
+    if (!c->servers)
+        abort ();
+    memcpy (c->servers, vote.own.servers, c->n * sizeof *c->servers);
+    unsigned at = 0;
+    while (at < c->n && c->servers[at].id != r->id)
+        at++;
+    c->n += at == c->n;
+    c->servers[at] = (struct raft_server){.id = r->id, .role = RAFT_VOTER};
     return vote;
 }
 
 void guard_vote_end (struct raft *r, guard_vote_t *vote)
 {
-    for (unsigned i = 0; vote->changed && i < r->configuration.n; i++)
-        if (r->configuration.servers[i].id == r->id)
-            r->configuration.servers[i].role = vote->role;
+    if (!vote->changed)
+        return;
+    free (r->configuration.servers);
+    r->configuration = vote->own;
     vote->changed = false;
 }
 

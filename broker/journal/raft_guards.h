@@ -46,7 +46,7 @@ int guard_members (const struct raft *r, const struct raft_configuration *next,
  * stepped with M. */
 typedef struct guard_vote {
     bool changed;
-    int role; /* before */
+    struct raft_configuration own; /* what was there before */
 } guard_vote_t;
 guard_vote_t guard_vote_begin (struct raft *r, const struct raft_message *m,
                                raft_time now, raft_time heard);

@@ -371,6 +371,12 @@ static void test_g6_members (void **state)
     assert_int_equal (members ((int[]){V, V, S}, 3), DFS_EINVAL); /* two left */
     assert_int_equal (members ((int[]){V, V, NONE}, 3), DFS_EINVAL);
     end ();
+    begin (4, 4, (const raft_term[]){2, 2, 0});
+    lead ();
+    assert_int_equal (members ((int[]){V, V, V, NONE}, 4), DFS_OK);
+    assert_int_equal (members ((int[]){NONE, V, V, V}, 4), DFS_EINVAL); /* itself */
+    assert_int_equal (members ((int[]){S, V, V, V}, 4), DFS_EINVAL);
+    end ();
 }
 
 static struct raft_message vote_of (raft_term term, raft_index last,
@@ -415,6 +421,45 @@ static void test_g6_vote (void **state)
     assert_int_equal (receive (&m, 3), 0);
     guard_vote_end (&r, &vote);
     assert_false (u.messages.batch[0].request_vote_result.vote_granted);
+    end ();
+}
+
+/* The same for one that its own log removes: the entry may never be committed. */
+static void test_g6_removed (void **state)
+{
+    (void)state;
+    begin (3, 3, (const raft_term[]){2, 2, 0});
+    r.configuration.servers[0].id = 4;
+    struct raft_message m = vote_of (4, 3, 2, false);
+    assert_int_equal (receive (&m, 2), 0);
+    assert_false (u.messages.batch[0].request_vote_result.vote_granted); /* FAULT */
+    const struct raft_server *own = r.configuration.servers;
+    m = vote_of (5, 3, 2, false);
+    guard_vote_t vote = guard_vote_begin (&r, &m, now, 0);
+    assert_int_equal (receive (&m, 2), 0);
+    guard_vote_end (&r, &vote);
+    assert_true (u.messages.batch[0].request_vote_result.vote_granted);
+    assert_int_equal (r.voted_for, 2);
+    assert_ptr_equal (r.configuration.servers, own);
+    assert_int_equal (r.configuration.n, 3);
+    r.configuration.servers[0].id = 1;
+    end ();
+}
+
+/* One that has nothing may have had a vote, and given it. */
+static void test_g6_nothing (void **state)
+{
+    (void)state;
+    begin (3, 0, NULL);
+    unsigned n = r.configuration.n;
+    r.configuration.n = 0;
+    struct raft_message m = vote_of (4, 3, 2, false);
+    guard_vote_t vote = guard_vote_begin (&r, &m, now, 0);
+    assert_false (vote.changed);
+    assert_int_equal (receive (&m, 2), 0);
+    guard_vote_end (&r, &vote);
+    assert_false (u.messages.batch[0].request_vote_result.vote_granted);
+    r.configuration.n = n;
     end ();
 }
 
@@ -715,6 +760,7 @@ int main (void)
         cmocka_unit_test (test_g2_follower), cmocka_unit_test (test_g3),
         cmocka_unit_test (test_g4),          cmocka_unit_test (test_g5),
         cmocka_unit_test (test_g6_members),  cmocka_unit_test (test_g6_vote),
+        cmocka_unit_test (test_g6_removed),  cmocka_unit_test (test_g6_nothing),
         cmocka_unit_test (test_g7),          cmocka_unit_test (test_g8),
         cmocka_unit_test (test_g9),          cmocka_unit_test (test_g10),
         cmocka_unit_test (test_g11),         cmocka_unit_test (test_g6_slow_disk),
