@@ -12,6 +12,8 @@
 #include "mark.h"
 
 #define MARK_FILE "dfs-mark"
+/* To who starts a node; only a person knows whether a disk is new. */
+#define HINT "is its disk mounted? A new, empty one needs `dfs-cluster mark --new`"
 
 static int mark_path (char *out, size_t cap, const char *dir, dfs_error_t *err)
 {
@@ -68,13 +70,10 @@ int mark_read (const char *dir, mark_t *mark, dfs_error_t *err)
     if (rc < 0)
         return rc;
     if (access (dir, F_OK) < 0)
-        return fail (
-            err, DFS_ENOTMARKED,
-            "%s does not exist (is its disk mounted? `dfs-cluster init` makes it)",
-            dir);
+        return fail (err, DFS_ENOTMARKED, "%s does not exist (" HINT ")", dir);
     if (access (path, F_OK) < 0)
-        return fail (err, DFS_ENOTMARKED,
-                     "%s has no mark of dfs in it (is its disk mounted?)", dir);
+        return fail (err, DFS_ENOTMARKED, "%s has no mark of dfs in it (" HINT ")",
+                     dir);
     void *data;
     size_t len;
     rc = io_slurp (path, 1024, &data, &len, err);
