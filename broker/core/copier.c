@@ -11,7 +11,7 @@
 #include "broker/core/uploads.h"
 
 #define ORDER_CREDIT (4 * MIB)
-#define BUSY_BYTES   (16 * MIB) /* of a target's window while clients upload */
+#define BUSY_BYTES   (16 * MIB) /* of a target's window beside clients */
 #define PUMP_MOST    256        /* jobs looked at in one step */
 #define PUMP_BUSY    16         /* in a row that cannot start end the round */
 #define PUMP_LATER   (20 * MS)
@@ -281,7 +281,7 @@ static enum started start_one (core_t *core, job_t *job, uint32_t have)
         .anywhere = job->failures >= BAD_WORKERS,
         .n = 1,
     };
-    worker_t *source;
+    worker_t *source, *target;
     bool busy;
 
     if (yield)
@@ -296,8 +296,8 @@ static enum started start_one (core_t *core, job_t *job, uint32_t have)
          node != &job->orders && ask.n_taken < CORE_COPIES + GRANT_TARGETS;
          node = node->next)
         taken[ask.n_taken++] = LIST_OF (node, order_t, in_job)->target;
-    source = copier_pick_source (core, job, limit, &busy);
-    if (!source)
+    /* Whether there is any, before the work of looking for a target. */
+    if (!copier_pick_source (core, job, NULL, limit, &busy))
         return busy ? BUSY : SETTLED;
     if (job->target > 0)
         copier_choose_target (core, job, &ask);
@@ -315,12 +315,15 @@ static enum started start_one (core_t *core, job_t *job, uint32_t have)
         }
         return SETTLED;
     }
-    if (yield && ask.chosen[0]->copying_bytes > 0 &&
-        ask.chosen[0]->copying_bytes + ask.credit > BUSY_BYTES)
+    target = ask.chosen[0];
+    source = copier_pick_source (core, job, target, limit, &busy);
+    yield |= !job->urgent && (worker_read_from (source) || worker_read_from (target));
+    if (yield && target->copying_bytes > 0 &&
+        target->copying_bytes + ask.credit > BUSY_BYTES)
         return BUSY;
     if (!copier_bandwidth (core, job->chunk->length))
         return BUSY;
-    copier_send_order (core, job, source, ask.chosen[0], ask.credit);
+    copier_send_order (core, job, source, target, ask.credit);
     return STARTED;
 }
 

@@ -11,18 +11,27 @@ static bool is_bad (const job_t *job, uint32_t worker)
     return false;
 }
 
-worker_t *copier_pick_source (core_t *core, const job_t *job, uint32_t limit,
-                              bool *busy)
+/* What the bytes of one more copy have to wait for at SOURCE, and the way to TARGET. */
+static uint64_t cost (const job_t *job, const worker_t *source, const worker_t *target)
+{
+    return worker_sending (source) + source->copying_from * job->chunk->length +
+           (target ? domains_distance (&source->path, &target->path) : 0);
+}
+
+worker_t *copier_pick_source (core_t *core, const job_t *job, const worker_t *target,
+                              uint32_t limit, bool *busy)
 {
     worker_t *best = NULL;
     uint32_t holders[CORE_COPIES];
     size_t n = chunk_workers (core, job->chunk, holders, CORE_COPIES);
+    uint64_t best_cost = 0;
     bool best_bad = true;
 
     *busy = false;
     for (size_t i = 0; i < n; i++) {
         worker_t *worker = members_find (core, holders[i]);
         bool bad = is_bad (job, holders[i]);
+        uint64_t c;
 
         if (!worker || !worker_live (worker))
             continue;
@@ -30,11 +39,12 @@ worker_t *copier_pick_source (core_t *core, const job_t *job, uint32_t limit,
             *busy = true;
             continue;
         }
-        if (best && (bad > best_bad ||
-                     (bad == best_bad && worker->copying_from >= best->copying_from)))
+        c = cost (job, worker, target);
+        if (best && (bad > best_bad || (bad == best_bad && c >= best_cost)))
             continue;
         best = worker;
         best_bad = bad;
+        best_cost = c;
     }
     return best;
 }

@@ -95,10 +95,10 @@ void copier_send_order (core_t *core, job_t *job, worker_t *source, worker_t *ta
                         uint64_t credit);
 void copier_end_order (core_t *core, order_t *order);
 
-/* copier_pick.c. The live holder with the least to do; *BUSY when all have as much as
- * they may. */
-worker_t *copier_pick_source (core_t *core, const job_t *job, uint32_t limit,
-                              bool *busy);
+/* copier_pick.c. The live holder with the least to do, and near TARGET (NULL: not known
+ * yet); *BUSY when all have as much as they may. */
+worker_t *copier_pick_source (core_t *core, const job_t *job, const worker_t *target,
+                              uint32_t limit, bool *busy);
 /* The one place that is wanted, if it takes anything. */
 void copier_choose_target (core_t *core, const job_t *job, placement_t *ask);
 /* Bytes that may be sent now under the configured bandwidth. */

@@ -37,7 +37,7 @@ typedef struct core_config {
     uint32_t max_parked;        /* items that wait for credit; 0: 65,536 */
     uint32_t max_requests;      /* Place, Commit, Fetch, Verify at once; 0: 16,384 */
     uint32_t max_repairs;       /* chunks to repair that are known at once; 0: 65,536 */
-    uint32_t repair_per_worker; /* orders at once as a source or target; 0: 8 */
+    uint32_t repair_per_worker; /* orders at once as a source or target; 0: 64 */
 } core_config_t;
 
 /* CONFIG is copied. Workers and policies come as events. */

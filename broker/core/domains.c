@@ -7,6 +7,9 @@
 
 #include "broker/core/memory.h"
 #include "broker/core/table.h"
+#include "common/units.h"
+
+#define DISTANCE_WORTH (4 * MIB) /* of one component */
 
 typedef struct node {
     uint32_t id;     /* > 0 */
@@ -135,6 +138,11 @@ uint32_t domains_common (const domain_path_t *a, const domain_path_t *b)
     while (n < a->depth && n < b->depth && a->nodes[n] == b->nodes[n])
         n++;
     return n;
+}
+
+uint64_t domains_distance (const domain_path_t *a, const domain_path_t *b)
+{
+    return (DOMAIN_DEPTH - domains_common (a, b)) * DISTANCE_WORTH;
 }
 
 void domains_count (domains_t *self, const domain_path_t *path, int delta)

@@ -24,6 +24,8 @@ domain_path_t domains_path (domains_t *self, const char *location);
 domain_path_t domains_look (const domains_t *self, const char *location);
 /* Components that A and B share from the left: 0 when they differ in the first. */
 uint32_t domains_common (const domain_path_t *a, const domain_path_t *b);
+/* How far apart they are, in bytes: one rather waits for so many than goes there. */
+uint64_t domains_distance (const domain_path_t *a, const domain_path_t *b);
 /* One more (DELTA 1) or fewer (-1) in each domain of PATH; how many NODE has now. */
 void domains_count (domains_t *self, const domain_path_t *path, int delta);
 /* Node numbers are below this. */

@@ -8,6 +8,7 @@
 #include "broker/core/members_private.h"
 
 #define SPARE_MIN (64 * MIB) /* room that a worker must have to get new chunks */
+#define READING   (1 * MIB)  /* a large file's reader asks for more than that ahead */
 
 static bool match_worker (const void *entry, const void *key)
 {
@@ -166,6 +167,16 @@ uint64_t worker_free (const worker_t *worker)
     uint64_t used = worker->beat.used + worker->granted;
 
     return worker->beat.capacity > used ? worker->beat.capacity - used : 0;
+}
+
+uint64_t worker_sending (const worker_t *worker)
+{
+    return worker->beat.stream_queued + worker->ordered;
+}
+
+bool worker_read_from (const worker_t *worker)
+{
+    return worker_sending (worker) >= READING;
 }
 
 worker_t *const *members_all (const core_t *core, size_t *n)

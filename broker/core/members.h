@@ -99,6 +99,10 @@ worker_t *members_find (const core_t *core, uint32_t id);
 bool worker_live (const worker_t *worker);
 /* Not heard enough of, may be back at any moment. */
 bool worker_unsure (const worker_t *worker);
+/* Bytes that clients were promised from it and do not have yet, as far as is known. */
+uint64_t worker_sending (const worker_t *worker);
+/* Clients read from it in earnest: copying leaves them room. */
+bool worker_read_from (const worker_t *worker);
 /* Live, or it was a moment ago: what it has is durable as far as anybody knows. */
 bool worker_there (const worker_t *worker);
 /* Live, has told what it has, and is not to be emptied: its copies can be counted on.

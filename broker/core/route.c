@@ -4,9 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So many bytes of waiting outweigh one component of distance. */
-#define DISTANCE_WORTH (4 * MIB)
-
 /* A Fetch whose extents are being looked up. */
 typedef struct fetch {
     uint64_t token;
@@ -110,13 +107,10 @@ static bool avoided (const event_piece_t *piece, uint32_t worker)
 
 static uint64_t cost (const session_t *session, const worker_t *worker)
 {
-    uint64_t work = worker->beat.stream_queued + worker->ordered;
-
     /* Without a place of the client all are equally far. */
-    if (session->path.depth > 0)
-        work += (DOMAIN_DEPTH - domains_common (&session->path, &worker->path)) *
-                DISTANCE_WORTH;
-    return work;
+    return worker_sending (worker) +
+           (session->path.depth > 0 ? domains_distance (&session->path, &worker->path)
+                                    : 0);
 }
 
 worker_t *route_pick (core_t *core, const session_t *session,

@@ -144,6 +144,60 @@ static void test_tried_elsewhere (void **state)
     cluster_free (&c);
 }
 
+/* Copied from a source that is near the target, and from one that clients leave alone.
+ */
+static void test_source (void **state)
+{
+    static const char *const places[] = {"dc1/a", "dc1/b", "dc2/c", "dc2/d", "dc3/e"};
+    cluster_core_t c;
+    uint64_t far[8], near[8];
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++) {
+        far[i] = 1 << 1 | 1 << 3 | 1 << 5;
+        near[i] = 1 << 1 | 1 << 2 | 1 << 3;
+    }
+    cluster_make (&c, NULL, 5, 2, 2, places);
+    die (&c, 5, ALL & ~32ULL);
+    page (&c, 8, far, 1000, false);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 8);
+    for (size_t i = 0; i < 8; i++) {
+        const action_replicate_t *order =
+            &cluster_action (&c, ACTION_REPLICATE, i)->u.replicate;
+
+        assert_int_equal (order->worker, order->grant.targets[0] == 2 ? 1 : 3);
+    }
+    cluster_free (&c);
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    die (&c, 3, ALL & ~8ULL);
+    cluster_beat (&c, 1, CONDITION_OK, 0, 8 * 1000 + 1);
+    page (&c, 8, near, 1000, false);
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal (cluster_action (&c, ACTION_REPLICATE, i)->u.replicate.worker,
+                          2);
+    cluster_free (&c);
+}
+
+/* Repair leaves room to those who read, and takes it when they have gone. */
+static void test_readers (void **state)
+{
+    cluster_core_t c;
+    uint64_t copies[8];
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++)
+        copies[i] = 1 << 1 | 1 << 2 | 1 << 3;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    die (&c, 1, ALL & ~2ULL);
+    cluster_beat (&c, 2, CONDITION_OK, 0, 8 * MIB);
+    cluster_beat (&c, 3, CONDITION_OK, 0, 8 * MIB);
+    page (&c, 8, copies, 4 * MIB, false);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 4);
+    cluster_pass (&c, SEC, ALL & ~2ULL);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 4);
+    cluster_free (&c);
+}
+
 /* Half of the domains gone at once: only what has one copy left is copied. */
 static void test_hold (void **state)
 {
@@ -378,7 +432,8 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_dead_worker),     cmocka_unit_test (test_order),
-        cmocka_unit_test (test_tried_elsewhere), cmocka_unit_test (test_hold),
+        cmocka_unit_test (test_tried_elsewhere), cmocka_unit_test (test_source),
+        cmocka_unit_test (test_readers),         cmocka_unit_test (test_hold),
         cmocka_unit_test (test_pages),           cmocka_unit_test (test_bandwidth),
         cmocka_unit_test (test_damaged),         cmocka_unit_test (test_drain),
         cmocka_unit_test (test_undrain),         cmocka_unit_test (test_drained_dies),
