@@ -52,8 +52,8 @@ static const row_t rows[SOCK_KINDS] = {
                     true, false},
     [SOCK_PEER] = {ZMQ_DEALER, false, NULL, 16, 16, 0, 50, 500, CONTROL + 4096, false,
                    true},
-    [SOCK_CLIENT] = {ZMQ_DEALER, false, NULL, 1000, 10000, 500, 100, 1000, CONTROL,
-                     false, true},
+    [SOCK_CLIENT] = {ZMQ_DEALER, false, NULL, 1000, 10000, 500, -1, 0, CONTROL, false,
+                     true},
     [SOCK_WORKER] = {ZMQ_DEALER, false, NULL, 10000, 10000, 500, 100, 1000, CONTROL,
                      false, true},
     [SOCK_WORKER_PULSE] = {ZMQ_PUB, false, NULL, 10, 10, 0, 100, 1000, 64 * 1024, false,
@@ -65,6 +65,7 @@ static const row_t rows[SOCK_KINDS] = {
                      false},
     [SOCK_FORWARD] = {ZMQ_PUSH, false, NULL, 4, 4, 0, 100, 1000, 64 * 1024, false,
                       true},
+    [SOCK_UPLINK] = {ZMQ_PUSH, false, NULL, 4, 4, 0, -1, 0, 64 * 1024, false, true},
     [SOCK_STREAM_CLIENT] = {ZMQ_PULL, false, NULL, 4, 4, 0, -1, 0, BULK, false, false},
 };
 

@@ -26,7 +26,8 @@ enum sock_kind {
     SOCK_LISTEN,        /* worker or client SUB, connect: announce */
     SOCK_INGEST,        /* worker PULL, bind */
     SOCK_STREAM,        /* worker PUSH, bind, one per client session */
-    SOCK_FORWARD,       /* worker or client PUSH, connect: an ingest */
+    SOCK_FORWARD,       /* worker PUSH, connect: an ingest */
+    SOCK_UPLINK,        /* client PUSH, connect: an ingest */
     SOCK_STREAM_CLIENT, /* client PULL, connect: streams */
     SOCK_KINDS
 };

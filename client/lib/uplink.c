@@ -109,7 +109,7 @@ static int dial (uplinks_t *self, uplink_t *link, dfs_error_t *err)
 
     if (rc < 0)
         return wrap (err, "worker %s", link->name);
-    link->sock = sock_new (self->ctx, SOCK_FORWARD, self->id, NULL, err);
+    link->sock = sock_new (self->ctx, SOCK_UPLINK, self->id, NULL, err);
     if (!link->sock)
         return DFS_ESYS;
     link->monitor = sock_monitor (

@@ -180,6 +180,29 @@ static void test_strangers (void **state)
     assert_int_equal (receive (w, 0, &from, &env), 0);
 }
 
+/* Nobody reads the monitors of a client's handle while it is idle: a peer that does not
+ * let it in leaves one event, not one for each try. */
+static void test_client_tries_once (void **state)
+{
+    world_t *w = *state;
+    const enum sock_kind kinds[] = {SOCK_CLIENT, SOCK_UPLINK, SOCK_STREAM_CLIENT};
+    sock_event_t e;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        void *s = sock_new (w->ctx, kinds[i], &w->user, NULL, NULL);
+        void *m = sock_monitor (w->ctx, s, ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, NULL);
+        assert_int_equal (sock_connect (s, &w->user, "127.0.0.1", w->port,
+                                        w->stranger.keys.public_key, NULL),
+                          0);
+        zmq_pollitem_t item = {.socket = m, .events = ZMQ_POLLIN};
+        int first = zmq_poll (&item, 1, 60000) == 1 && sock_monitor_read (m, &e) == 1;
+        int more = zmq_poll (&item, 1, 800);
+        sock_monitor_close (s, &m);
+        sock_close (&s);
+        assert_int_equal (first, 1);
+        assert_int_equal (more, 0);
+    }
+}
+
 static void test_garbage (void **state)
 {
     world_t *w = *state;
@@ -241,6 +264,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown (test_known_key, setup, teardown),
         cmocka_unit_test_setup_teardown (test_strangers, setup, teardown),
+        cmocka_unit_test_setup_teardown (test_client_tries_once, setup, teardown),
         cmocka_unit_test_setup_teardown (test_garbage, setup, teardown),
         cmocka_unit_test_setup_teardown (test_port_taken, setup, teardown),
     };
