@@ -13,11 +13,61 @@
 
 #include "common/units.h"
 #include "msgs/frame.h"
+#include "worker/flow/assemble.h"
 #include "worker/flow/window.h"
 #include "worker/links/directory.h"
 #include "worker/links/epoch.h"
 #include "worker/links/pulse.h"
 #include "worker/links/sequence.h"
+
+/* A frame of a chunk that nobody knows: NUMBER tells chunks apart. */
+static void stray_frame (assemble_t *assemble, const sender_t *sender, uint32_t number)
+{
+    frame_t frame = {
+        .kind = FRAME_DATA, .offset = DIGEST_BLOCK, .length = DIGEST_BLOCK};
+    zmq_msg_t body;
+    frame.true_len = frame.stored_len = FRAME_MAX;
+    memcpy (frame.key.digest, &number, sizeof number);
+    zmq_msg_init (&body);
+    assemble_frame (assemble, &frame, sender, &body, SEC);
+    zmq_msg_close (&body);
+}
+
+static size_t count_refusals (notes_t *notes)
+{
+    size_t n = 0;
+    for (note_t *note; (note = notes_pop (notes)); n++) {
+        assert_int_equal (note->kind, NOTE_REFUSED);
+        note_destroy (&note);
+    }
+    return n;
+}
+
+/* What is refused is refused once, however many chunks without a grant somebody else
+ * sends. */
+static void refusals_of_one_key_leave_room (void **state)
+{
+    (void)state;
+    notes_t *notes = notes_new ();
+    assemble_config_t config = {.notes = notes};
+    assemble_t *assemble = assemble_new (&config);
+    sender_t hostile = {.fd = 7, .has_key = true, .key = {1}};
+    sender_t other = {.fd = 8, .has_key = true, .key = {2}};
+    for (uint32_t i = 0; i < 10000; i++) {
+        stray_frame (assemble, &hostile, i);
+        assert_int_equal (count_refusals (notes), 1);
+    }
+    stray_frame (assemble, &other, 1);
+    stray_frame (assemble, &other, 1);
+    assert_int_equal (count_refusals (notes), 1);
+    /* It is forgotten with time. */
+    assemble_expire (assemble, 3600 * SEC);
+    stray_frame (assemble, &hostile, 1);
+    stray_frame (assemble, &hostile, 1);
+    assert_int_equal (count_refusals (notes), 1);
+    assemble_destroy (&assemble);
+    notes_destroy (&notes);
+}
 
 static store_change_t change (uint64_t seq)
 {
@@ -224,6 +274,7 @@ static void pulse_reads_this_machine (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (refusals_of_one_key_leave_room),
         cmocka_unit_test (recent_keeps_the_newest),
         cmocka_unit_test (position_follows_acknowledgements),
         cmocka_unit_test (unknown_disk_is_listed),

@@ -6,6 +6,14 @@
 #include "msgs/sock.h"
 #include "worker/flow/admit.h"
 
+uint32_t sender_slot (const sender_t *sender, uint32_t slots)
+{
+    uint32_t number = (uint32_t)sender->fd;
+    if (sender->has_key)
+        memcpy (&number, sender->key, sizeof number);
+    return number % slots;
+}
+
 static int check_sender (const admit_t *self, const frame_t *frame,
                          const grant_t *grant, const sender_t *sender, dfs_error_t *err)
 {

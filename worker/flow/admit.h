@@ -18,6 +18,9 @@ typedef struct sender {
     uint8_t key[32];
 } sender_t;
 
+/* A number below SLOTS, the same for all connections of a key. */
+uint32_t sender_slot (const sender_t *sender, uint32_t slots);
+
 typedef struct admit {
     directory_t *directory;
     epoch_t *epoch;

@@ -16,6 +16,8 @@
 enum {
     BUCKETS = 4096,
     ARRIVALS_MAX = 8192, /* with those refused, whose rest is still read */
+    REFUSED_MAX = 1024,  /* of these, from one key */
+    SENDERS = 1024,      /* slots of keys */
     TOUCHED_MAX = 256,
 };
 
@@ -30,6 +32,8 @@ typedef struct arrival {
     uint64_t session;
     copykey_t key;
     enum state state;
+    bool refused;  /* counted in the slot of its sender */
+    uint32_t slot; /* of its sender */
     uint64_t deadline;
     uint64_t stored_len;
     uint64_t position; /* of the next byte */
@@ -55,6 +59,7 @@ struct assemble {
     size_t n_digests;
     digest_t *digest;                /* for small chunks */
     arrival_t *touched[TOUCHED_MAX]; /* credits are due */
+    uint32_t refused[SENDERS];
     size_t n_touched;
 };
 
@@ -116,6 +121,7 @@ static void forget (assemble_t *self, arrival_t **at)
 {
     arrival_t *arrival = *at;
     *at = arrival->next;
+    self->refused[arrival->slot] -= arrival->refused;
     untouch (self, arrival);
     abort_append (self, arrival);
     self->n--;
@@ -137,21 +143,34 @@ void assemble_destroy (assemble_t **self_p)
     *self_p = NULL;
 }
 
-/* NULL when there are too many. */
-static arrival_t *add (assemble_t *self, const frame_t *frame, int fd, uint64_t now)
+/* The rest of the chunk is read and dropped without another refusal. */
+static void skip (assemble_t *self, arrival_t *arrival)
 {
-    if (self->n >= ARRIVALS_MAX)
+    abort_append (self, arrival);
+    arrival->state = SKIPPING;
+    arrival->credit = false;
+    self->refused[arrival->slot] += !arrival->refused;
+    arrival->refused = true;
+}
+
+/* NULL when there are too many. */
+static arrival_t *add (assemble_t *self, const frame_t *frame, const sender_t *sender,
+                       bool refused, uint64_t now)
+{
+    uint32_t slot = sender_slot (sender, SENDERS);
+    if (self->n >= ARRIVALS_MAX || (refused && self->refused[slot] >= REFUSED_MAX))
         return NULL;
     arrival_t *arrival = calloc (1, sizeof *arrival);
     assert (arrival);
-    arrival->fd = fd;
+    arrival->fd = sender->fd;
+    arrival->slot = slot;
     arrival->session = frame->session;
     arrival->key = frame->key;
     arrival->stored_len = frame->stored_len;
     arrival->trace = frame->trace;
     arrival->credit = frame->flags & FRAME_CREDIT;
     arrival->deadline = now + SILENCE_NS;
-    size_t bucket = bucket_of (fd, frame->session, &frame->key);
+    size_t bucket = bucket_of (arrival->fd, frame->session, &frame->key);
     arrival->next = self->buckets[bucket];
     self->buckets[bucket] = arrival;
     self->n++;
@@ -394,9 +413,10 @@ static arrival_t *first_frame (assemble_t *self, const frame_t *frame,
                           frame->length);
         return NULL;
     }
-    arrival_t *arrival = add (self, frame, sender->fd, now);
+    arrival_t *arrival = add (self, frame, sender, rc < 0, now);
     if (!arrival) {
-        fail (err, DFS_EAGAIN, "too many chunks are arriving");
+        if (rc == DFS_OK)
+            fail (err, DFS_EAGAIN, "too many chunks are arriving");
         refuse (self, frame, grant.upload, err);
         return NULL;
     }
@@ -404,9 +424,7 @@ static arrival_t *first_frame (assemble_t *self, const frame_t *frame,
         rc = begin (self, arrival, frame, &grant, err);
     if (rc < 0) {
         refuse (self, frame, grant.upload, err);
-        abort_append (self, arrival);
-        arrival->state = SKIPPING;
-        arrival->credit = false;
+        skip (self, arrival);
     }
     return arrival;
 }
@@ -426,19 +444,15 @@ void assemble_frame (assemble_t *self, const frame_t *frame, const sender_t *sen
     } else if (!arrival) {
         fail (&err, DFS_ESTALE, "no such chunk is arriving");
         refuse (self, frame, 0, &err);
-        if (!ends_here (frame) && (arrival = add (self, frame, sender->fd, now))) {
-            arrival->state = SKIPPING;
-            arrival->credit = false;
-        }
+        if (!ends_here (frame) && (arrival = add (self, frame, sender, true, now)))
+            skip (self, arrival);
         return;
     }
     arrival->deadline = now + (arrival->lost ? GRACE_NS : SILENCE_NS);
     if (arrival->state == RECEIVING) {
         if (receive (self, arrival, frame, body, &err) < 0) {
             refuse (self, frame, arrival->upload, &err);
-            abort_append (self, arrival);
-            arrival->state = SKIPPING;
-            arrival->credit = false;
+            skip (self, arrival);
         }
     } else
         arrival->position = frame->offset + frame->length;
