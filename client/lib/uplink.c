@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/resolve.h"
+#include "common/units.h"
 
 #define RESOLVE_MS 2000
+#define DIAL_NS    (15 * SEC) /* each attempt has an event before, or had no socket */
 
 typedef struct uplink {
     uint32_t worker;
@@ -20,6 +23,8 @@ typedef struct uplink {
     void *sock; /* NULL: not connected */
     void *monitor;
     bool full; /* refused a message: wait for POLLOUT */
+    bool up;   /* the handshake is over */
+    uint64_t dialed_at;
 } uplink_t;
 
 struct uplinks {
@@ -116,8 +121,10 @@ static int dial (uplinks_t *self, uplink_t *link, dfs_error_t *err)
         self->ctx, link->sock,
         ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
             ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-            ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL,
+            ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_SUCCEEDED,
         err);
+    link->up = false;
+    link->dialed_at = clock_mono ();
     rc = link->monitor ? sock_connect (link->sock, self->id, host, link->port,
                                        self->id->secure ? link->key : NULL, err)
                        : DFS_ESYS;
@@ -150,20 +157,38 @@ int uplinks_send (uplinks_t *self, uint32_t worker, zmq_msg_t *head, zmq_msg_t *
     return 0;
 }
 
-uint32_t uplinks_broken (uplinks_t *self, char *why, size_t cap)
+/* What ended LINK; NULL: nothing did. */
+static const char *end_of (uplink_t *link)
 {
     sock_event_t event;
 
+    while (link->monitor && sock_monitor_read (link->monitor, &event) == 1)
+        switch (event.event) {
+        case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+            link->up = true;
+            break;
+        case ZMQ_EVENT_DISCONNECTED:
+            return "closed the connection";
+        case ZMQ_EVENT_CONNECT_RETRIED:
+        case ZMQ_EVENT_CLOSED:
+            return "refuses connections";
+        default:
+            return "refuses the handshake";
+        }
+    /* The library could not make a connection and says nothing: no descriptors. */
+    if (link->monitor && !link->up && clock_mono () > link->dialed_at + DIAL_NS)
+        return "was not reached";
+    return NULL;
+}
+
+uint32_t uplinks_broken (uplinks_t *self, char *why, size_t cap)
+{
     for (size_t i = 0; i < self->n; i++) {
         uplink_t *link = &self->links[i];
-        if (!link->monitor || sock_monitor_read (link->monitor, &event) != 1)
+        const char *end = end_of (link);
+        if (!end)
             continue;
-        snprintf (why, cap, "worker %s %s", link->name,
-                  event.event == ZMQ_EVENT_DISCONNECTED ? "closed the connection"
-                  : event.event == ZMQ_EVENT_CONNECT_RETRIED ||
-                          event.event == ZMQ_EVENT_CLOSED
-                      ? "refuses connections"
-                      : "refuses the handshake");
+        snprintf (why, cap, "worker %s %s", link->name, end);
         hang_up (link);
         return link->worker;
     }

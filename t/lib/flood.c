@@ -288,7 +288,8 @@ int main (int argc, char **argv)
         dfs_error_t err;
         peer_t *p = &peers[i];
         p->reader = i < readers;
-        p->control = sock_new (f->ctx, SOCK_CLIENT, &f->id, NULL, &err);
+        /* tries again by itself, as a client does in other ways */
+        p->control = sock_new (f->ctx, SOCK_WORKER, &f->id, NULL, &err);
         if (!p->control || sock_connect (p->control, &f->id, f->host, f->port,
                                          f->broker_key, &err) < 0)
             die ("connect", &err);
