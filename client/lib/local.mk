@@ -43,10 +43,18 @@ client_libdfs_la_LIBADD = client/libdfs-internal.la
 client_libdfs_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
 	-export-symbols-regex '^dfs_[a-z]'
 include_HEADERS += client/lib/dfs.h
-UNIT_TESTS += t/unit/lib_transfer
-t_unit_lib_transfer_SOURCES = t/unit/lib_transfer.c \
-	t/unit/lib_fake.c t/unit/lib_fake.h t/unit/lib_fake_data.c
-t_unit_lib_transfer_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)
+lib_fake = t/unit/lib_world.c t/unit/lib_world.h \
+	t/unit/lib_fake.c t/unit/lib_fake.h t/unit/lib_fake_data.c \
+	t/unit/lib_fake_names.c
+UNIT_TESTS += t/unit/lib_put
+t_unit_lib_put_SOURCES = t/unit/lib_put.c $(lib_fake)
+t_unit_lib_put_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)
+UNIT_TESTS += t/unit/lib_get
+t_unit_lib_get_SOURCES = t/unit/lib_get.c $(lib_fake)
+t_unit_lib_get_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)
+UNIT_TESTS += t/unit/lib_session
+t_unit_lib_session_SOURCES = t/unit/lib_session.c $(lib_fake)
+t_unit_lib_session_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)
 UNIT_TESTS += t/unit/lib_parts
 t_unit_lib_parts_SOURCES = t/unit/lib_parts.c
 t_unit_lib_parts_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)

@@ -86,6 +86,7 @@ static void hello (fake_t *self, const Dfs__Envelope *asked)
     char name[] = "b1";
 
     self->counts.hellos++;
+    self->greeted = true;
     if (!asked->hello->has_resume && self->knobs.expire) {
         self->knobs.expire = 0;
         self->session++;
@@ -315,148 +316,11 @@ static void change (fake_t *self, const Dfs__Envelope *asked)
     fake_send (self, &env);
 }
 
-static void put_attr (const fake_file_t *file, Dfs__Attr *attr)
-{
-    dfs__attr__init (attr);
-    attr->inode = file->version;
-    attr->type = DFS__FILE_TYPE__FILE_REGULAR;
-    attr->mode = file->mode;
-    attr->size = file->size;
-    attr->mtime_ns = file->mtime_ns;
-    attr->version = file->version;
-}
-
-/* A page of FILE's extents from OFFSET on. */
-static size_t put_extents (fake_t *self, const fake_file_t *file, uint64_t offset,
-                           Dfs__Extent ***list, bool *more)
-{
-    size_t page = self->knobs.extent_page, n = 0, i = 0;
-
-    while (i < file->n && file->extents[i].offset + file->extents[i].length <= offset)
-        i++;
-    *list = arena_alloc (self->arena, (page + 1) * sizeof **list);
-    for (; i < file->n && n < page; i++) {
-        const fake_extent_t *from = &file->extents[i];
-        Dfs__Extent *e = arena_alloc (self->arena, sizeof *e);
-        dfs__extent__init (e);
-        (*list)[n++] = e;
-        e->offset = from->offset;
-        e->length = from->length;
-        e->kind = (Dfs__ExtentKind)from->kind;
-        if (from->kind == DFS__EXTENT_KIND__EXTENT_HOLE)
-            continue;
-        e->has_digest = e->has_chunk_length = true;
-        e->digest.data = (uint8_t *)(uintptr_t)from->digest;
-        e->digest.len = 32;
-        e->chunk_length = from->chunk_length;
-    }
-    *more = i < file->n;
-    return n;
-}
-
-static void open_paths (fake_t *self, const Dfs__Envelope *asked)
-{
-    Dfs__Envelope env;
-    Dfs__Opened body = DFS__OPENED__INIT;
-    Dfs__OpenResult results[256], *list[256];
-    Dfs__Attr attrs[256];
-    Dfs__InlineData data[256], *dlist[256];
-    size_t n = asked->open->n_paths;
-
-    self->counts.opens++;
-    for (size_t i = 0; i < n; i++) {
-        const ProtobufCBinaryData *path = &asked->open->paths[i];
-        const fake_file_t *file = fake_file (self, path->data, path->len);
-        bool more;
-        dfs__open_result__init (list[i] = &results[i]);
-        if (!file) {
-            results[i].code = DFS_ENOENT;
-            continue;
-        }
-        put_attr (file, &attrs[i]);
-        results[i].attr = &attrs[i];
-        results[i].has_handle = true;
-        results[i].handle.data = (uint8_t *)(uintptr_t)file->path;
-        results[i].handle.len = strlen (file->path);
-        results[i].n_extents = put_extents (self, file, 0, &results[i].extents, &more);
-        results[i].has_more = true;
-        results[i].more = more;
-        if (file->data) {
-            dfs__inline_data__init (dlist[i] = &data[i]);
-            data[i].digest.data = file->extents[0].digest;
-            data[i].digest.len = 32;
-            data[i].data.data = file->data;
-            data[i].data.len = file->size;
-            results[i].inline_ = &dlist[i];
-            results[i].n_inline_ = 1;
-        }
-    }
-    envelope_answer (&env, asked);
-    body.results = list;
-    body.n_results = n;
-    env.body_case = DFS__ENVELOPE__BODY_OPENED;
-    env.opened = &body;
-    fake_send (self, &env);
-}
-
-static void more_extents (fake_t *self, const Dfs__Envelope *asked)
-{
-    Dfs__Envelope env;
-    Dfs__ExtentsReply body = DFS__EXTENTS_REPLY__INIT;
-    const fake_file_t *file =
-        fake_file (self, asked->extents->handle.data, asked->extents->handle.len);
-    bool more;
-
-    body.n_extents =
-        put_extents (self, file, asked->extents->offset, &body.extents, &more);
-    body.has_more = true;
-    body.more = more;
-    envelope_answer (&env, asked);
-    env.body_case = DFS__ENVELOPE__BODY_EXTENTS_REPLY;
-    env.extents_reply = &body;
-    fake_send (self, &env);
-}
-
-static void stat_paths (fake_t *self, const Dfs__Envelope *asked)
-{
-    Dfs__Envelope env;
-    Dfs__StatReply body = DFS__STAT_REPLY__INIT;
-    size_t n = asked->stat->n_paths;
-    Dfs__StatResult *results = calloc (n, sizeof *results);
-    Dfs__StatResult **list = calloc (n, sizeof *list);
-    Dfs__Attr *attrs = calloc (n, sizeof *attrs);
-
-    for (size_t i = 0; i < n; i++) {
-        const fake_file_t *file =
-            fake_file (self, asked->stat->paths[i].data, asked->stat->paths[i].len);
-        dfs__stat_result__init (list[i] = &results[i]);
-        bool root = !file && asked->stat->paths[i].len == 1;
-        results[i].code = file || root ? 0 : DFS_ENOENT;
-        if (root) {
-            dfs__attr__init (&attrs[i]);
-            attrs[i].type = DFS__FILE_TYPE__FILE_DIRECTORY;
-            attrs[i].has_policy = attrs[i].has_replicas = true;
-            attrs[i].policy = self->knobs.policy;
-            attrs[i].replicas = 3;
-            results[i].attr = &attrs[i];
-        } else if (file) {
-            put_attr (file, &attrs[i]);
-            results[i].attr = &attrs[i];
-        }
-    }
-    body.results = list;
-    body.n_results = n;
-    envelope_answer (&env, asked);
-    env.body_case = DFS__ENVELOPE__BODY_STAT_REPLY;
-    env.stat_reply = &body;
-    fake_send (self, &env);
-    free (results);
-    free (list);
-    free (attrs);
-}
-
 static void handle (fake_t *self, const Dfs__Envelope *env)
 {
+    /* As a broker does: who has not said hello since it is there is not heard. */
+    if (!self->greeted && env->body_case != DFS__ENVELOPE__BODY_HELLO)
+        return;
     switch (env->body_case) {
     case DFS__ENVELOPE__BODY_HELLO:
         hello (self, env);
@@ -468,16 +332,16 @@ static void handle (fake_t *self, const Dfs__Envelope *env)
         change (self, env);
         break;
     case DFS__ENVELOPE__BODY_OPEN:
-        open_paths (self, env);
+        fake_open (self, env);
         break;
     case DFS__ENVELOPE__BODY_EXTENTS:
-        more_extents (self, env);
+        fake_extents (self, env);
         break;
     case DFS__ENVELOPE__BODY_FETCH:
         fake_fetch (self, env);
         break;
     case DFS__ENVELOPE__BODY_STAT:
-        stat_paths (self, env);
+        fake_stat (self, env);
         break;
     case DFS__ENVELOPE__BODY_LIST:
         fake_list (self, env);
@@ -495,8 +359,13 @@ static void listen_again (fake_t *self)
     dfs_error_t err;
     sock_close (&self->router);
     self->router = sock_new (self->ctx, SOCK_FRONT, NULL, NULL, &err);
-    int rc = sock_bind (self->router, "127.0.0.1", self->port, &self->port, &err);
+    int rc;
+    /* The I/O thread closes the port of before when it comes to that. */
+    while ((rc = sock_bind (self->router, "127.0.0.1", self->port, &self->port,
+                            &err)) == DFS_EINUSE)
+        usleep (1000);
     assert (rc == 0);
+    self->greeted = false;
 }
 
 static void *run (void *arg)
@@ -523,8 +392,10 @@ static void *run (void *arg)
         }
         for (int i = 0; i < FAKE_WORKERS; i++)
             fake_ingest (self, i);
-        if (atomic_exchange (&self->restart, false))
+        if (atomic_exchange (&self->restart, false)) {
             listen_again (self);
+            self->restarts++;
+        }
     }
     return NULL;
 }
@@ -568,6 +439,15 @@ fake_t *fake_new (void)
 void fake_restart (fake_t *self)
 {
     atomic_store (&self->restart, true);
+}
+
+void fake_restart_now (fake_t *self)
+{
+    unsigned before = self->restarts;
+
+    fake_restart (self);
+    while (self->restarts == before)
+        usleep (1000);
 }
 
 void fake_free (fake_t **self_p)

@@ -100,24 +100,31 @@ typedef struct fake {
     uint64_t session, index;
     unsigned turn;
     atomic_bool stop, restart;
+    atomic_uint restarts; /* that are over */
+    bool greeted;         /* since the last of them */
     unsigned long thread;
     arena_t *arena;
 } fake_t;
 
 fake_t *fake_new (void);
 void fake_free (fake_t **self_p);
-/* Closes every connection to the broker and listens again. */
+/* Closes every connection to the broker and listens again, soon. */
 void fake_restart (fake_t *self);
+/* The same, and waits until it is done. */
+void fake_restart_now (fake_t *self);
 /* The stored file, put together; NULL when there is none. Returns owned. */
 uint8_t *fake_content (fake_t *self, const char *path, uint64_t *size);
 /* Forgets the bytes of every chunk. */
 void fake_forget (fake_t *self);
 
-/* for the two files of the fake */
+/* for the files of the fake */
 fake_chunk_t *fake_chunk (fake_t *self, const uint8_t digest[32], bool make);
 void fake_send (fake_t *self, Dfs__Envelope *env);
 void fake_ingest (fake_t *self, int worker);
 void fake_fetch (fake_t *self, const Dfs__Envelope *env);
+void fake_open (fake_t *self, const Dfs__Envelope *env);
+void fake_extents (fake_t *self, const Dfs__Envelope *env);
+void fake_stat (fake_t *self, const Dfs__Envelope *env);
 void fake_list (fake_t *self, const Dfs__Envelope *env);
 const fake_file_t *fake_file (const fake_t *self, const void *path, size_t len);
 
