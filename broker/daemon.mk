@@ -34,6 +34,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/roster.c broker/links/roster.h \
 	broker/links/seed.c broker/links/seed.h \
 	broker/links/session.c broker/links/session.h \
+	broker/links/stall.c broker/links/stall.h \
 	broker/links/timekeeper.c broker/links/timekeeper.h \
 	broker/links/witness.c broker/links/witness.h \
 	broker/state/lookup_core.c \

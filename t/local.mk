@@ -47,6 +47,7 @@ SHELL_TESTS += \
 	t/4050-agree.t \
 	t/4060-five.t \
 	t/4070-journal-full.t \
+	t/4080-namespace-hangs.t \
 	t/4200-faults.t \
 	t/5000-json.t \
 	t/6000-hosts.t \
@@ -70,6 +71,9 @@ t_lib_flood_LDADD = msgs/libmsgs.la
 check_LTLIBRARIES = t/lib/otherclock.la
 t_lib_otherclock_la_SOURCES = t/lib/otherclock.c
 t_lib_otherclock_la_LDFLAGS = -module -avoid-version -shared -rpath $(abs_builddir)
+check_LTLIBRARIES += t/lib/hangdisk.la
+t_lib_hangdisk_la_SOURCES = t/lib/hangdisk.c
+t_lib_hangdisk_la_LDFLAGS = -module -avoid-version -shared -rpath $(abs_builddir)
 check_PROGRAMS += t/lib/alter
 t_lib_alter_SOURCES = t/lib/alter.c
 t_lib_alter_LDADD = broker/libnamespace.la

@@ -227,7 +227,8 @@ void brokers_hello (journal_t *self, const note_t *note, uint64_t now)
                    raft_driver_founding (self->driver));
     known->list = get_le64 (note->bytes + 40);
     known->term = get_le64 (note->bytes + 48);
-    known->trouble = flags & HELLO_STUCK     ? JOURNAL_STUCK
+    known->trouble = flags & HELLO_HANGS     ? JOURNAL_HANGS
+                     : flags & HELLO_STUCK   ? JOURNAL_STUCK
                      : flags & HELLO_REFUSES ? JOURNAL_REFUSES
                                              : JOURNAL_WELL;
     known->clock_off = (int64_t)(get_le64 (note->bytes + 56) - clock_wall ());
@@ -301,6 +302,7 @@ void brokers_tick (journal_t *self, uint64_t now)
     put_le64 (hello + 64, word.index);
     memcpy (hello + 72, word.hash, sizeof word.hash);
     uint32_t own = (empty ? HELLO_EMPTY : 0) | (self->stuck ? HELLO_STUCK : 0) |
+                   (self->hangs ? HELLO_HANGS : 0) |
                    (self->refused[0] ? HELLO_REFUSES : 0) |
                    (word.unfit ? HELLO_UNFIT : 0);
     for (size_t i = 0; i < self->n_known; i++) {
@@ -379,10 +381,13 @@ enum journal_trouble brokers_trouble (const journal_t *self, char *why, size_t c
         snprintf (why, cap, "nothing begins: %s", self->waits_for);
     if (self->refused[0])
         snprintf (why, cap, "%s", self->refused);
-    if (self->stuck)
+    if (self->hangs)
+        snprintf (why, cap, "the disk of the namespace does not answer");
+    else if (self->stuck)
         snprintf (why, cap, "the disk of the journal %s",
                   writer_stuck (self->writer) ? "is full" : "does not end its writes");
-    return self->stuck        ? JOURNAL_STUCK
+    return self->hangs        ? JOURNAL_HANGS
+           : self->stuck      ? JOURNAL_STUCK
            : self->refused[0] ? JOURNAL_REFUSES
                               : JOURNAL_WELL;
 }

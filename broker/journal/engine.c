@@ -181,18 +181,20 @@ static void say_role (journal_t *self)
 static void watch_fitness (journal_t *self, uint64_t now)
 {
     pthread_mutex_lock (&self->lock);
-    bool unfit = self->word.unfit;
+    bool unfit = self->word.unfit, hangs = self->word.hangs;
     pthread_mutex_unlock (&self->lock);
     raft_driver_abstain (self->driver, unfit);
     bool no_room = writer_stuck (self->writer);
-    bool stuck = raft_driver_watch_disk (self->driver, now, no_room);
+    bool stuck = raft_driver_watch_disk (self->driver, now, no_room, hangs);
     if (stuck && !self->stuck)
         log_warn ("journal_stuck", "why=\"%s\"",
-                  no_room ? "no room for another segment"
-                          : "a write does not come to its end");
+                  hangs     ? "the namespace does not go on"
+                  : no_room ? "no room for another segment"
+                            : "a write does not come to its end");
     else if (!stuck && self->stuck)
         log_info ("journal_goes_on", "last=%" PRIu64, wal_last (self->wal));
     self->stuck = stuck;
+    self->hangs = hangs;
 }
 
 static void publish (journal_t *self, uint64_t now)

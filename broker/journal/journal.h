@@ -148,8 +148,9 @@ void journal_replace (journal_t *self, const char *old, const char *fresh,
 /* Why a broker does not come along, as it says itself. */
 enum journal_trouble {
     JOURNAL_WELL,
-    JOURNAL_STUCK,  /* the disk of its log is full or hangs */
-    JOURNAL_REFUSES /* a state that it needs, and cannot take */
+    JOURNAL_STUCK,   /* the disk of its log is full or hangs */
+    JOURNAL_REFUSES, /* a state that it needs, and cannot take */
+    JOURNAL_HANGS    /* its state machine does not go on */
 };
 
 /* What a broker says to the others of its state machine, twice a second. */
@@ -157,8 +158,10 @@ typedef struct journal_word {
     uint64_t index;   /* of HASH; 0: none */
     uint8_t hash[16]; /* of the state machine after that entry */
     bool unfit;       /* it is not to be believed: this broker does not lead */
+    bool hangs;       /* nor while it does not go on */
 } journal_word_t;
-/* Copied. An unfit broker hands the lead on as soon as there is somebody to take it. */
+/* Copied. An unfit broker, or one that hangs, hands the lead on as soon as there is
+ * somebody to take it. */
 void journal_say (journal_t *self, const journal_word_t *word);
 
 enum journal_part { JOURNAL_JOINER, JOURNAL_STANDBY, JOURNAL_VOTER };

@@ -33,6 +33,7 @@
 #define HELLO_STUCK   8  /* my disk does not go on */
 #define HELLO_REFUSES 16 /* I cannot take the state that I need */
 #define HELLO_UNFIT   32 /* my state machine is not to be believed */
+#define HELLO_HANGS   64 /* my state machine does not go on */
 
 /* What was heard of a broker, by name. */
 typedef struct known {
@@ -126,7 +127,8 @@ struct journal {
     size_t appends;    /* ordered and not yet durable */
     uint64_t appended; /* highest index that was ever ordered */
     uint64_t told;     /* index up to which the core knows what is applied */
-    bool stuck;        /* the disk does not go on */
+    bool stuck;        /* this broker's disk does not go on... */
+    bool hangs;        /* ...that of the state machine */
     enum journal_role role;
     uint64_t role_term;
     uint64_t role_leader;

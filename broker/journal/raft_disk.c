@@ -7,7 +7,8 @@
 #define FULL_MS  1000 /* without room */
 #define AGAIN_MS 1000 /* between attempts to hand the lead on */
 
-bool raft_driver_watch_disk (raft_driver_t *self, uint64_t now, bool no_room)
+bool raft_driver_watch_disk (raft_driver_t *self, uint64_t now, bool no_room,
+                             bool hangs)
 {
     if (self->failed.code)
         return false;
@@ -16,7 +17,7 @@ bool raft_driver_watch_disk (raft_driver_t *self, uint64_t now, bool no_room)
     else if (!self->no_room_at)
         self->no_room_at = now;
     bool full = self->no_room_at && now >= self->no_room_at + FULL_MS;
-    bool hangs = self->writes.n && now >= self->disk_at + self->config.hang_ms;
+    hangs |= self->writes.n && now >= self->disk_at + self->config.hang_ms;
     self->stuck = full || hangs;
     if ((self->stuck || self->abstains) && raft_state (&self->r) == RAFT_LEADER &&
         raft_driver_voters (self) > 1 && now >= self->handed_on + AGAIN_MS) {

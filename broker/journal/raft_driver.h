@@ -146,10 +146,11 @@ bool raft_driver_more (const raft_driver_t *self);
 /* True while nothing is delivered because too much waits to be applied. */
 bool raft_driver_full (const raft_driver_t *self);
 
-/* What the disk does: NO_ROOM while writes wait for some. One that does not come to an
- * end of its writes is stuck: a leader with others hands the lead on, and nobody is
- * elected here until that is over. Call it now and then. */
-bool raft_driver_watch_disk (raft_driver_t *self, uint64_t now, bool no_room);
+/* What the disk does: NO_ROOM while writes wait for some; the state machine HANGS. One
+ * that does not come to an end of its writes is stuck: a leader with others hands the
+ * lead on, and nobody is elected here until that is over. Call it now and then. */
+bool raft_driver_watch_disk (raft_driver_t *self, uint64_t now, bool no_room,
+                             bool hangs);
 
 /* One broker joins as a standby, becomes a voter (once it has everything), a standby
  * again, or leaves (ROLE -1). DFS_EAGAIN: not now. */

@@ -12,10 +12,10 @@
 
 /* --- the namespace --- */
 
-static void say (links_t *links)
+void agree_say (links_t *links)
 {
     agree_t *self = &links->agree;
-    journal_word_t word = {.unfit = self->unfit};
+    journal_word_t word = {.unfit = self->unfit, .hangs = links->stall.hangs};
 
     if (self->witness.n_own > 0) {
         const witness_word_t *own =
@@ -46,7 +46,7 @@ static void decide (links_t *links)
     else
         log_info ("namespace_agrees", "index=%" PRIu64, links->log_index);
     storage_doubt (links->storage, unfit);
-    say (links);
+    agree_say (links);
     links_role_now (links);
 }
 
@@ -67,7 +67,7 @@ void agree_applied (links_t *links, const mail_applied_t *mail)
         log_warn ("hash_differs", "index=%" PRIu64 " hash=%s log=%s", check->index, own,
                   said);
     }
-    say (links);
+    agree_say (links);
     agree_tick (links);
 }
 

@@ -27,6 +27,8 @@ typedef struct agree {
     bool unfit;          /* so this broker keeps away from leading and answering */
 } agree_t;
 
+/* Tells the journal, for the others. */
+void agree_say (struct links *links);
 /* A batch of entries was applied. */
 void agree_applied (struct links *links, const mail_applied_t *mail);
 /* The entry at INDEX, which told a hash, was applied; 0: it was dropped. */

@@ -165,6 +165,10 @@ void front_not_leader (links_t *self, job_t *job)
         snprintf (text, sizeof text,
                   "the namespace of broker %.63s is not to be believed",
                   self->config.broker->name);
+    else if (self->stall.hangs)
+        snprintf (text, sizeof text,
+                  "the disk of the namespace of broker %.63s does not answer",
+                  self->config.broker->name);
     else if (leader && strcmp (leader, self->config.broker->name) == 0)
         snprintf (text, sizeof text, "this broker has begun to lead, but not to serve");
     else if (leader)
@@ -213,7 +217,8 @@ void front_leave (links_t *self)
 /* What a broker that does not lead answers to those for whom it will do. */
 static bool may_be_stale (const links_t *self, Dfs__Envelope__BodyCase body)
 {
-    if (!agree_fit (self) && body != DFS__ENVELOPE__BODY_CLUSTER_STATUS)
+    if ((!agree_fit (self) || self->stall.hangs) &&
+        body != DFS__ENVELOPE__BODY_CLUSTER_STATUS)
         return false;
     switch (body) {
     case DFS__ENVELOPE__BODY_STAT:

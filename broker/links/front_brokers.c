@@ -149,6 +149,8 @@ static bool note_troubles (links_t *self, Dfs__ClusterStatusReply *out, size_t m
         snprintf (text, sizeof text, "broker %s: %s", m->name,
                   m->trouble == JOURNAL_STUCK
                       ? "the disk of its journal is full or hangs"
+                  : m->trouble == JOURNAL_HANGS
+                      ? "the disk of its namespace does not answer"
                       : "it cannot take the state that it needs (its log says why)");
         note (self, out, max, text);
         well = false;

@@ -13,12 +13,18 @@
 
 void front_status (links_t *self, conn_t *conn, job_t *job)
 {
-    mail_totals_t *mail = mail_new (MAIL_TOTALS, sizeof *mail);
+    mail_totals_t last = {.job = job}, *mail;
 
     (void)conn;
-    mail->job = job;
     job->refs++;
     self->n_asked++;
+    if (self->stall.hangs) {
+        stall_recall (self, &last);
+        front_totals (self, &last);
+        return;
+    }
+    mail = mail_new (MAIL_TOTALS, sizeof *mail);
+    mail->job = job;
     storage_push (self->storage, &mail->head);
 }
 
@@ -174,11 +180,13 @@ static void put_notes (links_t *self, const core_status_t *core,
                        Dfs__ClusterStatusReply *out)
 {
     size_t usable = 0;
-    char text[160];
+    char text[256];
 
     out->notes = links_need (self, STATUS_NOTES * sizeof *out->notes);
     if (!brokers_note (self, out, STATUS_NOTES) && core->health == HEALTH_OK)
         out->health = links_text (self, core_health_name (HEALTH_DEGRADED));
+    if (stall_note (self, text, sizeof text))
+        note (self, out, text);
     if (agree_clock (self, text, sizeof text)) {
         note (self, out, text);
         out->health = links_text (self, core_health_name (HEALTH_DEGRADED));
@@ -319,6 +327,7 @@ void front_totals (links_t *self, mail_totals_t *mail)
         front_reclaim_totals (self, mail);
         return;
     }
+    stall_remember (self, mail);
 
     arena_reset (self->scratch);
     core_status (self->core, &core);

@@ -16,6 +16,7 @@
 #include "broker/links/roster.h"
 #include "broker/links/probe.h"
 #include "broker/links/session.h"
+#include "broker/links/stall.h"
 #include "broker/links/timekeeper.h"
 #include "common/log.h"
 #include "common/units.h"
@@ -62,6 +63,7 @@ struct links {
     uint64_t started; /* monotonic */
     timekeeper_t time;
     agree_t agree;
+    stall_t stall;
     uint64_t log_time;    /* never goes back */
     uint64_t log_time_at; /* when it was that, by the machine's clock */
     uint64_t log_index;   /* applied */
@@ -120,7 +122,7 @@ void links_drop (links_t *self, const char *link, const envelope_from_t *from,
 /* What the journal says of this broker's part counts, unless it is not fit for it. */
 void links_role_now (links_t *self);
 /* This broker leads, and its namespace has its seed and all that was committed under
- * leaders before it. */
+ * leaders before it, and goes on. */
 bool links_serves (const links_t *self);
 /* The core decides: this broker leads. */
 bool links_leads (const links_t *self);

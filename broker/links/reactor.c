@@ -55,7 +55,7 @@ void links_step (links_t *self, event_t *event)
 
 bool links_serves (const links_t *self)
 {
-    return roster_leads (self->roster) && !self->stopping;
+    return roster_leads (self->roster) && !self->stopping && !self->stall.hangs;
 }
 
 bool links_leads (const links_t *self)
@@ -379,6 +379,7 @@ static void tick (links_t *self)
         return;
     self->tick_at = self->now + SEC;
     forget_sessions (self);
+    stall_tick (self);
     agree_tick (self);
     roster_chores (self);
     reads_tick (self);
@@ -432,8 +433,10 @@ void *links_run (void *arg)
     };
 
     while (!stopped (self)) {
-        /* Clients wait in their queues while storage has enough to do. */
-        int n = self->stopping || self->n_asked >= ASKED_MAX ? ITEM_FRONT : ITEMS;
+        /* Clients wait in their queues while storage has enough to do, and are refused
+         * while it hangs. */
+        bool enough = self->n_asked >= ASKED_MAX && !self->stall.hangs;
+        int n = self->stopping || enough ? ITEM_FRONT : ITEMS;
         int rc = zmq_poll (items, n, next_wait (self));
         if (rc < 0 && errno != EINTR)
             break;

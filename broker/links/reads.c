@@ -106,6 +106,8 @@ static void end (links_t *links, batch_t **at, int code)
             links_ask_storage (links, job);
         } else if (code == DFS_ENOTLEADER)
             front_not_leader (links, job);
+        else if (code == DFS_EAGAIN)
+            front_refuse (links, job, code, "the namespace does not come along");
         else
             front_refuse (links, job, DFS_EUNAVAIL,
                           "no majority of the brokers answers");
@@ -146,7 +148,7 @@ void reads_tick (links_t *links)
 
     while (*at) {
         if (links->now - (*at)->asked >= PATIENCE)
-            end (links, at, DFS_EUNAVAIL);
+            end (links, at, (*at)->confirmed ? DFS_EAGAIN : DFS_EUNAVAIL);
         else
             at = &(*at)->next;
     }

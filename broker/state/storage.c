@@ -16,6 +16,22 @@
 #define LOCATIONS_EVERY (200 * MS)
 #define RESULT_ARENA    (64 * 1024 * 1024) /* results of one batch of entries */
 
+/* What comes next has just begun. */
+static void begins (storage_t *self)
+{
+    atomic_store_explicit (&self->busy_since, clock_mono (), memory_order_relaxed);
+}
+
+static void waits (storage_t *self)
+{
+    atomic_store_explicit (&self->busy_since, 0, memory_order_relaxed);
+}
+
+uint64_t storage_busy_since (const storage_t *self)
+{
+    return atomic_load_explicit (&self->busy_since, memory_order_relaxed);
+}
+
 static void give_up (storage_t *self, const dfs_error_t *err)
 {
     if (!self->broken)
@@ -31,6 +47,7 @@ static void commit (storage_t *self)
     self->uncommitted = 0;
     if (self->broken || !namespace_dirty (self->tables.ns))
         return;
+    begins (self);
     if ((self->config.before_commit &&
          self->config.before_commit (self->config.arg, &err) < 0) ||
         namespace_commit (self->tables.ns, &err) < 0) {
@@ -48,6 +65,7 @@ static void commit_locations (storage_t *self)
     dfs_error_t err;
 
     self->locations_since = 0;
+    begins (self);
     if (locations_commit (self->tables.locations, &err) < 0) {
         wrap (&err, "locations");
         give_up (self, &err);
@@ -94,6 +112,7 @@ static void apply (storage_t *self, mail_entries_t *mail)
         const journal_entry_t *e = &mail->rows[i];
         Dfs__OpResult *result = NULL;
 
+        begins (self);
         if (namespace_apply (self->tables.ns, e->index, e->term, e->data, e->len,
                              out->arena, &result, &err) < 0) {
             wrap (&err, "apply entry %llu", (unsigned long long)e->index);
@@ -204,6 +223,7 @@ static bool do_mail (storage_t *self, mail_t *mail)
         mailbox_push (self->reader_in, mail);
         break;
     case MAIL_INSTALL:
+        waits (self);
         storage_do_install (self, (mail_install_t *)mail);
         break;
     case MAIL_DIRECTORY:
@@ -266,8 +286,10 @@ static void *storage_main (void *arg)
         uint64_t now = clock_mono ();
         int wait = time_left (self->dirty_since, COMMIT_INTERVAL, now, -1);
         wait = time_left (self->locations_since, LOCATIONS_EVERY, now, wait);
+        waits (self);
         mail_t *mail = mailbox_wait (self->in, wait);
         for (; mail != NULL; mail = going ? mailbox_pop (self->in) : NULL) {
+            begins (self);
             going = do_mail (self, mail);
             if (self->uncommitted >= COMMIT_ENTRIES ||
                 (self->dirty_since &&

@@ -30,6 +30,9 @@ typedef struct storage_config {
 storage_t *storage_open (const storage_config_t *config, dfs_error_t *err);
 /* Index behind which the journal must deliver. */
 uint64_t storage_applied (const storage_t *self);
+/* Any thread: since when the storage thread is at one thing (monotonic); 0: it waits
+ * for mail, or puts a state in the place of another. */
+uint64_t storage_busy_since (const storage_t *self);
 /* Any thread; takes the mail. */
 void storage_push (storage_t *self, mail_t *mail);
 /* For the journal, on threads that may wait. Copies the namespace as it is on disk, of

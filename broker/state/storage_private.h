@@ -29,8 +29,9 @@ struct storage {
     bool reading;
     selfcheck_t *selfcheck; /* runs as long as the reader does */
     atomic_bool doubted;    /* it is not copied for others */
-    pthread_mutex_t swap;   /* the namespace is not closed while it is copied */
-    sem_t opened;           /* by the storage thread, or open_error says why not */
+    atomic_uint_fast64_t busy_since;
+    pthread_mutex_t swap; /* the namespace is not closed while it is copied */
+    sem_t opened;         /* by the storage thread, or open_error says why not */
     dfs_error_t open_error;
     uint64_t applied;         /* at the start */
     bool broken;              /* apply or commit failed: nothing more is done */

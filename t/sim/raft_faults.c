@@ -128,7 +128,11 @@ static bool more_faults (broker_t *b)
         lose (b);
         return true;
     default:
-        return false;
+        if (!c->disks)
+            return false;
+        b->hangs_until = world.now + between (100, 5000);
+        world.count->stands++;
+        return true;
     }
 }
 

@@ -21,21 +21,22 @@ static uint64_t number (const char *name, uint64_t usual)
 
 static void report (const char *what, uint64_t seeds, const world_count_t *c)
 {
-    printf (
-        "# %s seeds=%" PRIu64 " commits=%" PRIu64 " elections=%" PRIu64
-        " crashes=%" PRIu64 " partitions=%" PRIu64 " packets=%" PRIu64 " lost=%" PRIu64
-        " doubled=%" PRIu64 " late=%" PRIu64 " truncations=%" PRIu64
-        " snapshots=%" PRIu64 " installs=%" PRIu64 " failed_installs=%" PRIu64
-        " transfers=%" PRIu64 " changes=%" PRIu64 " reads=%" PRIu64
-        " not_caught_up=%" PRIu64 "\n#   one_way=%" PRIu64 " late_reads=%" PRIu64
-        " skips=%" PRIu64 " torn=%" PRIu64 " hangs=%" PRIu64 " full_disks=%" PRIu64
-        " disk_errors=%" PRIu64 " flips=%" PRIu64 " clock_jumps=%" PRIu64
-        " pauses=%" PRIu64 " lost_brokers=%" PRIu64 " replaced=%" PRIu64 "\n",
-        what, seeds, c->commits, c->elections, c->crashes, c->cuts, c->packets, c->lost,
-        c->doubled, c->late, c->replaced, c->snapshots, c->installs, c->failed_installs,
-        c->transfers, c->changes, c->reads, c->stalls, c->one_way, c->late_reads,
-        c->skips, c->torn, c->hangs, c->fulls, c->disk_errors, c->flips, c->jumps,
-        c->pauses, c->lost_brokers, c->replaced_brokers);
+    printf ("# %s seeds=%" PRIu64 " commits=%" PRIu64 " elections=%" PRIu64
+            " crashes=%" PRIu64 " partitions=%" PRIu64 " packets=%" PRIu64
+            " lost=%" PRIu64 " doubled=%" PRIu64 " late=%" PRIu64
+            " truncations=%" PRIu64 " snapshots=%" PRIu64 " installs=%" PRIu64
+            " failed_installs=%" PRIu64 " transfers=%" PRIu64 " changes=%" PRIu64
+            " reads=%" PRIu64 " not_caught_up=%" PRIu64 "\n#   one_way=%" PRIu64
+            " late_reads=%" PRIu64 " skips=%" PRIu64 " torn=%" PRIu64 " hangs=%" PRIu64
+            " full_disks=%" PRIu64 " disk_errors=%" PRIu64 " flips=%" PRIu64
+            " clock_jumps=%" PRIu64 " pauses=%" PRIu64 " stands=%" PRIu64
+            " lost_brokers=%" PRIu64 " replaced=%" PRIu64 "\n",
+            what, seeds, c->commits, c->elections, c->crashes, c->cuts, c->packets,
+            c->lost, c->doubled, c->late, c->replaced, c->snapshots, c->installs,
+            c->failed_installs, c->transfers, c->changes, c->reads, c->stalls,
+            c->one_way, c->late_reads, c->skips, c->torn, c->hangs, c->fulls,
+            c->disk_errors, c->flips, c->jumps, c->pauses, c->stands, c->lost_brokers,
+            c->replaced_brokers);
 }
 
 /* Plays SEEDS seeds (all must be safe); returns how many did not catch up. */
@@ -65,7 +66,8 @@ static uint64_t play (const char *what, world_config_t config, uint64_t seeds)
         assert_true (count.installs && count.elections > n && count.commits > 100 * n);
         assert_true (count.one_way && count.late_reads && count.skips && count.torn);
         if (config.disks)
-            assert_true (count.hangs && count.fulls && count.disk_errors);
+            assert_true (count.hangs && count.fulls && count.disk_errors &&
+                         count.stands);
         if (config.clocks)
             assert_true (count.jumps && count.pauses);
         if (config.replace)

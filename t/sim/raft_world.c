@@ -180,6 +180,10 @@ static void disk_done (broker_t *b)
 /* The state machine commits, and sometimes that is announced. */
 static void save (broker_t *b)
 {
+    if (b->hangs_until > world.now) {
+        later ((unsigned)(b->hangs_until - world.now), SAVE, b);
+        return;
+    }
     b->saved_applied = b->applied;
     b->saved_hash = b->hash;
     raft_driver_applied (b->driver, time_of (b), b->applied);
@@ -246,7 +250,8 @@ static void arrive (broker_t *b, const event_t *event)
 static void watch_disk (broker_t *b)
 {
     bool no_room = b->full_until > world.now && b->ops;
-    raft_driver_watch_disk (b->driver, time_of (b), no_room);
+    raft_driver_watch_disk (b->driver, time_of (b), no_room,
+                            b->hangs_until > world.now);
     later (50, WATCH, b);
 }
 

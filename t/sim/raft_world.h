@@ -49,7 +49,7 @@ typedef struct world_count {
     uint64_t commits, elections, crashes, cuts, packets, lost, doubled, late, replaced,
         snapshots, installs, failed_installs, transfers, changes, reads, stalls,
         late_reads, hangs, fulls, disk_errors, flips, torn, jumps, pauses, one_way,
-        lost_brokers, replaced_brokers, skips;
+        lost_brokers, replaced_brokers, skips, stands;
 } world_count_t;
 
 /* 0; or -1 and WHY (at least 400 bytes). 1: safe, but not all had caught up a minute

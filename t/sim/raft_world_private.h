@@ -57,6 +57,7 @@ typedef struct broker {
     uint64_t skew;         /* of its clock */
     uint64_t paused_until; /* it stands still */
     uint64_t full_until;   /* its disk has no room */
+    uint64_t hangs_until;  /* its state machine does not go on */
     bool member;           /* one of the voters that are to be */
     bool lost;             /* its data is; it does not come back */
 } broker_t;

@@ -281,6 +281,46 @@ static void test_leader_hangs (void **state)
     trio_destroy ();
 }
 
+static void say_hangs (size_t i, bool hangs)
+{
+    journal_say (trio.nodes[i].journal, &(journal_word_t){.hangs = hangs});
+}
+
+/* Likewise one whose state machine does not go on, while its log does. */
+static void test_state_hangs (void **state)
+{
+    (void)state;
+    trio_new (3, false);
+    for (size_t i = 0; i < 3; i++)
+        trio_start (i);
+    trio_commit (50);
+    trio_same (50);
+    size_t hung = trio_leader ();
+    node_t *node = &trio.nodes[hung];
+    say_hangs (hung, true);
+    TRIO_WAIT (node->role != JOURNAL_LEADER);
+    size_t next = trio_leader ();
+    assert_int_not_equal (next, hung);
+    trio_commit (50);
+    UNTIL (stats_of (hung).trouble == JOURNAL_HANGS);
+    assert_non_null (strstr (stats_of (hung).why, "disk of the namespace"));
+    const journal_stats_t stats = stats_of (next);
+    for (size_t i = 0; i < stats.n_members; i++) {
+        const char *name = stats.members[i].name;
+        bool other = strcmp (name, node->name) != 0;
+        UNTIL ((stats_of (next).members[i].trouble == JOURNAL_HANGS) == !other);
+    }
+    /* It does not take the lead, nor asks for it, when the leader goes. */
+    trio_stop (next);
+    assert_int_not_equal (trio_leader (), hung);
+    trio_start (next);
+    say_hangs (hung, false);
+    UNTIL (stats_of (hung).trouble == JOURNAL_WELL);
+    trio_commit (10);
+    trio_same (110);
+    trio_destroy ();
+}
+
 /* A vote that reads back otherwise than it was written is noticed. */
 static void test_vote (void **state)
 {
@@ -367,6 +407,7 @@ int main (int argc, char **argv)
         TEST (test_no_room_for_point),
         TEST (test_nothing_final),
         TEST (test_leader_hangs),
+        TEST (test_state_hangs),
     };
     if (argc < 2)
         log_set_sink (quiet, NULL);
