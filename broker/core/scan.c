@@ -13,7 +13,8 @@
 
 #define PAGE_LATER (1 * SEC)
 
-/* While a domain is missing, what was added is counted so much later. */
+/* What was added while a domain is missing, or was trimmed, is counted so much later.
+ */
 #define RECOUNT_AFTER (3 * SEC)
 #define FOUND_AGAIN   (60 * SEC)
 #define RECOUNT_SHARE 20 /* times as long as a pass takes */
@@ -49,7 +50,7 @@ void scan_committed (core_t *core, const event_committed_t *committed)
     scan_t *self = core->scan;
 
     if (committed->n > 0 && self->recount_at == 0 && domains_short (core))
-        self->recount_at = core->now + RECOUNT_AFTER + RECOUNT_SHARE * self->pass_took;
+        self->recount_at = core->now + scan_pause (core);
     if (members_in_state (core, WORKER_DRAINING) == 0 && policies_count (core) < 2)
         return;
     for (size_t i = 0; i < committed->n; i++)
@@ -141,6 +142,11 @@ static void ask_page (core_t *core)
 void scan_all (core_t *core)
 {
     core->scan->all_wanted = true;
+}
+
+uint64_t scan_pause (const core_t *core)
+{
+    return RECOUNT_AFTER + RECOUNT_SHARE * core->scan->pass_took;
 }
 
 void scan_later (core_t *core)

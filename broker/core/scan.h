@@ -18,6 +18,9 @@ void scan_worker_changed (core_t *core, worker_t *worker, int before);
 void scan_all (core_t *core);
 /* As scan_all, in a while: some are known, and there is nothing to do for them now. */
 void scan_later (core_t *core);
+/* Between two passes over all chunks that only count: they take a small share of the
+ * time, however many chunks there are. */
+uint64_t scan_pause (const core_t *core);
 /* This broker leads from now on: what the states of workers ask for, and everything
  * once every worker that is not dead has told what it has. */
 void scan_begin (core_t *core);

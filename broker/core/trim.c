@@ -408,7 +408,7 @@ void trim_flush (core_t *core)
         /* What the last pass counted has changed. */
         if (self->recount && core->now >= self->recount_at) {
             self->recount = false;
-            self->recount_at = core->now + core->config.pass_ns / 12;
+            self->recount_at = core->now + scan_pause (core);
             scan_all (core);
         } else if (self->recount) {
             set_timer (core, self->recount_at);

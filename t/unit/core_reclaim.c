@@ -155,16 +155,13 @@ static void two_chunks (core_chunk_t chunks[2])
     }
 }
 
-/* Up to the orders to hash; ORDERS by worker. */
-static void begin_trim (cluster_core_t *c, uint64_t orders[6])
+/* A page shows both; up to the orders to hash; ORDERS by worker. */
+static void surplus_seen (cluster_core_t *c, uint64_t orders[6])
 {
     core_chunk_t chunks[2];
     event_t event = {.type = EVENT_SCANNED};
     const action_t *action;
-    uint64_t hold;
 
-    lead (c, NULL, 0, &hold);
-    answer (c, hold, NULL, 0, false);
     two_chunks (chunks);
     event.u.scanned.token = c->scan.token;
     event.u.scanned.chunks = chunks;
@@ -179,6 +176,15 @@ static void begin_trim (cluster_core_t *c, uint64_t orders[6])
     memset (orders, 0, 6 * sizeof *orders);
     for (size_t i = 0; (action = cluster_action (c, ACTION_VERIFY_ORDER, i)); i++)
         orders[action->u.verify_order.worker] = action->u.verify_order.order;
+}
+
+static void begin_trim (cluster_core_t *c, uint64_t orders[6])
+{
+    uint64_t hold;
+
+    lead (c, NULL, 0, &hold);
+    answer (c, hold, NULL, 0, false);
+    surplus_seen (c, orders);
 }
 
 static void hashed (cluster_core_t *c, uint32_t worker, uint64_t order, uint64_t chunk,
@@ -208,6 +214,14 @@ static uint32_t let_go (const cluster_core_t *c, uint64_t chunk)
     return 0;
 }
 
+/* Of chunk 1 or 2, whose other copy was to be hashed. */
+static uint32_t let_go_of (const uint64_t orders[6], uint64_t chunk)
+{
+    uint32_t first = chunk == 1 ? 1 : 3;
+
+    return orders[first] ? first + 1 : first;
+}
+
 static void test_trim (void **state)
 {
     cluster_core_t c;
@@ -226,6 +240,50 @@ static void test_trim (void **state)
     /* The other one of the good copy goes; where the copy is bad, nothing does. */
     assert_int_equal (let_go (&c, 1), 3 - keep);
     assert_int_equal (let_go (&c, 2), 0);
+    cluster_free (&c);
+}
+
+static uint64_t surplus (const cluster_core_t *c)
+{
+    core_status_t status;
+
+    core_status (c->core, &status);
+    return status.surplus;
+}
+
+/* What status says is counted again soon after copies were let go, the second time too.
+ */
+static void test_recount (void **state)
+{
+    cluster_core_t c;
+    core_config_t config = {.seed = 1, .trim_delay_ns = MS};
+    uint64_t orders[6], token;
+
+    (void)state;
+    cluster_make (&c, &config, 5, 1, 1, NULL);
+    begin_trim (&c, orders);
+    for (int round = 0; round < 2; round++) {
+        if (round > 0)
+            surplus_seen (&c, orders);
+        assert_int_equal (surplus (&c), 2);
+        hashed (&c, orders[1] ? 1 : 2, orders[orders[1] ? 1 : 2], 1, DFS_OK);
+        hashed (&c, orders[3] ? 3 : 4, orders[orders[3] ? 3 : 4], 2, DFS_OK);
+        token = cluster_want (&c, ACTION_PROPOSE)->u.propose.token;
+        for (uint64_t i = 1; i <= 2; i++)
+            tell_effect (&c, (core_effect_t){.kind = CORE_DROP,
+                                             .key = cluster_key (i),
+                                             .worker = let_go_of (orders, i),
+                                             .limit = 51,
+                                             .trim = true});
+        c.scan.token = 0;
+        proposed (&c, token);
+        cluster_pass (&c, 10 * SEC, ALL);
+        assert_int_not_equal (c.scan.token, 0);
+        if (round == 0)
+            continue; /* it finds as many again */
+        cluster_scanned (&c);
+        assert_int_equal (surplus (&c), 0);
+    }
     cluster_free (&c);
 }
 
@@ -543,6 +601,7 @@ int main (void)
         cmocka_unit_test (test_drop_of_removed),
         cmocka_unit_test (test_hold),
         cmocka_unit_test (test_trim),
+        cmocka_unit_test (test_recount),
         cmocka_unit_test (test_wiped),
         cmocka_unit_test (test_away),
         cmocka_unit_test (test_condemned_while_stuck),
