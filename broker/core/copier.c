@@ -182,16 +182,17 @@ void copier_unwanted (core_t *core, chunk_t *chunk)
     copier_free_job (core, job);
 }
 
-/* A move that does not come about is given up: it was no necessity. */
+/* A move that does not come about is given up: it was no necessity. What the chunk
+ * needs without it, one copy less, is then made wherever there is room. */
 static bool give_up_move (core_t *core, job_t *job)
 {
-    if (job->target == 0)
+    if (job->target == 0 || job->n_orders > 0)
         return false;
-    if (job->repair || job->urgent || job->n_orders > 0) {
-        if (job->n_orders == 0) {
-            balance_copied (core, &job->chunk->key, false);
-            job->target = 0;
-        }
+    if (job->repair || job->urgent || copier_counted (core, job) + 1 < job->want) {
+        balance_copied (core, &job->chunk->key, false);
+        job->target = 0;
+        if (!job->urgent && job->want > job->need)
+            job->want--;
         return false;
     }
     copier_free_job (core, job);
@@ -299,9 +300,13 @@ static enum started start_one (core_t *core, job_t *job, uint32_t have)
     /* Whether there is any, before the work of looking for a target. */
     if (!copier_pick_source (core, job, NULL, limit, &busy))
         return busy ? BUSY : SETTLED;
-    if (job->target > 0)
+    if (job->target > 0) {
         copier_choose_target (core, job, &ask);
-    else
+        /* It is away, or takes nothing more. */
+        if (ask.n_chosen == 0 && !ask.starved && give_up_move (core, job))
+            return ENDED;
+    }
+    if (job->target == 0)
         placement_choose (core, &ask);
     if (ask.n_chosen == 0) {
         if (ask.starved)

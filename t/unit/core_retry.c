@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "broker/core/chunks.h"
+#include "broker/core/copier.h"
 #include "broker/core/trim.h"
 
 #define ALL   0xfffffffeULL
@@ -425,6 +427,62 @@ static void test_move_in_use (void **state)
     cluster_free (&c);
 }
 
+/* The chunk, on 1 and 2, is to go to 4, which takes it without a word. */
+static void begin_move (play_t *p)
+{
+    core_chunk_t found;
+    chunk_t *chunk;
+
+    play_make (p, 5, 2, NULL);
+    p->copies = 1 << 1 | 1 << 2;
+    p->refuse = 1 << 4;
+    p->code = DFS_OK;
+    play (p, 1);
+    found = chunk_of (p);
+    p->c.core->out = p->c.actions;
+    chunk = chunks_get (p->c.core, &found.key, found.length);
+    chunks_merge (p->c.core, chunk, &found);
+    copier_move (p->c.core, chunk, 3, 4);
+    p->c.core->out = NULL;
+    cluster_step (&p->c, (event_t){.type = EVENT_TICK});
+    play (p, 1);
+    assert_int_equal (p->orders[4], 1);
+    assert_int_equal (status_of (p).moves, 1);
+}
+
+/* The target of a move dies: the move is given up, nothing waits for it. */
+static void test_move_to_dead (void **state)
+{
+    play_t p;
+
+    (void)state;
+    begin_move (&p);
+    p.alive &= ~(1ULL << 4);
+    play (&p, 5);
+    assert_int_equal (cluster_state (&p.c, 4), WORKER_DEAD);
+    assert_int_equal (status_of (&p).moves, 0);
+    assert_int_equal (status_of (&p).repair_queued, 0);
+    assert_int_equal (p.most, 2);
+    cluster_free (&p.c);
+}
+
+/* A worker that has a copy dies with it: repair does not wait for the target. */
+static void test_repair_of_move (void **state)
+{
+    play_t p;
+
+    (void)state;
+    begin_move (&p);
+    p.alive &= ~(1ULL << 4 | 1ULL << 1);
+    play (&p, 8);
+    assert_int_equal (cluster_state (&p.c, 1), WORKER_DEAD);
+    assert_int_equal (p.orders[3] + p.orders[5], 1);
+    assert_int_equal (status_of (&p).under_replicated, 0);
+    assert_int_equal (status_of (&p).moves, 0);
+    assert_int_equal (status_of (&p).repair_queued, 0);
+    cluster_free (&p.c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +497,8 @@ int main (void)
         cmocka_unit_test (test_stuck_and_others),
         cmocka_unit_test (test_removed),
         cmocka_unit_test (test_move_in_use),
+        cmocka_unit_test (test_move_to_dead),
+        cmocka_unit_test (test_repair_of_move),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
