@@ -63,6 +63,43 @@ static void a_full_disk_refuses_then_recovers (void **state)
     storetest_end (&t);
 }
 
+/* What was dropped is kept for its grace, but not until puts are refused for it: the
+ * oldest goes, and only as much as is needed. */
+static void quarantine_does_not_fill_a_disk (void **state)
+{
+    (void)state;
+    storetest_t t;
+    storetest_init (&t, 1);
+    uint64_t capacity = 64 * MIB;
+    t.config.capacity = &capacity;
+    t.config.grace = 3600ULL * 1000000000;
+    t.config.grace_short = 1;
+    storetest_open (&t);
+    dfs_error_t err;
+    copykey_t key;
+    uint64_t n = 0;
+    for (; n < 30; n++)
+        assert_int_equal (storetest_put_wait (&t, n, MIB, 1), 0);
+    for (uint64_t i = 0; i < 24; i++) {
+        free (storetest_chunk (i, MIB, &key, NULL));
+        assert_int_equal (store_drop (t.store, &key, 9, &err), 0);
+    }
+    storetest_wait_changes (&t, GONE, 24);
+    int waits = 0;
+    for (; n < 62; n++)
+        while (storetest_put_wait (&t, n, MIB, 1) == DFS_ENOSPC) {
+            assert_true (++waits < 300);
+            nanosleep (&(struct timespec){.tv_nsec = 100000000}, NULL);
+        }
+    free (storetest_chunk (23, MIB, &key, NULL));
+    assert_int_equal (store_restore (t.store, &key, &err), 0);
+    free (storetest_chunk (0, MIB, &key, NULL));
+    assert_int_equal (store_restore (t.store, &key, &err), DFS_ENOENT);
+    for (uint64_t i = 24; i < n; i++)
+        assert_int_equal (storetest_check (&t, i, MIB), 0);
+    storetest_end (&t);
+}
+
 /* Bytes of a chunk under way that the file system has already given are not kept free
  * for it once more. */
 static void written_bytes_are_not_promised_too (storetest_t *t)
@@ -255,6 +292,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (a_full_disk_refuses_then_recovers),
+        cmocka_unit_test (quarantine_does_not_fill_a_disk),
         cmocka_unit_test (a_real_file_system_fills_and_empties),
         cmocka_unit_test (a_spare_keeps_it_going),
     };

@@ -147,7 +147,7 @@ static void what_is_on_its_way_back_is_not_freed (void **state)
         gate_close (IO_FDATASYNC, 0);
         assert_int_equal (store_restore (t.store, &key, &err), 0);
         gate_wait ();
-        assert_int_equal (disk_reclaim (t.store->disks[0], UINT64_MAX, &err), 0);
+        assert_int_equal (disk_reclaim (t.store->disks[0], UINT64_MAX, UINT64_MAX, &err), 0);
         gate_open ();
         storetest_wait_changes (&t, STORED, 3 * i + 2);
         assert_int_equal (storetest_check (&t, i, sizes[i]), 0);

@@ -52,6 +52,22 @@ int disk_writable (const disk_t *self, dfs_error_t *err)
 
 /* --- space --- */
 
+/* A kernel that turns a file system read-only lets writes that are under way fail
+ * first, with another error. */
+static void turned_read_only (disk_t *self)
+{
+    char text[sizeof self->trouble];
+
+    if (self->condition == CONDITION_FAILING) {
+        snprintf (text, sizeof text,
+                  "the file system is mounted read-only since: %.200s", self->trouble);
+        self->condition = CONDITION_OK;
+        disk_fail (self, DFS_EROFS, text);
+    } else {
+        disk_fail (self, DFS_EROFS, "the file system is mounted read-only");
+    }
+}
+
 static void look_at_space (disk_t *self)
 {
     uint64_t now = clock_mono ();
@@ -64,7 +80,7 @@ static void look_at_space (disk_t *self)
     self->space_free = avail > self->promised ? avail - self->promised : 0;
     self->space_at = now;
     if (st.f_flag & ST_RDONLY)
-        disk_fail (self, DFS_EROFS, "the file system is mounted read-only");
+        turned_read_only (self);
 }
 
 static uint64_t bound (const disk_t *self)

@@ -309,9 +309,9 @@ int disk_verify (disk_t *self, const copykey_t *key, uint64_t *bytes, dfs_error_
 /* --- keeper.c, reclaim.c, compact.c, scrub.c --- */
 
 void *keeper_main (void *arg);
-/* Frees copies in quarantine since before BEFORE (wall clock). NOT locked. Returns the
- * number freed or negative. */
-int64_t disk_reclaim (disk_t *self, uint64_t before, dfs_error_t *err);
+/* Frees copies in quarantine since before BEFORE (wall clock), the oldest first, until
+ * ENOUGH bytes are free. NOT locked. Returns the number freed or negative. */
+int64_t disk_reclaim (disk_t *self, uint64_t before, uint64_t enough, dfs_error_t *err);
 /* Takes one sparse volume with a number under BELOW, moves about BUDGET bytes out of it
  * and removes it when it is empty. Returns 1 when it did something, 0 when no volume is
  * worth it, negative. NOT locked. */

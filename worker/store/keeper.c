@@ -12,6 +12,10 @@
 #define CHECKPOINT_EVERY SEC
 #define PENDING_WORK     16384
 #define GRACE            (24 * 3600 * SEC)
+#define GRACE_SHORT      (60 * SEC)
+#define ROOM_SHARE       20 /* of the capacity: with less room it is nearly full … */
+#define ROOM_MIN         (128 * MIB)
+#define ROOM_MAX_SHARE   4 /* … but a small disk may be filled to three quarters */
 #define COMPACT_RATE     (32 * MIB)
 #define COMPACT_PERCENT  50 /* volumes of which less is live are compacted */
 #define CROWDED_PERCENT  80 /* … when the disk fills up */
@@ -46,16 +50,49 @@ static void checkpoint (disk_t *self)
     pthread_mutex_unlock (&self->lock);
 }
 
+/* Bytes that are missing until the disk is not nearly full any more. */
+static uint64_t short_of (disk_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    uint64_t capacity = disk_capacity (self);
+    uint64_t room = capacity > self->used ? capacity - self->used : 0;
+    pthread_mutex_unlock (&self->lock);
+    uint64_t want = capacity / ROOM_SHARE;
+    if (want < ROOM_MIN)
+        want = ROOM_MIN;
+    if (want > capacity / ROOM_MAX_SHARE)
+        want = capacity / ROOM_MAX_SHARE;
+    return room < want ? want - room : 0;
+}
+
+/* Copies in quarantine were condemned for a grace, or others were hashed in their
+ * place: that they stay on is a courtesy, which ends where the room is needed. */
+static void quarantine (disk_t *self, uint64_t now)
+{
+    const store_config_t *config = self->config;
+    uint64_t grace = config->grace ? config->grace : GRACE;
+    uint64_t least = config->grace_short ? config->grace_short : GRACE_SHORT;
+    dfs_error_t err = {0};
+    int64_t n = disk_reclaim (self, now > grace ? now - grace : 0, UINT64_MAX, &err);
+    uint64_t lack = short_of (self);
+    if (n >= 0 && lack > 0 && least < grace) {
+        n = disk_reclaim (self, now > least ? now - least : 0, lack, &err);
+        if (n > 0)
+            log_info ("quarantine_cut_short", "disk=%s chunks=%lld", self->dir,
+                      (long long)n);
+    }
+    if (n < 0)
+        log_warn ("reclaim_failed", "disk=%s err=\"%s\"", self->dir, err.text);
+}
+
 /* Failures here are those of the disk, which the next write meets too; only damage and
  * lack of space are ordinary. */
 static void tend (disk_t *self, uint64_t now, uint64_t since, bool scrub)
 {
     const store_config_t *config = self->config;
-    uint64_t grace = config->grace ? config->grace : GRACE;
     uint64_t rate = config->compact_rate ? config->compact_rate : COMPACT_RATE;
     dfs_error_t err = {0};
-    if (disk_reclaim (self, now > grace ? now - grace : 0, &err) < 0)
-        log_warn ("reclaim_failed", "disk=%s err=\"%s\"", self->dir, err.text);
+    quarantine (self, now);
     pthread_mutex_lock (&self->lock);
     uint64_t capacity = disk_capacity (self);
     bool crowded = self->used > capacity / 100 * 85;

@@ -75,21 +75,26 @@ static bool free_copy (disk_t *disk, const copykey_t *key, const entry_t *entry)
     return true;
 }
 
-static int64_t reclaim (disk_t *disk, uint64_t before, dfs_error_t *err)
+static int64_t reclaim (disk_t *disk, uint64_t before, uint64_t enough,
+                        dfs_error_t *err)
 {
     copykey_t keys[PAGE];
     entry_t *entries = malloc (PAGE * sizeof *entries);
     assert (entries);
     int64_t total = 0;
+    uint64_t bytes = 0;
     int n = PAGE;
-    while (n == PAGE) {
+    while (n == PAGE && bytes < enough) {
         int64_t freed = 0;
         pthread_mutex_lock (&disk->lock);
         n = disk_writable (disk, err);
         if (n == 0)
             n = index_expired (disk->index, before, keys, entries, PAGE, err);
-        for (int i = 0; i < n; i++)
-            freed += free_copy (disk, &keys[i], &entries[i]);
+        for (int i = 0; i < n && bytes < enough; i++)
+            if (free_copy (disk, &keys[i], &entries[i])) {
+                freed++;
+                bytes += entry_bytes (&entries[i]);
+            }
         pthread_mutex_unlock (&disk->lock);
         total += freed;
         if (freed == 0)
@@ -105,10 +110,10 @@ static int64_t reclaim (disk_t *disk, uint64_t before, dfs_error_t *err)
     return n < 0 ? n : total;
 }
 
-int64_t disk_reclaim (disk_t *disk, uint64_t before, dfs_error_t *err)
+int64_t disk_reclaim (disk_t *disk, uint64_t before, uint64_t enough, dfs_error_t *err)
 {
     pthread_mutex_lock (&disk->tending);
-    int64_t n = reclaim (disk, before, err);
+    int64_t n = reclaim (disk, before, enough, err);
     pthread_mutex_unlock (&disk->tending);
     return n;
 }
@@ -123,7 +128,7 @@ int store_reclaim (store_t *self, uint64_t before, dfs_error_t *err)
         int rc = disk_checkpoint (disk, err);
         if (rc < 0)
             return rc;
-        int64_t n = disk_reclaim (disk, before, err);
+        int64_t n = disk_reclaim (disk, before, UINT64_MAX, err);
         if (n < 0)
             return (int)n;
     }

@@ -52,6 +52,7 @@ typedef struct store_config {
     uint64_t reserve;       /* bytes kept free for deletes and reclaim; 0: default */
     bool memory_durability; /* skip fdatasync: only when asked for */
     uint64_t grace;         /* ns a dropped copy stays in quarantine; 0: 1 day */
+    uint64_t grace_short;   /* … while the disk is nearly full; 0: 1 minute */
     uint64_t compact_rate;  /* bytes/s moved out of sparse volumes; 0: 32 MiB */
     uint64_t scrub_rate;    /* bytes/s re-hashed in the background; 0: none */
     uint64_t scrub_every;   /* ns between two checks of a chunk; 0: 30 days */
