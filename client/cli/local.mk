@@ -23,6 +23,7 @@ client_cli_libverbs_la_SOURCES = \
 	client/cli/get_tree.c client/cli/get_tree.h \
 	client/cli/health.c \
 	client/cli/list.c \
+	client/cli/look.c client/cli/look.h \
 	client/cli/monitor.c \
 	client/cli/names.c \
 	client/cli/paths.c client/cli/paths.h \
@@ -30,8 +31,10 @@ client_cli_libverbs_la_SOURCES = \
 	client/cli/put_batch.c client/cli/put_batch.h \
 	client/cli/put_tree.c client/cli/put_tree.h \
 	client/cli/stat.c \
+	client/cli/terminal.c client/cli/terminal.h \
 	client/cli/verbs.c client/cli/verbs.h \
 	client/cli/verify.c \
+	client/cli/view.c client/cli/view.h \
 	client/cli/walk.c client/cli/walk.h
 
 UNIT_TESTS += t/unit/cli_verbs
@@ -39,6 +42,9 @@ t_unit_cli_verbs_SOURCES = t/unit/cli_verbs.c t/unit/cli_fake.c t/unit/cli_fake.
 	t/unit/cli_run.c t/unit/cli_run.h
 t_unit_cli_verbs_LDADD = client/cli/libverbs.la client/cli/libcli.la msgs/libmsgs.la \
 	$(JANSSON_LIBS) $(CMOCKA_LIBS) -lm
+UNIT_TESTS += t/unit/cli_monitor
+t_unit_cli_monitor_SOURCES = t/unit/cli_monitor.c t/unit/cli_fake.c t/unit/cli_fake.h
+t_unit_cli_monitor_LDADD = $(t_unit_cli_verbs_LDADD)
 UNIT_TESTS += t/unit/cli_output
 t_unit_cli_output_SOURCES = t/unit/cli_output.c t/unit/cli_fake.c t/unit/cli_fake.h
 t_unit_cli_output_LDADD = $(t_unit_cli_verbs_LDADD)

@@ -6,5 +6,7 @@
 
 /* ROOT stands for "/"; calls are appended to TRACE. Both borrowed. */
 void fake_setup (const char *root, const char *trace);
+/* From now on dfs_status waits until FD can be read. */
+void fake_hold (int fd);
 
 #endif
