@@ -75,3 +75,6 @@ t_unit_broker_workers_LDADD = $(broker_rig_libs)
 EXTRA_PROGRAMS += t/bench/broker_bench
 t_bench_broker_bench_SOURCES = t/bench/broker_bench.c
 t_bench_broker_bench_LDADD = msgs/libmsgs.la common/libcommon.la $(ZMQ_LIBS)
+EXTRA_PROGRAMS += t/bench/listing_bench
+t_bench_listing_bench_SOURCES = t/bench/listing_bench.c t/unit/broker_rig.c
+t_bench_listing_bench_LDADD = msgs/libmsgs.la common/libcommon.la $(ZMQ_LIBS) $(CMOCKA_LIBS)

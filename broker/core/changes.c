@@ -10,9 +10,12 @@
 #include "broker/core/trim.h"
 
 #define GAP_PATIENCE (2 * SEC) /* then the connection starts anew */
+#define PAGES_MOST   4         /* of one listing on their way or at storage */
+#define PAGES_MANY   64        /* of all listings at storage: each sends one then */
 
 struct changes {
     table_t *pending; /* token -> pending_t */
+    size_t pages;     /* of listings, among those */
 };
 
 /* Changes that storage is applying. */
@@ -25,6 +28,7 @@ typedef struct pending {
     bool inventory;
     bool inventory_end;
     bool reset;
+    bool later;
 } pending_t;
 
 static bool match_pending (const void *entry, const void *key)
@@ -67,8 +71,8 @@ static store_state_t *find_store (worker_t *worker, const uint8_t id[16],
     return NULL;
 }
 
-static void acknowledge (core_t *core, const worker_t *worker,
-                         const store_state_t *store)
+static action_ack_t *acknowledge (core_t *core, const worker_t *worker,
+                                  const store_state_t *store)
 {
     action_t *action = actions_add (core->out, ACTION_CHANGES_ACK);
     action_ack_t *ack = &action->u.ack;
@@ -78,31 +82,60 @@ static void acknowledge (core_t *core, const worker_t *worker,
     memcpy (ack->mark.id, store->store.id, sizeof ack->mark.id);
     ack->mark.incarnation = store->store.incarnation;
     ack->mark.seq = store->mark;
+    return ack;
+}
+
+/* More pages of a listing may come as those that came are stored. */
+static void give_pages (core_t *core, const worker_t *worker, store_state_t *store)
+{
+    uint64_t most = core->changes->pages < PAGES_MANY ? PAGES_MOST : 1;
+
+    if (store->given < store->stored + most)
+        store->given = store->stored + most;
+    acknowledge (core, worker, store)->mark.pages = store->given;
+}
+
+static void count_gap (core_t *core, const worker_t *worker, store_state_t *store)
+{
+    bool behind = worker_behind (core, worker);
+
+    store->gaps++;
+    if (!behind && worker_behind (core, worker))
+        core_log (core, LOG_WARN, "worker_behind", "node=%s gaps=%u mark=%llu",
+                  worker->member.name, store->gaps, (unsigned long long)store->mark);
+}
+
+/* The worker says hello again, and hears how far it is known. */
+static void close_worker (core_t *core, const worker_t *worker)
+{
+    action_t *action = actions_add (core->out, ACTION_CLOSE);
+
+    action->u.close.worker = worker->member.id;
+    action->u.close.conn = worker->conn;
 }
 
 /* A hole before what came: the acknowledgement says from where to send again. */
 static void gap (core_t *core, worker_t *worker, store_state_t *store)
 {
-    action_t *action;
-
     if (store->gap_since == 0) {
         store->gap_since = core->now;
+        count_gap (core, worker, store);
         acknowledge (core, worker, store);
         core_log (core, LOG_WARN, "changes_gap", "node=%s sent=%llu mark=%llu",
                   worker->member.name, (unsigned long long)store->sent,
                   (unsigned long long)store->mark);
     } else if (core->now > store->gap_since + GAP_PATIENCE) {
         store->gap_since = core->now;
-        action = actions_add (core->out, ACTION_CLOSE);
-        action->u.close.worker = worker->member.id;
-        action->u.close.conn = worker->conn;
+        count_gap (core, worker, store);
+        close_worker (core, worker);
     }
 }
 
-void changes_reset (core_t *core, worker_t *worker, store_state_t *store)
+/* What is asked of storage; FOR_LATER is behind what else there is to do, and so is all
+ * that follows it. */
+static pending_t *expect (core_t *core, worker_t *worker, const store_state_t *store,
+                          action_apply_t *apply, bool for_later)
 {
-    action_t *action = actions_add (core->out, ACTION_LOCATIONS_APPLY);
-    action_apply_t *apply = &action->u.apply;
     pending_t *pending = core_zalloc (sizeof *pending);
 
     pending->token = core_id (core);
@@ -110,12 +143,23 @@ void changes_reset (core_t *core, worker_t *worker, store_state_t *store)
     pending->conn = worker->conn;
     memcpy (pending->store, store->store.id, sizeof pending->store);
     pending->incarnation = store->store.incarnation;
-    pending->reset = true;
+    pending->later = for_later || worker->later > 0;
+    worker->later += pending->later;
     table_put (core->changes->pending, table_hash (pending->token), pending);
     apply->token = pending->token;
     apply->worker = worker->member.id;
     memcpy (apply->store, store->store.id, sizeof apply->store);
     apply->incarnation = store->store.incarnation;
+    apply->later = pending->later;
+    return pending;
+}
+
+void changes_reset (core_t *core, worker_t *worker, store_state_t *store)
+{
+    action_t *action = actions_add (core->out, ACTION_LOCATIONS_APPLY);
+    action_apply_t *apply = &action->u.apply;
+
+    expect (core, worker, store, apply, false)->reset = true;
     apply->inventory = apply->inventory_begin = apply->inventory_end = true;
 }
 
@@ -124,26 +168,16 @@ static void forward (core_t *core, worker_t *worker, store_state_t *store,
 {
     action_t *action = actions_add (core->out, ACTION_LOCATIONS_APPLY);
     action_apply_t *apply = &action->u.apply;
-    pending_t *pending = core_zalloc (sizeof *pending);
+    pending_t *pending = expect (core, worker, store, apply, changes->inventory);
 
-    pending->token = core_id (core);
-    pending->worker = worker->member.id;
-    pending->conn = worker->conn;
-    memcpy (pending->store, changes->store, sizeof pending->store);
-    pending->incarnation = changes->incarnation;
     pending->inventory = changes->inventory;
     pending->inventory_end = changes->inventory && changes->inventory_end;
-    table_put (core->changes->pending, table_hash (pending->token), pending);
-
-    apply->token = pending->token;
-    apply->worker = worker->member.id;
-    memcpy (apply->store, changes->store, sizeof apply->store);
-    apply->incarnation = changes->incarnation;
     apply->first_seq = changes->first_seq + skip;
     apply->inventory = changes->inventory;
-    apply->inventory_end = changes->inventory && changes->inventory_end;
-    if (changes->inventory && !store->inventory) {
-        apply->inventory_begin = true;
+    apply->inventory_end = pending->inventory_end;
+    if (changes->inventory) {
+        core->changes->pages++;
+        apply->inventory_begin = store->pages++ == 0;
         store->inventory = store->listing = true;
     }
     apply->n = changes->n - skip;
@@ -152,8 +186,50 @@ static void forward (core_t *core, worker_t *worker, store_state_t *store,
     if (pending->inventory_end) {
         store->sent = changes->first_seq;
         store->listing = false;
+        store->pages = 0;
     } else if (!changes->inventory)
         store->sent = changes->first_seq + changes->n - 1;
+}
+
+/* The pages before what came are not the whole. The worker begins anew on another
+ * connection. */
+static void fail_listing (core_t *core, worker_t *worker, store_state_t *store)
+{
+    if (store->broken)
+        return;
+    store->broken = true;
+    count_gap (core, worker, store);
+    core_log (core, LOG_WARN, "inventory_failed", "node=%s pages=%llu",
+              worker->member.name, (unsigned long long)store->pages);
+    close_worker (core, worker);
+}
+
+/* A page of a listing; false when it is none to be stored. */
+static bool take_page (core_t *core, worker_t *worker, store_state_t *store,
+                       const event_changes_t *changes)
+{
+    uint64_t page = changes->counted         ? changes->page
+                    : changes->inventory_end ? store->pages
+                                             : changes->first_seq;
+
+    if (PLANTED (BUG_PAGE_MISSING))
+        page = store->pages;
+    if (page == 0 && store->pages > 0)
+        store->pages = 0; /* the worker begins anew */
+    if (page != store->pages) {
+        fail_listing (core, worker, store);
+        return false;
+    }
+    if (changes->counted && changes->n == 0 && !changes->inventory_end) {
+        give_pages (core, worker, store);
+        return false;
+    }
+    if (page == 0) {
+        store->counted = changes->counted;
+        store->stored = 0;
+        store->given = CHANGES_FIRST;
+    }
+    return true;
 }
 
 void changes_event (core_t *core, const event_changes_t *changes)
@@ -172,11 +248,24 @@ void changes_event (core_t *core, const event_changes_t *changes)
     }
     if (store->broken)
         return;
+    if (changes->unreadable) {
+        if (changes->inventory)
+            fail_listing (core, worker, store);
+        else
+            count_gap (core, worker, store);
+        return;
+    }
     if (changes->last_seq > store->store.last_seq)
         store->store.last_seq = changes->last_seq;
     if (!changes->inventory) {
         if (changes->n == 0)
             return;
+        /* Said twice, the other time in its turn: now it is only news. */
+        if (store->listing) {
+            for (size_t i = 0; i < changes->n; i++)
+                chunks_change (core, worker, &changes->items[i]);
+            return;
+        }
         if (changes->first_seq > store->sent + 1) {
             gap (core, worker, store);
             return;
@@ -188,6 +277,8 @@ void changes_event (core_t *core, const event_changes_t *changes)
                 acknowledge (core, worker, store);
             return;
         }
+    } else if (!take_page (core, worker, store, changes)) {
+        return;
     }
     store->gap_since = 0;
     forward (core, worker, store, changes, skip);
@@ -196,21 +287,6 @@ void changes_event (core_t *core, const event_changes_t *changes)
     for (size_t i = skip; i < changes->n; i++)
         chunks_change (core, worker, &changes->items[i]);
     worker_look_told (core, worker);
-}
-
-/* A page of a listing could not be stored: the pages behind it are not the whole.
- * The worker begins anew on another connection. */
-static void fail_listing (core_t *core, worker_t *worker, store_state_t *store)
-{
-    action_t *action;
-
-    if (store->broken)
-        return;
-    store->broken = true;
-    core_log (core, LOG_WARN, "inventory_failed", "node=%s", worker->member.name);
-    action = actions_add (core->out, ACTION_CLOSE);
-    action->u.close.worker = worker->member.id;
-    action->u.close.conn = worker->conn;
 }
 
 void changes_applied (core_t *core, const event_applied_t *applied)
@@ -222,7 +298,10 @@ void changes_applied (core_t *core, const event_applied_t *applied)
 
     if (!pending)
         return;
+    core->changes->pages -= pending->inventory;
     worker = members_find (core, pending->worker);
+    if (worker && pending->later && worker->later > 0)
+        worker->later--;
     store = worker && worker->conn == pending->conn
                 ? find_store (worker, pending->store, pending->incarnation)
                 : NULL;
@@ -232,10 +311,17 @@ void changes_applied (core_t *core, const event_applied_t *applied)
             return;
         }
         store->mark = applied->mark;
+        store->moved = core->now;
         if (pending->inventory_end)
-            store->inventory = false;
+            store->inventory = store->pages > 0;
+        if (!pending->inventory || pending->inventory_end)
+            store->gaps = 0;
+        else
+            store->stored++;
         if (!store->inventory)
             acknowledge (core, worker, store);
+        else if (pending->inventory && !pending->inventory_end && store->counted)
+            give_pages (core, worker, store);
         /* A listing may have taken copies away that nobody reported as gone: what was
          * known of this worker's is looked up again. */
         if (pending->inventory_end) {

@@ -7,6 +7,8 @@
 
 #include "broker/core/members.h"
 
+#define CHANGES_FIRST 1 /* pages of a listing that are taken before one is stored */
+
 typedef struct changes changes_t;
 
 changes_t *changes_new (void);

@@ -79,6 +79,7 @@ typedef struct core_worker_status {
     char trouble[CORE_TROUBLE_MAX];
     uint64_t heard;   /* monotonic time of the last sign, 0 never */
     bool caught_up;   /* its changes are applied up to what it announced */
+    bool behind;      /* it does not get there: nobody waits for that */
     bool drained;     /* draining, and nothing depends on its copies */
     uint64_t granted; /* bytes of its ingest window given out */
 } core_worker_status_t;

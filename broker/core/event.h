@@ -64,6 +64,7 @@ typedef struct core_mark {
     uint8_t id[16];
     uint64_t incarnation;
     uint64_t seq;
+    uint64_t pages; /* of a listing: so many may be sent; 0: not said */
 } core_mark_t;
 
 /* KIND has the numbers of LocationKind in control.proto. */
@@ -261,6 +262,9 @@ typedef struct event_changes {
     uint64_t last_seq; /* of the store now, 0 unknown */
     bool inventory;
     bool inventory_end;
+    bool counted;    /* a listing's pages are numbered, all of them */
+    uint64_t page;   /* its number then; without items and not the last: a question */
+    bool unreadable; /* only the store is known of what came */
     const core_change_t *items;
     size_t n;
 } event_changes_t;
@@ -556,6 +560,7 @@ typedef struct action_lookup_marks {
     uint32_t worker;
     const core_store_t *stores;
     size_t n;
+    bool later; /* behind everything of this worker that is for later */
 } action_lookup_marks_t;
 
 typedef struct action_apply {
@@ -565,8 +570,9 @@ typedef struct action_apply {
     uint64_t incarnation;
     uint64_t first_seq;
     bool inventory;
-    bool inventory_begin; /* first page since this connection: start from nothing */
+    bool inventory_begin; /* its first page: start from nothing */
     bool inventory_end;
+    bool later; /* when there is nothing else to do; those for later keep their order */
     const core_change_t *items;
     size_t n;
 } action_apply_t;

@@ -73,6 +73,35 @@ static void take_address (core_t *core, worker_t *worker, const event_hello_t *h
     core->members->directory_changed = true;
 }
 
+/* The stores that HELLO names. How often one was met with gaps goes with it. */
+static void take_stores (core_t *core, worker_t *worker, const event_hello_t *hello)
+{
+    store_state_t before[CORE_STORES];
+    size_t n = worker->n_stores;
+
+    memcpy (before, worker->stores, sizeof before);
+    worker->n_stores = hello->n_stores;
+    memset (worker->stores, 0, sizeof worker->stores);
+    for (size_t i = 0; i < hello->n_stores; i++) {
+        store_state_t *store = &worker->stores[i];
+
+        store->store = hello->stores[i];
+        store->goal = hello->stores[i].last_seq;
+        store->moved = core->now;
+        for (size_t k = 0; k < n; k++)
+            if (memcmp (before[k].store.id, store->store.id, sizeof store->store.id) ==
+                    0 &&
+                before[k].store.incarnation == store->store.incarnation) {
+                store->gaps = before[k].gaps;
+                if (store->gaps > 0)
+                    store->moved = before[k].moved;
+            }
+        worker->beat.capacity += hello->stores[i].capacity;
+        worker->beat.used += hello->stores[i].used;
+        worker->beat.chunks += hello->stores[i].chunks;
+    }
+}
+
 void members_hello (core_t *core, const event_hello_t *hello)
 {
     members_t *self = core->members;
@@ -102,18 +131,10 @@ void members_hello (core_t *core, const event_hello_t *hello)
         scan_all (core);
         core_log (core, LOG_WARN, "worker_lost_store", "node=%s", worker->member.name);
     }
-    worker->n_stores = hello->n_stores;
-    memset (worker->stores, 0, sizeof worker->stores);
     if (!worker->beaten)
         memset (&worker->beat, 0, sizeof worker->beat);
     worker->beat.capacity = worker->beat.used = worker->beat.chunks = 0;
-    for (size_t i = 0; i < hello->n_stores; i++) {
-        worker->stores[i].store = hello->stores[i];
-        worker->stores[i].goal = hello->stores[i].last_seq;
-        worker->beat.capacity += hello->stores[i].capacity;
-        worker->beat.used += hello->stores[i].used;
-        worker->beat.chunks += hello->stores[i].chunks;
-    }
+    take_stores (core, worker, hello);
     worker->heard = core->now;
     worker->said_hello = true;
     worker->told = false;
@@ -122,10 +143,13 @@ void members_hello (core_t *core, const event_hello_t *hello)
     asked->token = core_id (core);
     asked->worker = hello->worker;
     asked->conn = hello->conn;
+    asked->later = worker->later > 0;
+    worker->later += asked->later;
     table_put (self->marks, table_hash (asked->token), asked);
     action = actions_add (core->out, ACTION_LOOKUP_MARKS);
     action->u.marks.token = asked->token;
     action->u.marks.worker = hello->worker;
+    action->u.marks.later = asked->later;
     action->u.marks.n = hello->n_stores;
     action->u.marks.stores =
         actions_dup (core->out, hello->stores, hello->n_stores * sizeof *hello->stores);
@@ -143,6 +167,8 @@ void members_marks (core_t *core, const event_marks_t *marks)
     if (!asked)
         return;
     worker = members_find (core, asked->worker);
+    if (worker && asked->later && worker->later > 0)
+        worker->later--;
     if (!worker || worker->conn != asked->conn) {
         free (asked);
         return;
@@ -165,6 +191,7 @@ void members_marks (core_t *core, const event_marks_t *marks)
         memcpy (out[i].id, store->store.id, sizeof out[i].id);
         out[i].incarnation = store->store.incarnation;
         out[i].seq = i < marks->n ? marks->marks[i].seq : 0;
+        out[i].pages = store->given = CHANGES_FIRST;
         store->mark = store->sent = out[i].seq;
         store->known = true;
         /* The store was set back: what is known is another past, and only a listing

@@ -58,7 +58,8 @@ t_sim_reclaim_sim_CPPFLAGS = $(AM_CPPFLAGS) -DCORE_PLANT
 t_sim_reclaim_sim_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
 
 core_tests = t/unit/core_table t/unit/core_members t/unit/core_place t/unit/core_repair \
-	t/unit/core_route t/unit/core_reclaim t/unit/core_retry t/unit/core_counts
+	t/unit/core_route t/unit/core_reclaim t/unit/core_retry t/unit/core_counts \
+	t/unit/core_listing
 UNIT_TESTS += $(core_tests)
 core_help = t/unit/core_cluster.c t/unit/core_cluster.h
 t_unit_core_table_SOURCES = t/unit/core_table.c
@@ -75,6 +76,8 @@ t_unit_core_retry_SOURCES = t/unit/core_retry.c $(core_help)
 t_unit_core_retry_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 t_unit_core_counts_SOURCES = t/unit/core_counts.c $(core_help)
 t_unit_core_counts_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+t_unit_core_listing_SOURCES = t/unit/core_listing.c $(core_help)
+t_unit_core_listing_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 t_unit_core_route_SOURCES = t/unit/core_route.c $(core_help)
 t_unit_core_route_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 

@@ -7,8 +7,10 @@
 
 #include "broker/core/members_private.h"
 
-#define SPARE_MIN (64 * MIB) /* room that a worker must have to get new chunks */
-#define READING   (1 * MIB)  /* a large file's reader asks for more than that ahead */
+#define SPARE_MIN  (64 * MIB) /* room that a worker must have to get new chunks */
+#define READING    (1 * MIB)  /* a large file's reader asks for more than that ahead */
+#define GAPS_MOST  8
+#define BEHIND_AGO (60 * SEC) /* without anything of it that could be used */
 
 static bool match_worker (const void *entry, const void *key)
 {
@@ -152,12 +154,26 @@ bool members_all_known (const core_t *core)
     return self->n_all > 0;
 }
 
+bool worker_behind (const core_t *core, const worker_t *worker)
+{
+    if (worker_caught_up (worker))
+        return false;
+    for (size_t i = 0; i < worker->n_stores; i++) {
+        const store_state_t *store = &worker->stores[i];
+
+        if (store->gaps >= GAPS_MOST || core->now > store->moved + BEHIND_AGO)
+            return true;
+    }
+    return false;
+}
+
 bool members_caught_up (const core_t *core)
 {
     const members_t *self = core->members;
 
     for (size_t i = 0; i < self->n_all; i++)
-        if (self->all[i]->state != WORKER_DEAD && !worker_caught_up (self->all[i]))
+        if (self->all[i]->state != WORKER_DEAD && !worker_caught_up (self->all[i]) &&
+            !worker_behind (core, self->all[i]))
             return false;
     return self->n_all > 0;
 }

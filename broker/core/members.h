@@ -17,8 +17,14 @@ typedef struct store_state {
     uint64_t sent;      /* highest sequence handed to storage on this connection */
     uint64_t mark;      /* applied by storage */
     uint64_t gap_since; /* a hole was met then and asked for; 0 none */
+    uint32_t gaps;      /* in a row: nothing was applied in between */
+    uint64_t moved;     /* when something of it was applied last, or it was asked for */
     bool inventory;     /* in the middle of a full listing */
     bool listing;       /* its last page has not come */
+    bool counted;       /* the pages of its listing are numbered, and given out */
+    uint64_t pages;     /* of its listing that came; 0: none has begun */
+    uint64_t stored;    /* of those, applied */
+    uint64_t given;     /* pages of it that may be sent */
     bool broken;        /* nothing more is taken on this connection */
     bool known;         /* storage said how far it is */
 } store_state_t;
@@ -52,6 +58,7 @@ typedef struct worker {
     bool told;        /* what it had at its hello has come: its copies are known */
     bool doubt;       /* copies told before its marks may be of a store that is gone */
     uint32_t epoch;   /* counts the times that a store of it went away */
+    size_t later;     /* pieces of work for later that storage has of it */
     size_t place_pos; /* in the array of those that take new chunks, SIZE_MAX none */
     bool looked_through; /* draining: all its chunks were looked at since it began */
 
@@ -120,7 +127,11 @@ void members_term (core_t *core);
 /* Tells the others when WORKER has just said all that it had at its hello, or when the
  * term began or it came back in it. */
 void worker_look_told (core_t *core, worker_t *worker);
-/* So has every worker that is not dead: what is not known now is not there. */
+/* It does not get there: what it tells cannot be used again and again, or nothing comes
+ * any more. Nobody waits for it. */
+bool worker_behind (const core_t *core, const worker_t *worker);
+/* Every worker that is neither dead nor behind has told what it has: what is not known
+ * now is not there, or no better than that. */
 bool members_caught_up (const core_t *core);
 uint64_t worker_free (const worker_t *worker);
 /* Refused a chunk for its own sake: nothing new until its next heartbeat. */

@@ -30,6 +30,7 @@ typedef struct asked {
     uint64_t token;
     uint32_t worker;
     uint64_t conn;
+    bool later;
 } asked_t;
 
 void members_set_state (core_t *core, worker_t *worker, int state);

@@ -19,6 +19,7 @@ enum planted_bug {
     BUG_LEAK,              /* chunks stay in memory */
     BUG_GRANT_EVER,        /* a grant that nothing comes of has no end */
     BUG_PASSED_OVER,       /* what waited for a worker waits on when it is back */
+    BUG_PAGE_MISSING,      /* a listing counts as whole without one of its pages */
     BUGS,
 };
 

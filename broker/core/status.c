@@ -37,7 +37,7 @@ static bool ails (const core_t *core, const worker_t *worker)
     if (worker->state == WORKER_DEAD)
         return core->now < worker->since + DEATH_COUNTS;
     return !worker_live (worker) || worker->condition != CONDITION_OK ||
-           worker->beat.trouble[0];
+           worker->beat.trouble[0] || worker_behind (core, worker);
 }
 
 static bool drained (const core_t *core, const worker_t *worker)
@@ -135,6 +135,7 @@ size_t core_workers (const core_t *core, core_worker_status_t *out, size_t max)
         memcpy (to->trouble, worker->beat.trouble, sizeof to->trouble);
         to->heard = worker->heard;
         to->caught_up = worker_caught_up (worker);
+        to->behind = worker_behind (core, worker);
         to->granted = worker->granted;
         to->drained = drained (core, worker);
     }

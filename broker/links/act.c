@@ -59,6 +59,8 @@ static Dfs__StoreMark *wire_mark (links_t *self, const core_mark_t *mark)
     wire->id.len = sizeof mark->id;
     wire->incarnation = mark->incarnation;
     wire->seq = mark->seq;
+    wire->has_pages = mark->pages > 0;
+    wire->pages = mark->pages;
     return wire;
 }
 

@@ -78,6 +78,7 @@ static Dfs__WorkerStatus *one_worker (links_t *self, const core_worker_status_t 
     out->streams = w->streams;
     out->has_drained = true;
     out->drained = w->drained;
+    out->has_behind = out->behind = w->behind;
     out->has_scrub_passes = out->has_scrubbed = out->has_scrub_damaged = true;
     out->scrub_passes = w->scrub_passes;
     out->scrubbed = w->scrubbed;
@@ -131,6 +132,10 @@ static void note_workers (links_t *self, const core_status_t *core,
                       : core->under_replicated > 0 ? "what it held is being copied"
                       : core->health == HEALTH_OK  ? "all it held has copies elsewhere"
                                                    : "what it held is looked through");
+        else if (w->behind)
+            snprintf (text, sizeof text,
+                      "%s does not tell what it stores: its copies are not counted on",
+                      w->name);
         else
             continue;
         note (self, out, text);

@@ -58,11 +58,13 @@ void back_changes (links_t *self, conn_t *conn, job_t *job)
     arena_reset (self->scratch);
     if (take_changes (self, in, out, &err) < 0) {
         malformed (self, job, err.text);
-        return;
+        out->unreadable = true;
     }
     out->worker = conn->worker;
     out->conn = conn->number;
     out->incarnation = in->incarnation;
+    out->counted = in->has_page;
+    out->page = in->page;
     out->first_seq = in->first_seq;
     out->last_seq = in->has_last_seq ? in->last_seq : 0;
     out->inventory = in->has_inventory && in->inventory;

@@ -135,11 +135,12 @@ typedef struct mail_lost {
 
 typedef struct mail_core {
     mail_t head;
-    arena_t *arena;       /* holds what both point to */
-    action_t ask;         /* ACTION_LOOKUP_MARKS … ACTION_SCAN_WORKER */
-    event_t answer;       /* type and u; the times are the reactor's */
-    core_chunk_t *listed; /* a scan of all chunks: what the reader found */
-    bool read;            /* it has been at the reader */
+    arena_t *arena;         /* holds what both point to */
+    action_t ask;           /* ACTION_LOOKUP_MARKS … ACTION_SCAN_WORKER */
+    event_t answer;         /* type and u; the times are the reactor's */
+    core_chunk_t *listed;   /* a scan of all chunks: what the reader found */
+    bool read;              /* it has been at the reader */
+    struct mail_core *next; /* in storage's list of work for later */
 } mail_core_t;
 
 /* --- members, users and policies, whole --- */

@@ -14,6 +14,8 @@
 #define COMMIT_INTERVAL (20 * MS) /* between the first change and its sync */
 #define COMMIT_ENTRIES  4096
 #define LOCATIONS_EVERY (200 * MS)
+#define LATER_AT_ONCE   8         /* pages that one commit of the locations writes */
+#define LATER_EVERY     (20 * MS) /* work for later goes on at least so often */
 #define RESULT_ARENA    (64 * 1024 * 1024) /* results of one batch of entries */
 
 /* What comes next has just begun. */
@@ -156,21 +158,53 @@ static void do_job (storage_t *self, job_t *job)
     mailbox_push (self->config.out, job);
 }
 
-/* A scan of all chunks goes by the reader thread, which lists them, and comes back for
- * their copies. */
 static void do_core (storage_t *self, mail_core_t *mail)
 {
-    if (mail->ask.type == ACTION_SCAN_WORKER && mail->ask.u.scan.worker == 0 &&
-        !mail->read) {
-        mailbox_push (self->reader_in, mail);
-        return;
-    }
     if ((mail->ask.type == ACTION_LOCATIONS_APPLY ||
          mail->ask.type == ACTION_LOOKUP_MARKS) &&
         self->locations_since == 0)
         self->locations_since = clock_mono ();
     lookup_core (&self->tables, mail);
     mailbox_push (self->config.out, mail);
+}
+
+/* A scan of all chunks goes by the reader thread, which lists them, and comes back for
+ * their copies. What workers list waits: a page takes milliseconds, there may be
+ * thousands, and nobody misses one of them as the log is missed. */
+static void take_core (storage_t *self, mail_core_t *mail)
+{
+    if (mail->ask.type == ACTION_SCAN_WORKER && mail->ask.u.scan.worker == 0 &&
+        !mail->read) {
+        mailbox_push (self->reader_in, mail);
+    } else if ((mail->ask.type == ACTION_LOCATIONS_APPLY && mail->ask.u.apply.later) ||
+               (mail->ask.type == ACTION_LOOKUP_MARKS && mail->ask.u.marks.later)) {
+        if (self->later)
+            self->later_end->next = mail;
+        else {
+            self->later = mail;
+            self->later_at = clock_mono ();
+        }
+        self->later_end = mail;
+    } else {
+        do_core (self, mail);
+    }
+}
+
+/* One piece of what waits. */
+static void do_later (storage_t *self)
+{
+    mail_core_t *mail = self->later;
+
+    begins (self);
+    self->later = mail->next;
+    mail->next = NULL;
+    if (self->broken && !self->reading)
+        mail_free (&mail->head);
+    else
+        do_core (self, mail);
+    if (++self->later_done % LATER_AT_ONCE == 0 && self->locations_since)
+        commit_locations (self);
+    self->later_at = clock_mono ();
 }
 
 /* A state could not be put in the place of another: there is nothing to ask, and the
@@ -205,7 +239,7 @@ static bool do_mail (storage_t *self, mail_t *mail)
         do_job (self, (job_t *)mail);
         break;
     case MAIL_CORE:
-        do_core (self, (mail_core_t *)mail);
+        take_core (self, (mail_core_t *)mail);
         break;
     case MAIL_TOTALS:
         lookup_totals (&self->tables, (mail_totals_t *)mail);
@@ -287,7 +321,7 @@ static void *storage_main (void *arg)
         int wait = time_left (self->dirty_since, COMMIT_INTERVAL, now, -1);
         wait = time_left (self->locations_since, LOCATIONS_EVERY, now, wait);
         waits (self);
-        mail_t *mail = mailbox_wait (self->in, wait);
+        mail_t *mail = mailbox_wait (self->in, self->later ? 0 : wait);
         for (; mail != NULL; mail = going ? mailbox_pop (self->in) : NULL) {
             begins (self);
             going = do_mail (self, mail);
@@ -298,7 +332,11 @@ static void *storage_main (void *arg)
             if (self->locations_since &&
                 clock_mono () - self->locations_since >= LOCATIONS_EVERY)
                 commit_locations (self);
+            if (going && self->later && clock_mono () - self->later_at >= LATER_EVERY)
+                do_later (self);
         }
+        if (going && self->later)
+            do_later (self);
         now = clock_mono ();
         if (self->dirty_since && now - self->dirty_since >= COMMIT_INTERVAL)
             commit (self);
@@ -434,6 +472,12 @@ void storage_close (storage_t **self_p)
     }
     mailbox_destroy (&self->in, free_mail);
     mailbox_destroy (&self->reader_in, free_mail);
+    while (self->later) {
+        mail_core_t *mail = self->later;
+
+        self->later = mail->next;
+        mail_free (&mail->head);
+    }
     sem_destroy (&self->opened);
     pthread_mutex_destroy (&self->swap);
     free (self);

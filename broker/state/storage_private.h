@@ -38,6 +38,10 @@ struct storage {
     uint64_t dirty_since;     /* monotonic; 0: clean */
     uint64_t uncommitted;     /* entries */
     uint64_t locations_since; /* 0: clean */
+    mail_core_t *later;       /* work that others go before, in its order */
+    mail_core_t *later_end;
+    uint64_t later_at; /* when the last of it was done */
+    uint64_t later_done;
 };
 
 /* storage.c. */

@@ -430,6 +430,51 @@ static void test_disks_of_uploads (void **state)
     }
 }
 
+/* Workers come back whose changes are not known any more: they list what they have,
+ * page by page, while pages and word of them get lost, they die again and others lead.
+ */
+static void test_listings (void **state)
+{
+    uint64_t listed = 0, garbled = 0, asked = 0;
+
+    (void)state;
+    FOR_SEEDS (40)
+    {
+        world_config_t config = config_of (seed);
+        world_t *world;
+        rng_t *rng;
+
+        config.remove = 0;
+        config.clients = 8;
+        config.chunks = 60;
+        config.length = 64 * KIB;
+        config.capacity = 0;
+        config.dropped = 30;
+        config.garbled = 60;
+        world = world_new (&config);
+        rng = world_rng (world);
+        world_run (world, world_now (world) + 5 * SEC);
+        for (int i = 0; i < 6; i++) {
+            size_t worker = rng_below (rng, config.workers);
+
+            world_down (world, worker, (enum world_down)rng_below (rng, 3));
+            world_run (world, world_now (world) + rng_below (rng, 6 * SEC));
+            world_up (world, worker, BACK_TRIMMED);
+            if (i % 3 == 2)
+                world_new_leader (world, rng_below (rng, SEC));
+            /* Some time in the middle of it. */
+            world_run (world, world_now (world) + rng_below (rng, 200 * MS));
+        }
+        world_finish (world, 120 * SEC);
+        settle (world, config.replicas);
+        listed += world_stats (world)->listed;
+        garbled += world_stats (world)->garbled;
+        asked += world_stats (world)->asked;
+        world_destroy (&world);
+    }
+    EXPECT (listed > 0 && garbled > 0 && asked > 0);
+}
+
 /* --- planted bugs --- */
 
 /* What a child does: the first thing that it finds ends it. */
@@ -468,6 +513,7 @@ static void test_planted (void **state)
         [BUG_LEAK] = test_reclaim,
         [BUG_GRANT_EVER] = test_storm,
         [BUG_PASSED_OVER] = test_storm,
+        [BUG_PAGE_MISSING] = test_listings,
     };
 
     (void)state;
@@ -495,7 +541,7 @@ int main (void)
         cmocka_unit_test (test_trim),      cmocka_unit_test (test_policy),
         cmocka_unit_test (test_rebalance), cmocka_unit_test (test_storm),
         cmocka_unit_test (test_stale),     cmocka_unit_test (test_disks_of_uploads),
-        cmocka_unit_test (test_planted),
+        cmocka_unit_test (test_listings),  cmocka_unit_test (test_planted),
     };
 
     core_planted = (int)number_of ("SIM_BUG", 0);

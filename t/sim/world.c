@@ -150,6 +150,15 @@ bool world_loses (world_t *self)
     return is;
 }
 
+bool world_garbles (world_t *self)
+{
+    bool is =
+        self->config.garbled > 0 && rng_below (&self->rng, 1000) < self->config.garbled;
+
+    self->stats.garbled += is;
+    return is;
+}
+
 bool world_doubles (world_t *self)
 {
     bool is =

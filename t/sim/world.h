@@ -38,6 +38,7 @@ typedef struct world_config {
     uint32_t refused;   /* per mille that are refused */
     uint32_t dropped;   /* per mille of messages from and to workers that get lost */
     uint32_t doubled;   /* per mille that come twice */
+    uint32_t garbled;   /* per mille of pages of listings that nobody can read */
     uint64_t capacity;  /* of a worker; 0: plenty */
     uint64_t window;    /* ingest window; 0: the core's default */
     bool fetch;         /* clients read back what they committed */
@@ -137,6 +138,9 @@ typedef struct world_stats {
     uint64_t lost;        /* messages */
     uint64_t doubled;
     uint64_t again_sent; /* changes that were sent once more */
+    uint64_t listed;     /* listings that came to their end */
+    uint64_t garbled;    /* pages of listings that nobody could read */
+    uint64_t asked;      /* times that a worker asked for more pages */
     uint64_t disks_lost;
     uint64_t most_timers;
     uint64_t most_chunks; /* in the core's memory */

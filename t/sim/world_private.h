@@ -59,6 +59,12 @@ typedef struct sim_disk {
     size_t sent;  /* on this connection */
     size_t acked;
     size_t acked_before; /* at the last heartbeat */
+    bool listing;        /* a listing is on its way: */
+    size_t page;         /* pages sent */
+    size_t page_before;  /* at the last heartbeat */
+    size_t given;        /* pages that may be sent */
+    size_t at;           /* next chunk */
+    size_t stands;       /* for that change */
 } sim_disk_t;
 
 typedef struct sim_worker {
@@ -163,6 +169,8 @@ uint64_t world_log_time (world_t *self);
 /* A message gets lost. */
 bool world_loses (world_t *self);
 bool world_doubles (world_t *self);
+/* A page of a listing cannot be read. */
+bool world_garbles (world_t *self);
 bool world_reclaim_action (world_t *self, const action_t *action);
 /* A reference more or less, by the entry that is applied now. */
 void world_take (world_t *self, size_t chunk);

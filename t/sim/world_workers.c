@@ -11,6 +11,9 @@
 #define DISK      (3 * MS)
 #define BANDWIDTH (200 * MIB) /* bytes a second */
 
+#define LISTING_PAGE   20
+#define LISTING_WINDOW 4
+
 enum said {
     SAID_HELLO,
     SAID_CHANGES,
@@ -155,7 +158,7 @@ static void say_changes (world_t *self, size_t w, size_t d)
     sim_worker_t *worker = &self->workers[w];
     sim_disk_t *disk = &worker->disks[d];
 
-    while (worker->up && worker->welcomed && !disk->gone &&
+    while (worker->up && worker->welcomed && !disk->gone && !disk->listing &&
            disk->sent < disk->n_changes) {
         size_t n = disk->n_changes - disk->sent;
         said_msg_t *msg;
@@ -176,34 +179,71 @@ static void say_changes (world_t *self, size_t w, size_t d)
     }
 }
 
-static void say_inventory (world_t *self, size_t w, size_t d)
+/* The next page of a listing; or a question whether it may be sent. A page may be
+ * garbled: then the last one is known to have come, and others vanish. */
+static void say_page (world_t *self, size_t w, size_t d, bool question)
 {
     sim_worker_t *worker = &self->workers[w];
     sim_disk_t *disk = &worker->disks[d];
-    size_t i = 0, page = 0;
-    bool end = false;
+    said_msg_t *msg = new_msg (SAID_CHANGES, EVENT_CHANGES, LISTING_PAGE);
+    event_changes_t *changes = &msg->event.u.changes;
+    size_t i = disk->at;
 
-    while (!end) {
-        said_msg_t *msg = new_msg (SAID_CHANGES, EVENT_CHANGES, 20);
-        event_changes_t *changes = &msg->event.u.changes;
-
-        for (; i < self->n_chunks && changes->n < 20; i++)
-            if (self->chunks[i].stored[w] && self->chunks[i].disk[w] == d)
-                msg->items[changes->n++] = (core_change_t){CHANGE_STORED, world_key (i),
-                                                           self->chunks[i].birth[w],
-                                                           self->chunks[i].length, 0};
-        end = i == self->n_chunks;
-        changes->worker = (uint32_t)w + 1;
-        changes->conn = worker->conn;
-        name_disk (w, d, changes->store);
-        changes->incarnation = disk->incarnation;
-        changes->inventory = true;
-        changes->inventory_end = end;
-        changes->first_seq = end ? disk->n_changes : page++;
-        changes->last_seq = disk->n_changes;
+    for (; !question && i < self->n_chunks && changes->n < LISTING_PAGE; i++)
+        if (self->chunks[i].stored[w] && self->chunks[i].disk[w] == d)
+            msg->items[changes->n++] =
+                (core_change_t){CHANGE_STORED, world_key (i), self->chunks[i].birth[w],
+                                self->chunks[i].length, 0};
+    changes->worker = (uint32_t)w + 1;
+    changes->conn = worker->conn;
+    name_disk (w, d, changes->store);
+    changes->incarnation = disk->incarnation;
+    changes->inventory = changes->counted = true;
+    changes->inventory_end = !question && i == self->n_chunks;
+    changes->page = disk->page;
+    changes->first_seq = changes->inventory_end ? disk->stands : disk->page;
+    changes->last_seq = disk->n_changes;
+    if (question) {
+        self->stats.asked++;
         say (self, w, msg);
+        return;
     }
-    disk->sent = disk->n_changes;
+    disk->page++;
+    disk->at = i;
+    if (changes->inventory_end) {
+        disk->listing = false;
+        disk->sent = disk->acked = disk->acked_before = disk->stands;
+        self->stats.listed++;
+    }
+    if (world_garbles (self)) {
+        if (!changes->inventory_end) {
+            free (msg);
+            return;
+        }
+        changes->unreadable = true;
+    }
+    say (self, w, msg);
+}
+
+/* All pages that may be sent; what happened meanwhile comes behind the last one. */
+static void say_pages (world_t *self, size_t w, size_t d)
+{
+    sim_disk_t *disk = &self->workers[w].disks[d];
+
+    while (disk->listing && disk->page < disk->given)
+        say_page (self, w, d, false);
+    if (!disk->listing)
+        say_changes (self, w, d);
+}
+
+static void say_inventory (world_t *self, size_t w, size_t d)
+{
+    sim_disk_t *disk = &self->workers[w].disks[d];
+
+    disk->listing = true;
+    disk->page = disk->page_before = disk->at = 0;
+    disk->stands = disk->n_changes;
+    say_pages (self, w, d);
 }
 
 /* What no acknowledgement has come for since the last heartbeat is sent once more. */
@@ -212,6 +252,12 @@ static void say_again (world_t *self, size_t w)
     for (size_t d = 0; d < WORLD_DISKS; d++) {
         sim_disk_t *disk = &self->workers[w].disks[d];
 
+        if (disk->listing) {
+            if (disk->page == disk->page_before && disk->page == disk->given)
+                say_page (self, w, d, true);
+            disk->page_before = disk->page;
+            continue;
+        }
         if (disk->acked == disk->acked_before && disk->acked < disk->sent &&
             disk->acked >= disk->first) {
             disk->sent = disk->acked;
@@ -227,8 +273,16 @@ static void acknowledged (world_t *self, const action_ack_t *ack)
     sim_worker_t *worker = &self->workers[ack->worker - 1];
     sim_disk_t *disk = &worker->disks[ack->mark.id[1] - 1];
 
-    if (worker->up && worker->conn == ack->conn &&
-        disk->incarnation == ack->mark.incarnation && ack->mark.seq > disk->acked)
+    if (!worker->up || worker->conn != ack->conn ||
+        disk->incarnation != ack->mark.incarnation)
+        return;
+    if (ack->mark.pages > 0) {
+        if (disk->listing && ack->mark.pages > disk->given) {
+            CHECK (self, ack->mark.pages <= disk->page + LISTING_WINDOW);
+            disk->given = ack->mark.pages;
+            say_pages (self, (size_t)ack->worker - 1, (size_t)ack->mark.id[1] - 1);
+        }
+    } else if (ack->mark.seq > disk->acked)
         disk->acked = ack->mark.seq;
 }
 
@@ -330,6 +384,7 @@ static void empty_disk (world_t *self, size_t w, size_t d)
     }
     disk->incarnation++;
     disk->n_changes = disk->first = disk->sent = disk->acked = 0;
+    disk->listing = false;
 }
 
 void world_up (world_t *self, size_t w, enum world_back how)
@@ -729,6 +784,8 @@ static void welcome (world_t *self, const action_welcome_t *welcome)
 
         CHECK (self, welcome->marks[i].incarnation == disk->incarnation);
         disk->sent = disk->acked = disk->acked_before = welcome->marks[i].seq;
+        disk->listing = false;
+        disk->given = welcome->marks[i].pages;
         CHECK (self, disk->sent <= disk->n_changes);
     }
     telling = malloc (sizeof *telling);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Parts of the daemon by themselves: the table of ids, what is kept for slow peers, the
  * storage thread. */
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -362,6 +363,90 @@ static void storage_gone (bench_t *bench)
     assert_int_equal (system (command), 0);
 }
 
+static sem_t gate, at_gate;
+
+static int wait_at_gate (void *arg, dfs_error_t *err)
+{
+    (void)arg;
+    (void)err;
+    sem_post (&at_gate);
+    while (sem_wait (&gate) < 0)
+        ;
+    return 0;
+}
+
+static void push_page (bench_t *bench, uint64_t page, uint64_t n)
+{
+    core_change_t item = {.kind = CHANGE_STORED, .birth = 1, .length = 10};
+    action_t action = {.type = ACTION_LOCATIONS_APPLY};
+
+    item.key.digest[0] = (uint8_t)page;
+    action.u.apply = (action_apply_t){.token = page,
+                                      .worker = 1,
+                                      .incarnation = 1,
+                                      .first_seq = page,
+                                      .inventory = true,
+                                      .inventory_begin = page == 0,
+                                      .inventory_end = page + 1 == n,
+                                      .later = true,
+                                      .items = &item,
+                                      .n = 1};
+    storage_push (bench->storage, &mail_core_new (&action)->head);
+}
+
+/* The log goes before the pages of a worker's listing, whatever came first; those keep
+ * their order, and none is left over. */
+static void listings_wait (void **state)
+{
+    enum { PAGES = 200 };
+    bench_t bench = {.out = mailbox_new ()};
+    dfs_error_t err;
+    uint64_t pages = 0, before = UINT64_MAX;
+
+    (void)state;
+    sem_init (&gate, 0, 0);
+    sem_init (&at_gate, 0, 0);
+    snprintf (bench.dir, sizeof bench.dir, "/tmp/dfs-storage-XXXXXX");
+    assert_non_null (mkdtemp (bench.dir));
+    storage_config_t config = {.dir = bench.dir,
+                               .cluster_id = {1},
+                               .out = bench.out,
+                               .failed = failed,
+                               .before_commit = wait_at_gate};
+    bench.storage = storage_open (&config, &err);
+    assert_non_null (bench.storage);
+    push_seed (&bench);
+    while (sem_wait (&at_gate) < 0)
+        ;
+    /* It is busy: all this waits for it. */
+    for (uint64_t i = 0; i < PAGES; i++)
+        push_page (&bench, i, PAGES);
+    push_mkdir (&bench, 2, "/d");
+    for (int i = 0; i < 1000; i++)
+        sem_post (&gate);
+    while (pages < PAGES) {
+        mail_t *mail = mailbox_wait (bench.out, 10000);
+        assert_non_null (mail);
+        if (mail->kind == MAIL_APPLIED && ((mail_applied_t *)mail)->index == 2)
+            before = pages;
+        if (mail->kind == MAIL_CORE) {
+            const event_applied_t *applied = &((mail_core_t *)mail)->answer.u.applied;
+            assert_int_equal (applied->code, DFS_OK);
+            assert_int_equal (applied->token, pages);
+            pages++;
+            assert_int_equal (applied->mark, pages == PAGES ? PAGES - 1 : 0);
+        }
+        mail_free (mail);
+    }
+    assert_true (before < PAGES);
+    /* What waits when it ends is let go. */
+    for (uint64_t i = 0; i < PAGES; i++)
+        push_page (&bench, i, PAGES);
+    storage_gone (&bench);
+    sem_destroy (&gate);
+    sem_destroy (&at_gate);
+}
+
 static int totals_with (bench_t *bench)
 {
     mail_totals_t *ask = mail_new (MAIL_TOTALS, sizeof *ask);
@@ -504,7 +589,7 @@ int main (void)
         cmocka_unit_test (sessions_end),     cmocka_unit_test (ids),
         cmocka_unit_test (clock_that_jumps), cmocka_unit_test (common_places),
         cmocka_unit_test (slow_peer),        cmocka_unit_test (storage),
-        cmocka_unit_test (installed_states),
+        cmocka_unit_test (listings_wait),    cmocka_unit_test (installed_states),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);

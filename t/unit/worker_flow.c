@@ -706,6 +706,34 @@ static void say_hello (rig_t *rig, int worker)
     assert_true (rig->hellos > before);
 }
 
+/* N copies of a listing come, and then nothing. */
+static void take_pages (rig_t *rig, unsigned n)
+{
+    while (n-- > 0)
+        assert_true (rig_wait (rig, CHANGES, 0, NULL)->inventory);
+    assert_null (rig_look (rig, CHANGES, 0, NULL, 50));
+}
+
+static void give_pages (rig_t *rig, uint64_t pages)
+{
+    uint8_t id[16];
+    Dfs__StoreMark mark = DFS__STORE_MARK__INIT, *marks = &mark;
+    Dfs__ChangesAck ack = DFS__CHANGES_ACK__INIT;
+    Dfs__Envelope env = DFS__ENVELOPE__INIT;
+
+    memset (id, '1', sizeof id); /* of the fake store of w1 */
+    mark.id.data = id;
+    mark.id.len = sizeof id;
+    mark.incarnation = 7;
+    mark.has_pages = true;
+    mark.pages = pages;
+    ack.n_marks = 1;
+    ack.marks = &marks;
+    env.body_case = DFS__ENVELOPE__BODY_CHANGES_ACK;
+    env.changes_ack = &ack;
+    rig_order (rig, 0, &env);
+}
+
 static void welcome_says_where_to_go_on (void **state)
 {
     rig_t *rig = *state;
@@ -743,6 +771,16 @@ static void welcome_says_where_to_go_on (void **state)
         end = s->inventory_end && listed + 1 == N;
     }
     assert_null (rig_look (rig, CHANGES, 0, NULL, 50));
+    /* A broker that counts pages gets as many as it takes. */
+    rig->pages = 1;
+    rig->marks[0] = N + 50;
+    say_hello (rig, 0);
+    take_pages (rig, 512);
+    give_pages (rig, 2);
+    take_pages (rig, 512);
+    give_pages (rig, 9);
+    take_pages (rig, N - 1024);
+    rig->pages = 0;
     /* And then the sequence goes on. */
     copykey_t next = store_one (rig, 5000, 220, 1);
     (void)next;

@@ -146,6 +146,41 @@ static void unknown_disk_is_listed (void **state)
     assert_int_not_equal (p.asked_as, life);
 }
 
+/* Pages of a listing go out as the broker takes them; where word of it stays away it is
+ * asked, now and then. */
+static void listing_waits_for_pages (void **state)
+{
+    (void)state;
+    position_t p = {0};
+    bool ask;
+    position_start (&p, false, 0, 0);
+    position_window (&p, 1);
+    assert_true (position_may_list (&p, 2 * SEC, 0, &ask));
+    p.page = 1;
+    assert_false (position_may_list (&p, 2 * SEC, SEC, &ask));
+    assert_false (ask);
+    assert_false (position_may_list (&p, 2 * SEC, 2 * SEC, &ask));
+    assert_true (ask);
+    assert_false (position_may_list (&p, 2 * SEC, 3 * SEC, &ask));
+    assert_false (ask);
+    position_given (&p, 3, 3 * SEC);
+    assert_true (position_may_list (&p, 2 * SEC, 3 * SEC, &ask));
+    /* One that comes late takes nothing back. */
+    position_given (&p, 2, 3 * SEC);
+    p.page = 2;
+    assert_true (position_may_list (&p, 2 * SEC, 3 * SEC, &ask));
+    p.page = 3;
+    assert_false (position_may_list (&p, 2 * SEC, 4 * SEC, &ask));
+    /* The next listing begins as the first one. */
+    position_list (&p, 5 * SEC);
+    p.page = 1;
+    assert_false (position_may_list (&p, 2 * SEC, 5 * SEC, &ask));
+    /* A broker that does not count takes all. */
+    position_start (&p, false, 0, 0);
+    p.page = 1000;
+    assert_true (position_may_list (&p, 2 * SEC, 90 * SEC, &ask));
+}
+
 static void window_lends_and_counts (void **state)
 {
     (void)state;
@@ -278,6 +313,7 @@ int main (void)
         cmocka_unit_test (recent_keeps_the_newest),
         cmocka_unit_test (position_follows_acknowledgements),
         cmocka_unit_test (unknown_disk_is_listed),
+        cmocka_unit_test (listing_waits_for_pages),
         cmocka_unit_test (window_lends_and_counts),
         cmocka_unit_test (epoch_never_goes_back),
         cmocka_unit_test (directory_keeps_addresses_and_log_time),

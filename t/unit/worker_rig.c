@@ -312,6 +312,8 @@ static void welcome (rig_t *self, int i)
     mark.id.len = sizeof store_id;
     mark.incarnation = 7;
     mark.seq = self->marks[i];
+    mark.has_pages = self->pages > 0;
+    mark.pages = self->pages;
     Dfs__HmacKey key = DFS__HMAC_KEY__INIT, *keys = &key;
     key.id = 9;
     key.key.data = self->hmac;

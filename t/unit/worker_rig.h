@@ -57,6 +57,7 @@ typedef struct rig {
     route_t routes[RIG_WORKERS];
     bool said_hello[RIG_WORKERS];
     uint64_t marks[RIG_WORKERS]; /* told in the next Welcome */
+    uint64_t pages;              /* of a listing, likewise; 0: not counted */
     uint64_t hellos;
     const char *hosts[RIG_WORKERS]; /* told to workers; NULL: 127.0.0.1 */
     bool mute;                      /* no acknowledgements of changes */

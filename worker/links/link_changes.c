@@ -8,6 +8,7 @@
 #include "worker/links/link_private.h"
 
 #define ACK_PATIENCE (1 * SEC)
+#define ASK_PATIENCE (2 * SEC)
 #define TRIM_NS      (10 * SEC)
 #define AWAY_NS      (600 * SEC)
 #define RETRY_NS     (200 * MS)
@@ -61,6 +62,8 @@ static int send_changes (broker_link_t *self, peer_t *peer, size_t disk, uint64_
     body.last_seq = last > d->last_seq ? last : d->last_seq;
     body.has_inventory = body.inventory = listing;
     body.has_inventory_end = body.inventory_end = end;
+    body.has_page = listing;
+    body.page = listing ? peer->positions[disk].page : 0;
     Dfs__Envelope env = DFS__ENVELOPE__INIT;
     env.body_case = DFS__ENVELOPE__BODY_CHANGES;
     env.changes = &body;
@@ -95,17 +98,19 @@ void changes_welcome (broker_link_t *self, peer_t *peer, Dfs__StoreMark *const *
         if (!d->usable)
             continue;
         bool known = true;
-        uint64_t seq = 0;
+        uint64_t seq = 0, pages = 0;
         for (size_t i = 0; i < n; i++)
             if (marks[i]->id.len == sizeof d->id &&
                 memcmp (marks[i]->id.data, d->id, sizeof d->id) == 0) {
                 known = marks[i]->incarnation == d->incarnation || marks[i]->seq == 0;
                 seq = marks[i]->seq;
+                pages = marks[i]->has_pages ? marks[i]->pages : 0;
             }
         /* A broker that knows more than there is has seen another past of this disk. */
         if (seq > last_change (self, disk) && seq > d->last_seq)
             known = false;
         position_start (position, known, seq, self->now);
+        position_window (position, pages);
         log_info ("changes_start", "peer=%s disk=%zu from=%" PRIu64 " listing=%d",
                   peer->node->name, disk, known ? seq + 1 : 0, !known);
     }
@@ -157,10 +162,13 @@ void changes_acked (broker_link_t *self, peer_t *peer, Dfs__StoreMark *const *ma
     for (size_t i = 0; i < n; i++)
         for (size_t disk = 0; disk < self->n_disks; disk++) {
             const store_disk_t *d = &self->disks[disk];
-            if (marks[i]->id.len == sizeof d->id &&
-                memcmp (marks[i]->id.data, d->id, sizeof d->id) == 0 &&
-                marks[i]->incarnation == d->incarnation &&
-                position_acked (&peer->positions[disk], marks[i]->seq, self->now))
+            if (marks[i]->id.len != sizeof d->id ||
+                memcmp (marks[i]->id.data, d->id, sizeof d->id) != 0 ||
+                marks[i]->incarnation != d->incarnation)
+                continue;
+            if (marks[i]->has_pages)
+                position_given (&peer->positions[disk], marks[i]->pages, self->now);
+            else if (position_acked (&peer->positions[disk], marks[i]->seq, self->now))
                 log_info ("changes_again", "peer=%s disk=%zu from=%" PRIu64,
                           peer->node->name, disk, marks[i]->seq + 1);
         }
@@ -239,6 +247,7 @@ static void take_listing (broker_link_t *self, peer_t *peer, position_t *positio
         position->not_before = self->now + RETRY_NS;
         return;
     }
+    position->moved = self->now;
     position->page++;
     if (page->n)
         position->after = page->after;
@@ -281,7 +290,11 @@ static void feed (broker_link_t *self, peer_t *peer, size_t disk)
     if (position->state == POSITION_OFF || self->now < position->not_before)
         return;
     if (position->state == POSITION_LISTING) {
-        ask (self, peer, disk, position);
+        bool question;
+        if (position_may_list (position, ASK_PATIENCE, self->now, &question))
+            ask (self, peer, disk, position);
+        else if (question)
+            send_changes (self, peer, disk, position->page, NULL, 0, true, false);
         return;
     }
     if (position_late (position, ACK_PATIENCE, self->now))

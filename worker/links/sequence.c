@@ -71,7 +71,36 @@ void position_start (position_t *self, bool known, uint64_t seq, uint64_t now)
 void position_list (position_t *self, uint64_t now)
 {
     uint32_t asked_as = self->asked_as + 1;
-    *self = (position_t){.state = POSITION_LISTING, .moved = now, .asked_as = asked_as};
+    *self = (position_t){.state = POSITION_LISTING,
+                         .moved = now,
+                         .asked_as = asked_as,
+                         .first = self->first,
+                         .given = self->first};
+}
+
+void position_window (position_t *self, uint64_t first)
+{
+    self->first = self->given = first;
+}
+
+void position_given (position_t *self, uint64_t pages, uint64_t now)
+{
+    if (pages <= self->given)
+        return;
+    self->given = pages;
+    self->moved = now;
+}
+
+bool position_may_list (position_t *self, uint64_t patience, uint64_t now, bool *ask)
+{
+    *ask = false;
+    if (self->first == 0 || self->page < self->given)
+        return true;
+    if (now >= self->moved + patience) {
+        self->moved = now;
+        *ask = true;
+    }
+    return false;
 }
 
 void position_stop (position_t *self)

@@ -45,6 +45,8 @@ typedef struct position {
     uint64_t page;       /* LISTING: pages sent */
     uint64_t stands;     /* LISTING: the sequence the inventory stands for */
     copykey_t after;     /* LISTING: last key sent */
+    uint64_t first;      /* pages that may be sent before any was stored; 0: all */
+    uint64_t given;      /* LISTING: pages that may be sent, where `first` says so */
     uint64_t not_before; /* after a failure: nothing is sent before */
     bool asked;          /* a page is being read from the store */
     uint32_t asked_as;   /* tells its answer from those of an earlier life */
@@ -55,6 +57,14 @@ typedef struct position {
 void position_start (position_t *self, bool known, uint64_t seq, uint64_t now);
 void position_list (position_t *self, uint64_t now);
 void position_stop (position_t *self);
+/* The broker takes FIRST pages of a listing, and more as it says so (0: it does not).
+ */
+void position_window (position_t *self, uint64_t first);
+/* PAGES of the listing may be sent. */
+void position_given (position_t *self, uint64_t pages, uint64_t now);
+/* The next page of the listing may be sent; ask the broker when *ASK: word of it has
+ * stayed away for PATIENCE. */
+bool position_may_list (position_t *self, uint64_t patience, uint64_t now, bool *ask);
 /* What an acknowledgement of SEQ means; true when changes have to be sent again. */
 bool position_acked (position_t *self, uint64_t seq, uint64_t now);
 /* True when acknowledgements have stayed away for PATIENCE: `next` went back. */
