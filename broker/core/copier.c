@@ -57,6 +57,16 @@ void copier_destroy (copier_t **self_p)
 
 /* --- jobs --- */
 
+static void set_lost (copier_t *self, job_t *job, bool lost)
+{
+    if (job->lost == lost)
+        return;
+    job->lost = lost;
+    self->lost += lost;
+    self->lost -= !lost;
+    self->lost_changes++;
+}
+
 void copier_enqueue (core_t *core, job_t *job, enum queue queue)
 {
     copier_t *self = core->copier;
@@ -64,11 +74,12 @@ void copier_enqueue (core_t *core, job_t *job, enum queue queue)
     if (!list_empty (&job->node)) {
         list_remove (&job->node);
         self->counts[job->queue]--;
-        self->lost_changes += job->queue == QUEUE_LOST;
     }
-    self->lost_changes += queue == QUEUE_LOST;
+    /* One that is to be looked at again is what it was until then. */
+    if (queue != QUEUE_RECHECK)
+        set_lost (self, job, queue == QUEUE_LOST);
     job->queue = queue;
-    job->round = self->round;
+    job->round = self->rounds[queue];
     list_push (&self->queues[queue], &job->node);
     self->counts[queue]++;
     if (queue < QUEUE_SERVED)
@@ -82,7 +93,7 @@ void copier_free_job (core_t *core, job_t *job)
 
     list_remove (&job->node);
     self->counts[job->queue]--;
-    self->lost_changes += job->queue == QUEUE_LOST;
+    set_lost (self, job, false);
     self->jobs--;
     self->repairs -= job->repair;
     self->moves -= job->move && !job->repair;
@@ -248,7 +259,7 @@ static bool revive (core_t *core)
     for (int q = QUEUE_FAILED; q <= QUEUE_LOST; q++)
         while (!list_empty (&self->queues[q])) {
             job_t *job = LIST_OF (self->queues[q].next, job_t, node);
-            bool worker = q != QUEUE_FAILED && job->round != self->round;
+            bool worker = job->round != self->rounds[q];
             bool waited = q != QUEUE_LOST && job->retry_at <= core->now;
 
             if (!worker && !waited) {
@@ -373,7 +384,7 @@ static enum started look (core_t *core, job_t *job)
         bool present = chunk_present (core, chunk) > 0;
 
         if (present)
-            copier_wait_in (core, job, QUEUE_STUCK);
+            copier_wait_in (core, job, QUEUE_UNSURE);
         else
             copier_enqueue (core, job, QUEUE_LOST);
         tell_uploads (core, chunk);
@@ -432,6 +443,7 @@ void copier_pump (core_t *core)
     if (!revive (core))
         set_timer (core, core->now + 1);
     forget_excess (core, QUEUE_STUCK);
+    forget_excess (core, QUEUE_UNSURE);
     forget_excess (core, QUEUE_LOST);
     for (int q = QUEUE_RECHECK; q < QUEUE_SERVED; q++) {
         list_t *queue = &self->queues[q];
@@ -457,28 +469,6 @@ void copier_pump (core_t *core)
         }
     }
     self->wake = false;
-}
-
-void copier_worker_changed (core_t *core, worker_t *worker)
-{
-    copier_t *self = core->copier;
-
-    if (!worker_live (worker)) {
-        while (!list_empty (&worker->orders)) {
-            order_t *order = LIST_OF (worker->orders.next, order_t, in_target);
-
-            copier_enqueue (core, order->job, QUEUE_RECHECK);
-            copier_end_order (core, order);
-        }
-        while (!list_empty (&worker->sources)) {
-            order_t *order = LIST_OF (worker->sources.next, order_t, in_source);
-
-            copier_enqueue (core, order->job, QUEUE_RECHECK);
-            copier_end_order (core, order);
-        }
-    }
-    self->round++;
-    self->wake = true;
 }
 
 void copier_hold (core_t *core, uint64_t until)

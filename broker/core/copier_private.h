@@ -23,7 +23,8 @@ enum queue {
     QUEUE_RUNNING = QUEUE_SERVED,
     QUEUE_FAILED, /* waits FAILED_LATER */
     QUEUE_STUCK, /* no source or no target for now; waits for a worker or STUCK_LATER */
-    QUEUE_LOST,  /* no copy on any worker that is not dead */
+    QUEUE_UNSURE, /* its last copies are where nothing was heard of lately */
+    QUEUE_LOST,   /* no copy on any worker that is not dead */
     QUEUES,
 };
 
@@ -35,6 +36,7 @@ typedef struct job {
     bool repair;    /* references count on it */
     bool move;      /* some copies are to leave or stand too near together */
     bool urgent;
+    bool lost; /* it was when it was looked at last */
     enum queue queue;
     list_t node;
     list_t orders;
@@ -43,7 +45,7 @@ typedef struct job {
     uint64_t bytes;  /* counted as queued */
     uint32_t failures;
     uint64_t retry_at;
-    uint64_t round;            /* of the copier when it was queued */
+    uint64_t round;            /* of its queue when it was put there */
     uint32_t bad[BAD_WORKERS]; /* that failed lately */
     uint32_t next_bad;         /* slot of the next one */
 } job_t;
@@ -63,7 +65,8 @@ struct copier {
     table_t *orders;
     list_t queues[QUEUES];
     size_t counts[QUEUES];
-    uint64_t lost_changes; /* of what is in QUEUE_LOST */
+    size_t lost;           /* jobs that were so when they were looked at */
+    uint64_t lost_changes; /* of which ones those are */
     size_t jobs;
     size_t repairs; /* jobs that references count on */
     size_t moves;   /* other jobs that move copies */
@@ -73,7 +76,9 @@ struct copier {
     uint64_t spreads; /* copies that stand apart from the others now */
     uint64_t hold_until;
     uint64_t timer;
-    uint64_t round; /* counts changes of workers: stuck jobs of older ones are tried */
+    /* Changes of workers that may help jobs of each queue: those that were put there
+     * before are looked at again. */
+    uint64_t rounds[QUEUES];
     bool wake;
     /* bandwidth and progress */
     uint64_t tokens;
@@ -89,7 +94,8 @@ uint32_t copier_wanted (const job_t *job);
 /* At the end of QUEUE. */
 void copier_enqueue (core_t *core, job_t *job, enum queue queue);
 void copier_free_job (core_t *core, job_t *job);
-/* QUEUE is FAILED or STUCK: each has one length of waiting, so it is in order. */
+/* QUEUE is FAILED, STUCK or UNSURE: each has one length of waiting, so it is in order.
+ */
 void copier_wait_in (core_t *core, job_t *job, enum queue queue);
 void copier_send_order (core_t *core, job_t *job, worker_t *source, worker_t *target,
                         uint64_t credit);

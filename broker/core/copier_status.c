@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* What the scan says of a chunk, and what others ask of the copier. */
+/* What others tell the copier: the scan of a chunk, of workers that changed; what they
+ * ask of it. */
 #include "broker/core/copier_private.h"
 
 void copier_spread (core_t *core, chunk_t *chunk, uint32_t want, uint32_t common)
@@ -25,22 +26,74 @@ void copier_settle (core_t *core, chunk_t *chunk, uint32_t want)
     copier_enqueue (core, job, QUEUE_RECHECK);
 }
 
+/* Only those are looked at again that WORKER may help, or whose lot it is: there may be
+ * many, and workers of which one or the other is full change all the time. */
+static void call_jobs (core_t *core, worker_t *worker)
+{
+    copier_t *self = core->copier;
+    struct seen_by_copier now = {.state = worker->state,
+                                 .told = worker->told,
+                                 .takes = worker->place_pos != SIZE_MAX};
+    const struct seen_by_copier before = worker->copier_saw;
+    bool other = now.state != before.state;
+    bool here = worker_live (worker) && (other || (now.told && !before.told));
+    bool takes = now.takes && !before.takes;
+
+    worker->copier_saw = now;
+    self->rounds[QUEUE_UNSURE] += other || here;
+    self->rounds[QUEUE_LOST] += here;
+    self->rounds[QUEUE_STUCK] += here || takes || (other && !worker_unsure (worker));
+    self->wake |= other || here || takes;
+}
+
+void copier_worker_changed (core_t *core, worker_t *worker)
+{
+    if (!worker_live (worker)) {
+        while (!list_empty (&worker->orders)) {
+            order_t *order = LIST_OF (worker->orders.next, order_t, in_target);
+
+            copier_enqueue (core, order->job, QUEUE_RECHECK);
+            copier_end_order (core, order);
+        }
+        while (!list_empty (&worker->sources)) {
+            order_t *order = LIST_OF (worker->sources.next, order_t, in_source);
+
+            copier_enqueue (core, order->job, QUEUE_RECHECK);
+            copier_end_order (core, order);
+        }
+    }
+    call_jobs (core, worker);
+}
+
+/* Jobs that nothing can be done for before a worker changes. */
+static size_t waiting (const copier_t *self)
+{
+    return self->counts[QUEUE_STUCK] + self->counts[QUEUE_UNSURE] +
+           self->counts[QUEUE_LOST];
+}
+
 size_t copier_busy (const core_t *core)
 {
     const copier_t *self = core->copier;
-    size_t idle = self->counts[QUEUE_LOST] + self->counts[QUEUE_STUCK];
+    size_t idle = waiting (self);
 
     return self->repairs > idle ? self->repairs - idle : 0;
 }
 
 size_t core_lost (const core_t *core, copykey_t *out, size_t max, uint64_t *changes)
 {
-    const copier_t *self = core->copier;
-    list_t *lost = &core->copier->queues[QUEUE_LOST];
+    copier_t *self = core->copier;
+    list_t *const lists[] = {&self->queues[QUEUE_LOST], &self->queues[QUEUE_RECHECK]};
     size_t n = 0;
 
-    for (list_t *node = lost->next; node != lost && n < max; node = node->next)
-        out[n++] = LIST_OF (node, job_t, node)->chunk->key;
+    for (size_t i = 0; i < 2 && self->lost > 0; i++)
+        for (list_t *node = lists[i]->next; node != lists[i] && n < max;
+             node = node->next) {
+            const job_t *job = LIST_OF (node, job_t, node);
+
+            if (job->lost)
+                out[n++] = job->chunk->key;
+        }
     if (changes)
         *changes = self->lost_changes;
     return n;
@@ -59,7 +112,7 @@ uint64_t copier_spreads (const core_t *core)
 /* Jobs that something can be done for. */
 static size_t active (const copier_t *self)
 {
-    return self->jobs - self->counts[QUEUE_STUCK] - self->counts[QUEUE_LOST];
+    return self->jobs - waiting (self);
 }
 
 bool copier_full (const core_t *core)
@@ -77,7 +130,7 @@ void copier_status (const core_t *core, core_status_t *out)
     const copier_t *self = core->copier;
 
     out->under_replicated = self->repairs;
-    out->lost = self->counts[QUEUE_LOST];
+    out->lost = self->lost;
     out->moves = self->moves;
     out->repair_active = table_count (self->orders);
     out->repair_queued = self->jobs - self->counts[QUEUE_RUNNING];

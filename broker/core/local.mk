@@ -59,7 +59,7 @@ t_sim_reclaim_sim_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
 
 core_tests = t/unit/core_table t/unit/core_members t/unit/core_place t/unit/core_repair \
 	t/unit/core_route t/unit/core_reclaim t/unit/core_retry t/unit/core_counts \
-	t/unit/core_listing
+	t/unit/core_listing t/unit/core_sorting
 UNIT_TESTS += $(core_tests)
 core_help = t/unit/core_cluster.c t/unit/core_cluster.h
 t_unit_core_table_SOURCES = t/unit/core_table.c
@@ -78,6 +78,8 @@ t_unit_core_counts_SOURCES = t/unit/core_counts.c $(core_help)
 t_unit_core_counts_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 t_unit_core_listing_SOURCES = t/unit/core_listing.c $(core_help)
 t_unit_core_listing_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+t_unit_core_sorting_SOURCES = t/unit/core_sorting.c $(core_help)
+t_unit_core_sorting_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 t_unit_core_route_SOURCES = t/unit/core_route.c $(core_help)
 t_unit_core_route_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 

@@ -67,6 +67,11 @@ typedef struct worker {
     /* reading: bytes ordered since its last heartbeat */
     uint64_t ordered;
     /* copying */
+    struct seen_by_copier {
+        int state;
+        bool told;
+        bool takes; /* new chunks */
+    } copier_saw;   /* when it was told of a change last */
     uint32_t copying_from;
     uint32_t copying_to;
     uint64_t copying_bytes; /* credit of the orders that it is the target of */

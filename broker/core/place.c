@@ -385,6 +385,7 @@ void place_event (core_t *core, const event_place_t *event)
     for (size_t i = 0; i < event->n; i++)
         if (start_item (core, request, upload, &event->items[i]))
             keys[n++] = event->items[i].key;
+    uploads_unused (core, upload);
     if (n == 0) {
         make_dirty (core, request);
         return;

@@ -177,6 +177,11 @@ static void release_upload (core_t *core, upload_t *upload)
     }
 }
 
+void uploads_unused (core_t *core, upload_t *upload)
+{
+    release_upload (core, upload);
+}
+
 static void unpin_all (core_t *core, upload_t *upload)
 {
     bool last = list_empty (&upload->pins);

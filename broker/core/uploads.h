@@ -51,6 +51,8 @@ void uploads_destroy (uploads_t **self_p);
 /* The upload, made if need be; marks it as touched. */
 upload_t *uploads_get (core_t *core, uint64_t session, uint64_t id, uint32_t policy);
 upload_t *uploads_find (const core_t *core, uint64_t session, uint64_t id);
+/* Frees it when nothing is pinned. */
+void uploads_unused (core_t *core, upload_t *upload);
 pin_t *uploads_pin (const core_t *core, const upload_t *upload, const copykey_t *key);
 /* A new pin, PIN_LOOKUP; NULL when there are too many that cannot be forgotten. */
 pin_t *uploads_pin_new (core_t *core, upload_t *upload, const copykey_t *key,

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* What is looked at again, and when: jobs of the copier as workers change, all chunks
+ * as policies do, and uploads that hold nothing. */
+#include "t/unit/core_cluster.h"
+
+#include <string.h>
+
+#define ALL  0xfffffffeULL
+#define MANY 1000 /* jobs: more than one step looks at */
+
+static core_status_t status_of (const cluster_core_t *c)
+{
+    core_status_t status;
+
+    core_status (c->core, &status);
+    return status;
+}
+
+/* Answers scans until there are none, with MANY chunks of REPLICAS on the workers of
+ * COPIES; so many as fit in a page each time. */
+static void play_scans (cluster_core_t *c, uint64_t copies, uint32_t replicas)
+{
+    static core_chunk_t chunks[256];
+    uint64_t last = 0;
+
+    for (size_t at = 0; c->scan.token && c->scan.token != last;) {
+        event_t event = {.type = EVENT_SCANNED};
+        size_t n = 0;
+
+        if (c->scan.from_start)
+            at = 0;
+        memset (chunks, 0, sizeof chunks);
+        for (; at < MANY && n < c->scan.max && n < 256; at++, n++) {
+            chunks[n] = (core_chunk_t){.key = cluster_key (at + 1),
+                                       .refs = 1,
+                                       .recorded = true,
+                                       .length = 1000,
+                                       .replicas = replicas};
+            for (uint32_t id = 1; id < 32; id++)
+                if (copies >> id & 1)
+                    chunks[n].copies[chunks[n].n_copies++] =
+                        (core_copy_t){id, 50, false};
+        }
+        last = c->scan.token;
+        event.u.scanned =
+            (event_scanned_t){c->scan.token, DFS_OK, chunks, n, at < MANY};
+        cluster_step (c, event);
+    }
+}
+
+/* Looks at whatever is to be looked at now. */
+static void calm (cluster_core_t *c)
+{
+    for (int i = 0; i < 100 && core_wake (c->core) <= c->now + 10; i++) {
+        c->now += 10;
+        cluster_step (c, (event_t){.type = EVENT_TICK});
+    }
+}
+
+/* True when WORKER's change has made the copier look at its jobs again. */
+static bool looks (cluster_core_t *c, uint32_t worker, int condition)
+{
+    cluster_beat (c, worker, condition, 0, 0);
+    return core_wake (c->core) <= c->now + 1;
+}
+
+/* A worker that is full one moment and not the next helps no lost chunk, and they stay
+ * lost to whoever looks meanwhile. */
+static void test_lost (void **state)
+{
+    cluster_core_t c;
+    uint64_t changes, later;
+    copykey_t keys[MANY];
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 1, NULL);
+    cluster_pass (&c, 4 * SEC, ALL & ~2ULL);
+    assert_int_equal (cluster_state (&c, 1), WORKER_DEAD);
+    play_scans (&c, 1 << 1, 2);
+    calm (&c);
+    play_scans (&c, 1 << 1, 2);
+    calm (&c);
+    assert_int_equal (status_of (&c).lost, MANY);
+    assert_int_equal (core_lost (c.core, keys, MANY, &changes), MANY);
+    for (int i = 0; i < 4; i++) {
+        assert_false (looks (&c, 2, i % 2 ? CONDITION_OK : CONDITION_FULL));
+        assert_int_equal (status_of (&c).lost, MANY);
+    }
+    /* One that comes back may have them: they are looked at, and lost until then. */
+    cluster_join (&c, 1, 0);
+    assert_int_equal (cluster_state (&c, 1), WORKER_UP);
+    assert_true (core_wake (c.core) <= c.now + 1);
+    cluster_closed (&c, 1);
+    cluster_pass (&c, 4 * SEC, ALL & ~2ULL);
+    calm (&c);
+    assert_int_equal (status_of (&c).health, HEALTH_CRITICAL);
+    core_lost (c.core, keys, MANY, &later);
+    cluster_free (&c);
+}
+
+/* The count never dips while lost jobs are looked at because another worker joins. */
+static void test_lost_does_not_flicker (void **state)
+{
+    cluster_core_t c;
+    copykey_t keys[MANY];
+    uint64_t changes, later;
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 1, NULL);
+    cluster_pass (&c, 4 * SEC, ALL & ~2ULL);
+    play_scans (&c, 1 << 1, 2);
+    calm (&c);
+    assert_int_equal (status_of (&c).lost, MANY);
+    core_lost (c.core, keys, MANY, &changes);
+    cluster_closed (&c, 2);
+    cluster_join (&c, 2, 0);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal (status_of (&c).lost, MANY);
+        assert_int_equal (status_of (&c).health, HEALTH_CRITICAL);
+        assert_int_equal (core_lost (c.core, keys, MANY, &later), MANY);
+        assert_int_equal (later, changes);
+        c.now += 1;
+        cluster_step (&c, (event_t){.type = EVENT_TICK});
+    }
+    cluster_free (&c);
+}
+
+/* Chunks that want more copies than there are workers wait for one that takes them, not
+ * for one that ceases to. */
+static void test_stuck (void **state)
+{
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 1, NULL);
+    cluster_step (&c, (event_t){.type = EVENT_LOOK_AGAIN});
+    play_scans (&c, 1 << 1 | 1 << 2 | 1 << 3, 5);
+    calm (&c);
+    assert_int_equal (status_of (&c).under_replicated, MANY);
+    assert_false (looks (&c, 3, CONDITION_FULL));
+    assert_true (looks (&c, 3, CONDITION_OK));
+    calm (&c);
+    assert_false (looks (&c, 3, CONDITION_OK));
+    cluster_free (&c);
+}
+
+/* Uploads of which nothing was placed are not kept, however many come. */
+static void test_unused_uploads (void **state)
+{
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 1, NULL);
+    for (uint64_t i = 0; i < 1000; i++) {
+        event_place_item_t item = {.key = cluster_key (1), .length = 0};
+        event_t event = {.type = EVENT_PLACE,
+                         .u.place = {1, i + 1, 1000 + i, 0, &item, 1}};
+
+        cluster_step (&c, event);
+        assert_int_equal (cluster_want (&c, ACTION_PLACED)->u.placed.items[0].code,
+                          DFS_EINVAL);
+    }
+    assert_int_equal (status_of (&c).uploads, 0);
+    cluster_free (&c);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_lost),
+        cmocka_unit_test (test_lost_does_not_flicker),
+        cmocka_unit_test (test_stuck),
+        cmocka_unit_test (test_unused_uploads),
+    };
+
+    cmocka_set_message_output (CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name ("core_sorting", tests, NULL, NULL);
+}
