@@ -9,6 +9,7 @@
 #include "common/digest.h"
 #include "common/schema.h"
 #include "common/units.h"
+#include "grant.h"
 
 #define COUNT(a) (sizeof (a) / sizeof (a)[0])
 
@@ -34,9 +35,10 @@ static const schema_key_t cluster_keys[] = {
 };
 
 static const schema_key_t policy_keys[] = {
-    {"replicas", SCHEMA_COUNT, offsetof (cluster_t, replicas), NULL, 1, 8, NULL},
-    {"min-replicas", SCHEMA_COUNT, offsetof (cluster_t, min_replicas), NULL, 1, 8,
+    {"replicas", SCHEMA_COUNT, offsetof (cluster_t, replicas), NULL, 1, REPLICAS_MAX,
      NULL},
+    {"min-replicas", SCHEMA_COUNT, offsetof (cluster_t, min_replicas), NULL, 1,
+     REPLICAS_MAX, NULL},
     {"chunk-size", SCHEMA_SIZE, offsetof (cluster_t, chunk_size), "4MiB", 64 * KIB,
      64 * MIB, NULL},
     {"history", SCHEMA_DURATION, offsetof (cluster_t, history_ns), "24h", 0, 0, NULL},

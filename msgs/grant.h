@@ -8,6 +8,7 @@
 #include "copykey.h"
 
 #define GRANT_TARGETS 8
+#define REPLICAS_MAX  GRANT_TARGETS /* copies of a chunk that a policy may ask for */
 #define GRANT_LEN_MAX 256
 
 typedef struct grant {

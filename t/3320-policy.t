@@ -70,7 +70,8 @@ test_expect_success 'lowered: what is too many is counted, and nothing is lost' 
 '
 
 test_expect_success 'more copies than workers: refused, or named as short' '
-    test_expect_code 2 dfs-client put --replicas 17 a /no &&
+    test_expect_code 2 dfs-client put --replicas 9 a /no 2>err && grep -q "more than 8" err &&
+    test_expect_code 2 dfs-client admin policy create no --replicas 9 2>err && grep -q "more than 8" err &&
     { dfs-client put --replicas 5 a /no; test $? -eq 6; } && test_expect_code 3 dfs-client stat /no
 '
 

@@ -217,11 +217,12 @@ static void on_role (core_t *core, const event_role_t *role)
 static void on_policy (core_t *core, const core_policy_t *policy)
 {
     const core_policy_t *old = policies_find (core, policy->id);
+    uint32_t before = old ? old->replicas : 0;
 
-    /* More copies of what is there already, or some that are too many now. */
-    if (old && old->replicas != policy->replicas)
-        scan_all (core);
     policies_set (core, policy);
+    /* More copies of what is there already, or some that are too many now. */
+    if (before > 0 && before != policies_find (core, policy->id)->replicas)
+        scan_all (core);
     place_wake (core);
 }
 

@@ -47,8 +47,8 @@ void policies_set (core_t *core, const core_policy_t *policy)
         table_put (core->policies->by_id, table_hash (id), mine);
     }
     mine->replicas = policy->replicas > 0 ? policy->replicas : 1;
-    if (mine->replicas > GRANT_TARGETS)
-        mine->replicas = GRANT_TARGETS;
+    if (mine->replicas > REPLICAS_MAX) /* of a log that took more */
+        mine->replicas = REPLICAS_MAX;
     mine->min_replicas = policy->min_replicas > 0 ? policy->min_replicas : 1;
     if (mine->min_replicas > mine->replicas)
         mine->min_replicas = mine->replicas;

@@ -5,6 +5,7 @@
 #include "broker/namespace/catalog.h"
 #include "broker/namespace/dentry.h"
 #include "broker/namespace/tables.h"
+#include "msgs/grant.h"
 
 #define TEXT_MAX 255 /* of names */
 
@@ -105,7 +106,10 @@ static bool short_text (const char *text)
 
 int catalog_check_policy (const Dfs__Policy *p, dfs_error_t *err)
 {
-    if (p->id == 0 || p->replicas == 0 || p->replicas > 16 || p->min_replicas == 0 ||
+    if (p->replicas > REPLICAS_MAX)
+        return fail (err, DFS_EINVAL, "%u replicas: at most %d are kept", p->replicas,
+                     REPLICAS_MAX);
+    if (p->id == 0 || p->replicas == 0 || p->min_replicas == 0 ||
         p->min_replicas > p->replicas || p->chunk_size < 4096 ||
         p->chunk_size > CHUNK_MAX || (p->name && strlen (p->name) > TEXT_MAX))
         return fail (err, DFS_EINVAL, "policy %u is out of range", p->id);

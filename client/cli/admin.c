@@ -9,14 +9,13 @@
 
 #include "admin_reclaim.h"
 #include "common/units.h"
+#include "msgs/grant.h"
 #include "output.h"
 #include "paths.h"
 #include "table.h"
 #include "verbs.h"
 
 enum { KEY_REPLICAS = 256, KEY_MIN_REPLICAS, KEY_CHUNK_SIZE, KEY_FORCE };
-
-#define REPLICAS_MAX 16
 
 const tool_option_t admin_options[] = {
     {KEY_REPLICAS, "replicas", "N", "policy: copies of each chunk"},

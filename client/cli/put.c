@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/units.h"
+#include "msgs/grant.h"
 #include "paths.h"
 #include "progress.h"
 #include "put_tree.h"
@@ -64,9 +65,9 @@ static void read_options (order_t *order, int argc, char **argv)
             order->flags &= ~DFS_PUT_REPLACE;
             break;
         case KEY_REPLICAS:
-            order->replicas = (uint32_t)tool_number ("--replicas", value, 16);
+            order->replicas = (uint32_t)tool_number ("--replicas", value, REPLICAS_MAX);
             if (order->replicas == 0)
-                tool_usage ("--replicas: from 1 to 16");
+                tool_usage ("--replicas: from 1 to %d", REPLICAS_MAX);
             break;
         case KEY_IF_VERSION:
             order->if_version = tool_number ("--if-version", value, UINT64_MAX);

@@ -14,6 +14,7 @@
 #include "common/io.h"
 #include "common/rng.h"
 #include "common/zpl.h"
+#include "msgs/grant.h"
 #include "msgs/keys.h"
 #include "node.h"
 #include "seed.h"
@@ -108,7 +109,7 @@ static void read_options (plan_t *plan, int argc, char **argv)
             plan->workers = (unsigned)tool_number ("--workers", value, WORKERS_MAX);
             break;
         case KEY_REPLICAS:
-            plan->replicas = (unsigned)tool_number ("--replicas", value, 8);
+            plan->replicas = (unsigned)tool_number ("--replicas", value, REPLICAS_MAX);
             if (!plan->replicas)
                 tool_usage ("--replicas: at least one copy");
             break;

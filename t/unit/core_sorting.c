@@ -144,6 +144,39 @@ static void test_stuck (void **state)
     cluster_free (&c);
 }
 
+static void set_policy (cluster_core_t *c, uint32_t replicas)
+{
+    event_t event = {.type = EVENT_POLICY};
+
+    event.u.policy = (core_policy_t){1, replicas, 1};
+    cluster_step (c, event);
+}
+
+/* All chunks are looked at when a policy asks for another number of copies, and not
+ * when it is only told again; what a log took that is more than can be kept is no news.
+ */
+static void test_policies (void **state)
+{
+    cluster_core_t c;
+    uint64_t token;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 1, NULL);
+    for (uint32_t replicas = 3; replicas < 16; replicas += 9) {
+        play_scans (&c, 1 << 1 | 1 << 2 | 1 << 3, 3);
+        token = c.scan.token;
+        set_policy (&c, replicas);
+        assert_int_not_equal (c.scan.token, token);
+        play_scans (&c, 1 << 1 | 1 << 2 | 1 << 3, 3);
+        token = c.scan.token;
+        for (int i = 0; i < 3; i++) {
+            set_policy (&c, replicas);
+            assert_int_equal (c.scan.token, token);
+        }
+    }
+    cluster_free (&c);
+}
+
 /* Uploads of which nothing was placed are not kept, however many come. */
 static void test_unused_uploads (void **state)
 {
@@ -170,6 +203,7 @@ int main (void)
         cmocka_unit_test (test_lost),
         cmocka_unit_test (test_lost_does_not_flicker),
         cmocka_unit_test (test_stuck),
+        cmocka_unit_test (test_policies),
         cmocka_unit_test (test_unused_uploads),
     };
 

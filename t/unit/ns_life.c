@@ -381,6 +381,9 @@ static void members_policies_and_users (void **state)
     assert_code (ns_code (ns_apply (fx, &op)), DFS_EINVAL);
     assert_int_equal (ns_stat (fx, "/f")->replicas, 2);
     policy.min_replicas = 1;
+    policy.replicas = 9; /* more than a grant has targets */
+    assert_code (ns_code (ns_apply (fx, &op)), DFS_EINVAL);
+    policy.replicas = 3;
     assert_ok (ns_code (ns_apply (fx, &op)));
     assert_int_equal (ns_stat (fx, "/f")->replicas, 3); /* one entry changes them all */
 
