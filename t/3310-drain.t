@@ -63,6 +63,15 @@ test_expect_success 'a dead one is removed when all it held has copies elsewhere
     wait_until 30 dfs-client admin remove w4 && dfs-client get /big - | cmp - big
 '
 
+test_expect_success 'remove-worker takes it out of the config; its name may be given to another one' '
+    dfs-cluster remove-worker "$PWD/c" w4 && test_must_fail grep -q w4 c/cluster.cfg &&
+    test ! -e c/keys/worker-w4_secret && test_expect_code 2 dfs-cluster remove-worker "$PWD/c" w4 &&
+    test_expect_code 3 dfs-cluster remove-worker "$PWD/c" b1 &&
+    test_must_fail dfs-cluster remove-worker "$PWD/c" w2 2>err && grep -q "drain it first" err && grep -q w2 c/cluster.cfg &&
+    rm -r c/data/w4 && dfs-cluster add-worker "$PWD/c" w4 && wait_until 30 worker_is w4 up &&
+    dfs-client get /big - | cmp - big
+'
+
 test_expect_success 'it stops cleanly' 'cluster_down c'
 
 test_done

@@ -249,13 +249,14 @@ static void answer_waiters (links_t *links, uint64_t index)
 
 /* --- the log is brought up to the config --- */
 
-/* A name that was removed comes back only when somebody gives it to a new member. */
-static bool was_removed (const roster_t *self, const char *name)
+/* A worker that was removed stays away; another one, by its key, may have its name. */
+static bool was_removed (const roster_t *self, const Dfs__Member *member)
 {
     for (size_t i = 0; i < self->directory->n_members; i++) {
         const Dfs__Member *m = self->directory->members[i];
-        if (m->role == DFS__MEMBER_ROLE__MEMBER_WORKER && m->has_removed &&
-            m->removed && strcmp (m->name, name) == 0)
+        if (m->role == member->role && m->has_removed && m->removed &&
+            strcmp (m->name, member->name) == 0 && m->key.len == member->key.len &&
+            memcmp (m->key.data, member->key.data, m->key.len) == 0)
             return true;
     }
     return false;
@@ -297,8 +298,7 @@ static void propose_members (links_t *links, arena_t *arena)
         Dfs__OpMemberSet set = DFS__OP_MEMBER_SET__INIT;
         dfs_error_t err;
 
-        if (roster_worker (links->roster, node->name) ||
-            was_removed (links->roster, node->name))
+        if (roster_worker (links->roster, node->name))
             continue;
         set.member = seed_member (cluster, node, DFS__MEMBER_ROLE__MEMBER_WORKER, id,
                                   arena, &err);
@@ -306,6 +306,8 @@ static void propose_members (links_t *links, arena_t *arena)
             log_warn ("member_not_added", "name=%s err=\"%s\"", node->name, err.text);
             continue;
         }
+        if (was_removed (links->roster, set.member))
+            continue;
         id++;
         op.op_case = DFS__OP__OP_MEMBER_SET;
         op.member_set = &set;

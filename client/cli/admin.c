@@ -71,13 +71,14 @@ static int do_remove (dfs_t *dfs, const wish_t *wish, char **operands, int n)
     dfs_error_t err = {0};
 
     (void)n;
-    if (wish->force)
-        return dfs_worker_abandon (dfs, operands[0], &err) < 0
-                   ? tool_fail (operands[0], &err)
-                   : 0;
-    return dfs_worker_remove (dfs, operands[0], &err) < 0
-               ? tool_fail (operands[0], &err)
-               : 0;
+    if ((wish->force ? dfs_worker_abandon (dfs, operands[0], &err)
+                     : dfs_worker_remove (dfs, operands[0], &err)) < 0)
+        return tool_fail (operands[0], &err);
+    tool_say (
+        "%s is no member any more; 'dfs-cluster remove-worker' takes it out of the "
+        "config, too\n",
+        operands[0]);
+    return 0;
 }
 
 static int do_resume (dfs_t *dfs, const wish_t *wish, char **operands, int n)

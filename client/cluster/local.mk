@@ -1,6 +1,6 @@
 noinst_LTLIBRARIES += client/cluster/libcluster.la
 client_cluster_libcluster_la_SOURCES = \
-	client/cluster/add.c \
+	client/cluster/workers.c \
 	client/cluster/control.c \
 	client/cluster/deploy.c client/cluster/deploy.h \
 	client/cluster/hosts.c client/cluster/hosts.h \

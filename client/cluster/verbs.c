@@ -17,6 +17,8 @@ static const tool_verb_t verbs[] = {
      here_options, false, verb_kill},
     {"add-worker", NULL, "DIR NAME", "add a worker, also to a running cluster",
      add_options, false, verb_add_worker},
+    {"remove-worker", NULL, "DIR NAME", "take a drained worker out of the cluster",
+     remove_options, false, verb_remove_worker},
     {"logs", NULL, "DIR [NODE…]", "show the nodes' logs", log_options, false,
      verb_logs},
     {"deploy", NULL, "DIR [HOST…]",

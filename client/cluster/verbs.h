@@ -6,7 +6,7 @@
 #include "client/cli/tool.h"
 
 extern const tool_info_t cluster_info;
-extern const tool_option_t init_options[], add_options[], start_options[],
+extern const tool_option_t init_options[], add_options[], remove_options[], start_options[],
     restart_options[], here_options[], mark_options[], log_options[], deploy_options[];
 
 int verb_init (int argc, char **argv);
@@ -16,6 +16,7 @@ int verb_restart (int argc, char **argv);
 int verb_status (int argc, char **argv);
 int verb_kill (int argc, char **argv);
 int verb_add_worker (int argc, char **argv);
+int verb_remove_worker (int argc, char **argv);
 int verb_logs (int argc, char **argv);
 int verb_deploy (int argc, char **argv);
 int verb_mark (int argc, char **argv);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* add-worker: the text of cluster.cfg stays as it is but for the new lines, a running
- * cluster takes the worker in by SIGHUP to its brokers. */
+/* add-worker and remove-worker: the text of cluster.cfg stays as it is but for the
+ * lines of the worker; brokers that run read it again at SIGHUP. */
 #include <assert.h>
 #include <getopt.h>
 #include <signal.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "client/cli/tool.h"
+#include "client/lib/dfs.h"
 #include "common/io.h"
 #include "common/zpl.h"
 #include "deploy.h"
@@ -23,10 +24,17 @@
 
 #define START_MS 60000
 #define TELL_MS  10000
+#define STOP_MS  30000
+#define ASK_MS   30000
 
 #define ANSWER_MS 30000
 
-enum { KEY_HOST = 256, KEY_PORT, KEY_DATA, KEY_LOCATION };
+enum { KEY_HOST = 256, KEY_PORT, KEY_DATA, KEY_LOCATION, KEY_FORCE };
+
+const tool_option_t remove_options[] = {
+    {KEY_FORCE, "force", NULL, "a dead worker, though data is lost with it"},
+    {0, NULL, NULL, NULL},
+};
 
 const tool_option_t add_options[] = {
     {KEY_HOST, "host", "HOST", "where it runs (default: 127.0.0.1)"},
@@ -71,29 +79,34 @@ static int last_line (const zpl_node_t *node)
     return line;
 }
 
-/* The old text with the new node behind the last line of `workers`. Returns owned. */
-static char *insert (const char *old, int after, const plan_t *plan, unsigned port)
+/* The lines FROM to TO (from 1) of OLD are left out, and PLAN (may be NULL) comes in
+ * their place; TO below FROM: nothing is left out. Returns owned. */
+static char *edit (const char *old, int from, int to, const plan_t *plan, unsigned port)
 {
     char *text = NULL;
     size_t len;
     FILE *file = open_memstream (&text, &len);
     assert (file);
     const char *p = old;
-    for (int line = 0; line < after && *p; line++) {
+    for (int line = 1; *p && (line < from || line <= to); line++) {
         size_t n = strcspn (p, "\n");
-        fwrite (p, 1, n, file);
-        fputc ('\n', file);
+        if (line < from) {
+            fwrite (p, 1, n, file);
+            fputc ('\n', file);
+        }
         p += n + (p[n] == '\n');
     }
-    seed_node_text (file, plan->name, plan->host, port, plan->data, plan->location);
+    if (plan)
+        seed_node_text (file, plan->name, plan->host, port, plan->data, plan->location);
     fputs (p, file);
     fclose (file);
     return text;
 }
 
-/* The new text, checked; *FRESH is the cluster as it then is. Returns owned. */
-static char *compose (const cluster_t *cluster, const plan_t *plan, cluster_t **fresh,
-                      dfs_error_t *err)
+/* The new text, with the worker of PLAN or (REMOVE) without it, checked; *FRESH is the
+ * cluster as it then is. Returns owned. */
+static char *compose (const cluster_t *cluster, const plan_t *plan, bool remove,
+                      cluster_t **fresh, dfs_error_t *err)
 {
     void *old = NULL;
     size_t len = 0;
@@ -102,10 +115,16 @@ static char *compose (const cluster_t *cluster, const plan_t *plan, cluster_t **
     zpl_t *zpl = zpl_parse (old, cluster->path, err);
     char *text = NULL;
     if (zpl) {
-        unsigned port =
-            plan->port >= 0 ? (unsigned)plan->port : next_port (cluster, plan->host);
-        text =
-            insert (old, last_line (zpl_child (zpl_root (zpl), "workers")), plan, port);
+        const zpl_node_t *workers = zpl_child (zpl_root (zpl), "workers");
+        if (remove) {
+            const zpl_node_t *node = zpl_child (workers, plan->name);
+            text = edit (old, node->line, last_line (node), NULL, 0);
+        } else {
+            int end = last_line (workers);
+            text = edit (old, end + 1, end, plan,
+                         plan->port >= 0 ? (unsigned)plan->port
+                                         : next_port (cluster, plan->host));
+        }
         *fresh = seed_try (cluster->path, text, err);
     }
     if (!*fresh) {
@@ -214,7 +233,7 @@ static int add (const plan_t *plan)
         tool_error (plan->name, "not added: it could not be set up on %s", plan->host);
         status = TOOL_EXIT_FAILED;
     } else if ((lock = io_lock (lock_path, &err)) < 0 ||
-               !(text = compose (cluster, plan, &fresh, &err)) ||
+               !(text = compose (cluster, plan, false, &fresh, &err)) ||
                seed (fresh, plan, text, &err) < 0)
         status = tool_fail (plan->name, &err);
     else
@@ -263,5 +282,94 @@ int verb_add_worker (int argc, char **argv)
         status = take_in (&plan);
     free (data);
     free (location);
+    return status;
+}
+
+/* --- remove-worker --- */
+
+/* The cluster does without it; true also when it did already. */
+static bool let_go (const cluster_t *cluster, const char *name, bool force,
+                    dfs_error_t *err)
+{
+    dfs_options_t options = {.config = cluster->path, .timeout_ms = ASK_MS};
+    dfs_t *dfs = dfs_open (&options, err);
+    int rc = !dfs    ? err->code
+             : force ? dfs_worker_abandon (dfs, name, err)
+                     : dfs_worker_remove (dfs, name, err);
+    dfs_close (&dfs);
+    return rc >= 0 || rc == DFS_ENOENT;
+}
+
+/* A worker that gets this name later is another one, by its key. */
+static void drop_files (const cluster_t *cluster, const char *name)
+{
+    char *key = node_path (cluster->keys_dir, "worker-", name);
+    char *secret = NULL;
+    if (asprintf (&secret, "%s_secret", key) < 0)
+        abort ();
+    char *marks = node_path (cluster->run_dir, name, ".marks");
+    unlink (key);
+    unlink (secret);
+    unlink (marks);
+    free (key);
+    free (secret);
+    free (marks);
+}
+
+/* Its lines and files go. */
+static int forget (const cluster_t *cluster, const plan_t *plan)
+{
+    dfs_error_t err = {0};
+    cluster_t *fresh = NULL;
+    char *text = NULL;
+    char *lock_path = node_path (cluster->run_dir, "dfs-cluster", ".lock");
+    int status = 0, lock = io_lock (lock_path, &err);
+    if (lock < 0 || !(text = compose (cluster, plan, true, &fresh, &err)) ||
+        seed_commit (cluster->path, text, true, &err) < 0)
+        status = tool_fail (plan->name, &err);
+    else
+        drop_files (cluster, plan->name);
+    if (lock >= 0)
+        close (lock);
+    free (lock_path);
+    free (text);
+    cluster_destroy (&fresh);
+    return status;
+}
+
+int verb_remove_worker (int argc, char **argv)
+{
+    plan_t plan = {.port = -1};
+    const char *value;
+    bool force = false;
+    int key;
+    while ((key = tool_next (argc, argv, &value)) != -1)
+        if (key == KEY_FORCE)
+            force = true;
+    tool_operands (argc, 2, 2);
+    plan.dir = argv[optind];
+    plan.name = argv[optind + 1];
+    nodes_t *nodes = nodes_new (plan.dir, &argv[optind + 1], 1, false);
+    const cluster_t *cluster = nodes->cluster;
+    dfs_error_t err = {0};
+    int status = 0;
+    if (!cluster_worker (cluster, plan.name)) {
+        tool_error (plan.name, "is no worker of %s", cluster->path);
+        status = dfs_error_status (DFS_ENOENT);
+    } else if (!let_go (cluster, plan.name, force, &err))
+        status = tool_fail (plan.name, &err);
+    else
+        status = lifecycle_stop (nodes, STOP_MS);
+    if (status == 0)
+        status = forget (cluster, &plan);
+    nodes_destroy (&nodes);
+    if (status)
+        return status;
+    tool_say ("removed worker %s; its data directories are left as they are\n",
+              plan.name);
+    status = give (plan.dir, plan.name);
+    nodes = nodes_new (plan.dir, NULL, 0, false);
+    tell_brokers (nodes, &status);
+    nodes_destroy (&nodes);
     return status;
 }
