@@ -31,7 +31,7 @@ all_there () {
 repaired () {
     dfs-client status --json >s.json && test "$(json chunks_under_replicated s.json)" -eq 0 &&
         test "$(json chunks_lost s.json)" -eq 0 &&
-        test "$(json repair.queued s.json)" -eq 0 && test "$(json repair.active s.json)" -eq 0
+        test "$(json repair.waiting s.json)" -eq 0 && test "$(json repair.queued s.json)" -eq 0 && test "$(json repair.active s.json)" -eq 0
 }
 # enough NODE: each chunk has two copies that are not on NODE.
 enough () {

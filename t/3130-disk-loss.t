@@ -18,7 +18,7 @@ all_there () {
 repaired () {
     dfs-client status --json >s.json && test "$(json chunks_under_replicated s.json)" -eq 0 &&
         test "$(json chunks_lost s.json)" -eq 0 &&
-        test "$(json repair.queued s.json)" -eq 0 && test "$(json repair.active s.json)" -eq 0
+        test "$(json repair.waiting s.json)" -eq 0 && test "$(json repair.queued s.json)" -eq 0 && test "$(json repair.active s.json)" -eq 0
 }
 clean () {
     all_verified && test "$(json replicas v.json)" -ge 496

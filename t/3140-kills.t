@@ -50,7 +50,7 @@ test_expect_success 'the ledger is true, by content' '
 
 repaired () {
     dfs-client status --json >s.json && test "$(json chunks_under_replicated s.json)" -eq 0 &&
-        test "$(json chunks_lost s.json)" -eq 0 && test "$(json repair.queued s.json)" -eq 0
+        test "$(json chunks_lost s.json)" -eq 0 && test "$(json repair.waiting s.json)" -eq 0 && test "$(json repair.queued s.json)" -eq 0
 }
 
 test_expect_success 'and every copy is whole' '

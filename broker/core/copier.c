@@ -73,7 +73,7 @@ void copier_enqueue (core_t *core, job_t *job, enum queue queue)
 
     if (!list_empty (&job->node)) {
         list_remove (&job->node);
-        self->counts[job->queue]--;
+        copier_count (self, job, false);
     }
     /* One that is to be looked at again is what it was until then. */
     if (queue != QUEUE_RECHECK)
@@ -81,7 +81,7 @@ void copier_enqueue (core_t *core, job_t *job, enum queue queue)
     job->queue = queue;
     job->round = self->rounds[queue];
     list_push (&self->queues[queue], &job->node);
-    self->counts[queue]++;
+    copier_count (self, job, true);
     if (queue < QUEUE_SERVED)
         self->wake = true;
 }
@@ -92,7 +92,7 @@ void copier_free_job (core_t *core, job_t *job)
     chunk_t *chunk = job->chunk;
 
     list_remove (&job->node);
-    self->counts[job->queue]--;
+    copier_count (self, job, false);
     set_lost (self, job, false);
     self->jobs--;
     self->repairs -= job->repair;
@@ -325,6 +325,10 @@ static enum started start_one (core_t *core, job_t *job, uint32_t have)
         if (ask.apart > 0 && give_up_apart (core, job))
             return ENDED;
         if (job->n_orders == 0) {
+            if (job->target == 0)
+                job->stuck = ask.full      ? STUCK_ROOM
+                             : job->repair ? STUCK_FEW
+                                           : STUCK_MOVE;
             /* May free the job's pins, not the job. */
             copier_wait_in (core, job, QUEUE_STUCK);
             uploads_copy_stuck (core, job->chunk);

@@ -28,6 +28,14 @@ enum queue {
     QUEUES,
 };
 
+/* Why a job is in QUEUE_STUCK, as far as an operator can do something about it. */
+enum stuck {
+    STUCK_OTHER,
+    STUCK_FEW,  /* no worker is left that takes new copies and has none yet */
+    STUCK_MOVE, /* the same, but it has enough copies */
+    STUCK_ROOM, /* there are such, and none has enough room */
+};
+
 typedef struct job {
     chunk_t *chunk;
     uint32_t want;  /* copies on workers that stay */
@@ -37,6 +45,8 @@ typedef struct job {
     bool move;      /* some copies are to leave or stand too near together */
     bool urgent;
     bool lost; /* it was when it was looked at last */
+    enum stuck stuck; /* not STUCK_OTHER: counted, while it is in QUEUE_STUCK */
+    uint32_t stuck_want;
     enum queue queue;
     list_t node;
     list_t orders;
@@ -71,6 +81,10 @@ struct copier {
     size_t repairs; /* jobs that references count on */
     size_t moves;   /* other jobs that move copies */
     uint64_t bytes_queued;
+    uint64_t bytes_idle;           /* of those, of jobs that nothing can be done for */
+    uint64_t few[CORE_COPIES + 1]; /* STUCK_FEW, by the copies they shall have */
+    uint64_t stuck_moves;
+    uint64_t stuck_room;
     uint64_t done;
     uint64_t failed;
     uint64_t spreads; /* copies that stand apart from the others now */
@@ -94,6 +108,8 @@ uint32_t copier_wanted (const job_t *job);
 /* At the end of QUEUE. */
 void copier_enqueue (core_t *core, job_t *job, enum queue queue);
 void copier_free_job (core_t *core, job_t *job);
+/* JOB came to its queue (COMES) or leaves it: keeps the counts. */
+void copier_count (copier_t *self, job_t *job, bool comes);
 /* QUEUE is FAILED, STUCK or UNSURE: each has one length of waiting, so it is in order.
  */
 void copier_wait_in (core_t *core, job_t *job, enum queue queue);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* What others tell the copier: the scan of a chunk, of workers that changed; what they
  * ask of it. */
+#include <string.h>
+
 #include "broker/core/copier_private.h"
 
 void copier_spread (core_t *core, chunk_t *chunk, uint32_t want, uint32_t common)
@@ -24,6 +26,25 @@ void copier_settle (core_t *core, chunk_t *chunk, uint32_t want)
     if (job->want > want && !job->urgent)
         job->want = want;
     copier_enqueue (core, job, QUEUE_RECHECK);
+}
+
+void copier_count (copier_t *self, job_t *job, bool comes)
+{
+    uint64_t one = comes ? 1 : UINT64_MAX;
+
+    self->counts[job->queue] += (size_t)one;
+    if (job->queue == QUEUE_STUCK || job->queue == QUEUE_UNSURE ||
+        job->queue == QUEUE_LOST)
+        self->bytes_idle += comes ? job->bytes : 0 - job->bytes;
+    if (job->queue != QUEUE_STUCK)
+        return;
+    if (comes)
+        job->stuck_want = job->want < CORE_COPIES ? job->want : CORE_COPIES;
+    self->few[job->stuck_want] += job->stuck == STUCK_FEW ? one : 0;
+    self->stuck_moves += job->stuck == STUCK_MOVE ? one : 0;
+    self->stuck_room += job->stuck == STUCK_ROOM ? one : 0;
+    if (!comes)
+        job->stuck = STUCK_OTHER;
 }
 
 /* Only those are looked at again that WORKER may help, or whose lot it is: there may be
@@ -133,13 +154,19 @@ void copier_status (const core_t *core, core_status_t *out)
     out->lost = self->lost;
     out->moves = self->moves;
     out->repair_active = table_count (self->orders);
-    out->repair_queued = self->jobs - self->counts[QUEUE_RUNNING];
+    out->repair_queued = active (self) - self->counts[QUEUE_RUNNING];
+    out->repair_waiting = self->counts[QUEUE_STUCK] + self->counts[QUEUE_UNSURE];
+    memcpy (out->waiting_few, self->few, sizeof out->waiting_few);
+    out->waiting_moves = self->stuck_moves;
+    out->waiting_room = self->stuck_room;
     out->repair_done = self->done;
     out->repair_failed = self->failed;
+    /* Of what is in the air: before and after it there is none. */
     out->repair_bytes_per_second =
-        core->now < self->rate_at + 5 * SEC && self->jobs > 0 ? self->rate : 0;
-    out->repair_eta_seconds = out->repair_bytes_per_second > 0
-                                  ? self->bytes_queued / out->repair_bytes_per_second
-                                  : 0;
+        core->now < self->rate_at + 5 * SEC && out->repair_active > 0 ? self->rate : 0;
+    out->repair_eta_seconds =
+        out->repair_bytes_per_second > 0
+            ? (self->bytes_queued - self->bytes_idle) / out->repair_bytes_per_second
+            : 0;
     out->repair_held = core->now < self->hold_until;
 }

@@ -99,6 +99,13 @@ typedef struct core_status {
                                              level though there are others */
     uint64_t repair_queued;
     uint64_t repair_active;
+    uint64_t repair_waiting; /* jobs that nothing can be done for now; of those, chunks
+                                that no worker is left for, by the copies they shall
+                                have, those that have enough, and those that fit on
+                                none that may have them: */
+    uint64_t waiting_few[CORE_COPIES + 1];
+    uint64_t waiting_moves;
+    uint64_t waiting_room;
     uint64_t repair_done;
     uint64_t repair_failed;
     uint64_t repair_bytes_per_second;
@@ -116,6 +123,7 @@ typedef struct core_status {
     uint64_t fill_farthest; /* from that */
     bool
         knows; /* what every worker that is not dead has: before, nothing is repaired */
+    uint64_t takers; /* workers that take new copies */
     uint64_t directory_version;
     uint64_t reads; /* pieces ordered from workers */
     uint64_t reads_hedged;

@@ -64,7 +64,7 @@ int core_may_remove (const core_t *core, uint32_t id)
 void core_status (const core_t *core, core_status_t *out)
 {
     const core_policy_t *policy = policies_find (core, POLICY_DEFAULT);
-    size_t n, usable = 0;
+    size_t n, takers, usable = 0;
     worker_t *const *all = members_all (core, &n);
 
     memset (out, 0, sizeof *out);
@@ -73,6 +73,8 @@ void core_status (const core_t *core, core_status_t *out)
     out->parked = place_parked (core);
     out->grants = grants_count (core);
     out->directory_version = members_directory (core);
+    members_placeable (core, &takers);
+    out->takers = takers;
     copier_status (core, out);
     scan_status (core, out);
     reclaim_status (core, out);

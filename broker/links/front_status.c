@@ -142,6 +142,45 @@ static void note_workers (links_t *self, const core_status_t *core,
     }
 }
 
+static const char *plural (uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+/* Why chunks stay short of copies, or where they are. */
+static void note_waiting (links_t *self, const core_status_t *core,
+                          Dfs__ClusterStatusReply *out)
+{
+    char text[200];
+
+    for (size_t copies = 1; copies <= CORE_COPIES; copies++) {
+        uint64_t n = core->waiting_few[copies];
+
+        if (n == 0)
+            continue;
+        snprintf (text, sizeof text,
+                  "rule not met: %zu copies for %" PRIu64 " chunk%s: only %" PRIu64
+                  " worker%s take%s new ones",
+                  copies, n, plural (n), core->takers, plural (core->takers),
+                  core->takers == 1 ? "s" : "");
+        note (self, out, text);
+    }
+    if (core->waiting_moves > 0) {
+        snprintf (text, sizeof text,
+                  "%" PRIu64 " chunk%s cannot be moved: no other worker takes new ones",
+                  core->waiting_moves, plural (core->waiting_moves));
+        note (self, out, text);
+    }
+    if (core->waiting_room > 0) {
+        snprintf (text, sizeof text,
+                  "%" PRIu64 " chunk%s wait%s for room: no worker that may have them "
+                  "has enough",
+                  core->waiting_room, plural (core->waiting_room),
+                  core->waiting_room == 1 ? "s" : "");
+        note (self, out, text);
+    }
+}
+
 /* Rules of failure domains that are not met, with a domain of that level. */
 static void note_domains (links_t *self, const core_status_t *core,
                           Dfs__ClusterStatusReply *out)
@@ -158,8 +197,9 @@ static void note_domains (links_t *self, const core_status_t *core,
             len += strcspn (at + len + (k > 0), "/") + (k > 0);
         snprintf (text, sizeof text,
                   "rule not met: copies in different domains of level %zu (such as "
-                  "%.*s) for %" PRIu64 " chunks",
-                  level + 1, (int)len, at, core->crowded[level]);
+                  "%.*s) for %" PRIu64 " chunk%s",
+                  level + 1, (int)len, at, core->crowded[level],
+                  plural (core->crowded[level]));
         note (self, out, text);
     }
 }
@@ -236,6 +276,7 @@ static void put_notes (links_t *self, const core_status_t *core,
         note (self, out,
               "repair is held: too many workers vanished at once ('admin repair "
               "resume' ends it)");
+    note_waiting (self, core, out);
     note_domains (self, core, out);
     if (core->surplus > 0) {
         snprintf (
@@ -279,6 +320,13 @@ static void put_core (const core_status_t *core, Dfs__ClusterStatusReply *out)
     out->chunks_moving = core->moves;
     out->repair_queued = core->repair_queued;
     out->repair_active = core->repair_active;
+    out->has_repair_waiting = out->has_repair_no_worker = out->has_repair_no_room =
+        true;
+    out->repair_waiting = core->repair_waiting;
+    out->repair_no_room = core->waiting_room;
+    out->repair_no_worker = core->waiting_moves;
+    for (size_t i = 0; i <= CORE_COPIES; i++)
+        out->repair_no_worker += core->waiting_few[i];
     out->repair_bytes_per_second = core->repair_bytes_per_second;
     out->repair_eta_seconds = core->repair_eta_seconds;
     out->sessions = core->sessions;

@@ -231,6 +231,26 @@ static void apply_wish (dfs_policy_t *policy, const wish_t *wish)
         tool_usage ("--min-replicas: more than the copies there are");
 }
 
+/* A policy is taken as it is: workers may be added later. */
+static void warn_few (dfs_t *dfs, const dfs_policy_t *policy)
+{
+    dfs_status_t status;
+    dfs_error_t err;
+    size_t n = 0;
+
+    if (dfs_status (dfs, &status, &err) < 0)
+        return;
+    for (size_t i = 0; i < status.n_workers; i++)
+        n += strcmp (status.workers[i].state, "removed") != 0 &&
+             strcmp (status.workers[i].state, "draining") != 0;
+    dfs_status_clear (&status);
+    if (policy->replicas > n)
+        tool_error (policy->name,
+                    "warning: %u copies, and there are %zu workers: what is under it "
+                    "stays short of copies",
+                    policy->replicas, n);
+}
+
 static int do_create (dfs_t *dfs, const wish_t *wish, char **operands, int n)
 {
     dfs_policy_t policy = {0};
@@ -249,7 +269,10 @@ static int do_create (dfs_t *dfs, const wish_t *wish, char **operands, int n)
     snprintf (policy.name, sizeof policy.name, "%s", operands[0]);
     policy.min_replicas = wish->replicas < 2 ? wish->replicas : 2;
     apply_wish (&policy, wish);
-    return dfs_policy_set (dfs, &policy, &err) < 0 ? tool_fail (operands[0], &err) : 0;
+    if (dfs_policy_set (dfs, &policy, &err) < 0)
+        return tool_fail (operands[0], &err);
+    warn_few (dfs, &policy);
+    return 0;
 }
 
 static int no_policy (const char *name)
@@ -267,7 +290,10 @@ static int do_set (dfs_t *dfs, const wish_t *wish, char **operands, int n)
     if (!find_policy (dfs, operands[0], &policy))
         return no_policy (operands[0]);
     apply_wish (&policy, wish);
-    return dfs_policy_set (dfs, &policy, &err) < 0 ? tool_fail (operands[0], &err) : 0;
+    if (dfs_policy_set (dfs, &policy, &err) < 0)
+        return tool_fail (operands[0], &err);
+    warn_few (dfs, &policy);
+    return 0;
 }
 
 typedef struct tree {

@@ -96,6 +96,9 @@ void out_status (const dfs_status_t *s)
                 s->repair_queued, s->repair_active,
                 units_format_size (a, sizeof a, s->repair_bytes_per_second),
                 units_format_duration (b, sizeof b, s->repair_eta_seconds * SEC));
+    if (s->repair_waiting)
+        printf ("repair: %" PRIu64 " more wait for %s\n", s->repair_waiting,
+                s->repair_no_room > s->repair_no_worker ? "room" : "workers");
     if (s->chunks_free || s->chunks_condemned || s->copies_dropping)
         printf ("reclaim: %" PRIu64 " chunks unused, %" PRIu64 " condemned, %" PRIu64
                 " copies being dropped\n",
@@ -209,6 +212,9 @@ json_t *out_status_json (const dfs_status_t *s)
     json_t *repair = json_object ();
     json_object_set_new (repair, "queued", out_number (s->repair_queued));
     json_object_set_new (repair, "active", out_number (s->repair_active));
+    json_object_set_new (repair, "waiting", out_number (s->repair_waiting));
+    json_object_set_new (repair, "no_worker", out_number (s->repair_no_worker));
+    json_object_set_new (repair, "no_room", out_number (s->repair_no_room));
     json_object_set_new (repair, "bytes_per_second",
                          out_number (s->repair_bytes_per_second));
     json_object_set_new (repair, "eta_seconds", out_number (s->repair_eta_seconds));

@@ -253,6 +253,9 @@ typedef struct dfs_status {
     bool files_lost_known;
     char **lost_files; /* the first of them, by path */
     size_t n_lost_files;
+    /* nothing can be done for them now; of those, no worker that takes new copies is
+     * left for so many, and so many find no room */
+    uint64_t repair_waiting, repair_no_worker, repair_no_room;
 } dfs_status_t;
 int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err);
 void dfs_status_clear (dfs_status_t *status);

@@ -113,6 +113,9 @@ static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
     status->chunks_moving = reply->chunks_moving;
     status->repair_queued = reply->repair_queued;
     status->repair_active = reply->repair_active;
+    status->repair_waiting = reply->repair_waiting;
+    status->repair_no_worker = reply->repair_no_worker;
+    status->repair_no_room = reply->repair_no_room;
     status->repair_bytes_per_second = reply->repair_bytes_per_second;
     status->repair_eta_seconds = reply->repair_eta_seconds;
     status->reads = reply->reads;

@@ -120,7 +120,7 @@ static void check_memory (world_t *self)
     core_status (self->leader.core, &status);
     work = status.pins + status.grants + status.parked + status.repair_queued +
            status.repair_active + status.trim_queued + status.sessions +
-           status.rebalance_moves;
+           status.repair_waiting + status.lost + status.rebalance_moves;
     if (status.memory_timers > self->stats.most_timers)
         self->stats.most_timers = status.memory_timers;
     if (status.memory_chunks > self->stats.most_chunks)

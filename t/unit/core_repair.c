@@ -373,6 +373,57 @@ static void test_drained_dies (void **state)
     cluster_free (&c);
 }
 
+/* More copies than there are workers, or room: it is not queued, and one can see why.
+ */
+static void test_few_workers (void **state)
+{
+    cluster_core_t c;
+    uint64_t copies[3] = {1 << 2 | 1 << 3, 1 << 2, 1 << 2 | 1 << 3};
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    die (&c, 1, ALL & ~2ULL);
+    page (&c, 3, copies, MIB, false);
+    assert_int_equal (ordered (&c, 0), 2);
+    assert_int_equal (status_of (&c).under_replicated, 3);
+    assert_int_equal (status_of (&c).repair_waiting, 2);
+    assert_int_equal (status_of (&c).repair_queued, 0);
+    assert_int_equal (status_of (&c).waiting_few[3], 2);
+    assert_int_equal (status_of (&c).takers, 2);
+    cluster_change (&c, 3, CHANGE_STORED, 2, MIB);
+    assert_int_equal (status_of (&c).waiting_few[3], 3);
+    /* Nothing is in the air: there is no rate, and no time that it will take. */
+    assert_int_equal (status_of (&c).repair_done, 1);
+    assert_int_equal (status_of (&c).repair_bytes_per_second, 0);
+    assert_int_equal (status_of (&c).repair_eta_seconds, 0);
+    cluster_join (&c, 1, 0);
+    assert_int_equal (status_of (&c).repair_waiting, 0);
+    assert_int_equal (status_of (&c).waiting_few[3], 0);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 3);
+    cluster_free (&c);
+}
+
+/* A worker is left, and has no room: that is another reason. */
+static void test_no_room (void **state)
+{
+    cluster_core_t c;
+    uint64_t copies[1] = {1 << 2 | 1 << 3};
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    die (&c, 1, ALL & ~2ULL);
+    cluster_beat (&c, 4, CONDITION_OK, 100 * GIB - 100 * MIB, 0);
+    page (&c, 1, copies, 200 * MIB, false);
+    assert_int_equal (status_of (&c).repair_waiting, 1);
+    assert_int_equal (status_of (&c).waiting_room, 1);
+    assert_int_equal (status_of (&c).waiting_few[3], 0);
+    cluster_beat (&c, 4, CONDITION_OK, 0, 0);
+    cluster_pass (&c, 11 * SEC, ALL & ~2ULL);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 1);
+    assert_int_equal (status_of (&c).waiting_room, 0);
+    cluster_free (&c);
+}
+
 /* Two racks, one was away: copies that had to share a rack are counted, and mended when
  * it is back. */
 static void test_crowded (void **state)
@@ -438,6 +489,7 @@ int main (void)
         cmocka_unit_test (test_damaged),         cmocka_unit_test (test_drain),
         cmocka_unit_test (test_undrain),         cmocka_unit_test (test_drained_dies),
         cmocka_unit_test (test_crowded),         cmocka_unit_test (test_health),
+        cmocka_unit_test (test_few_workers),     cmocka_unit_test (test_no_room),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
