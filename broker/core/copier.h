@@ -55,6 +55,10 @@ bool copier_overfull (const core_t *core);
 size_t copier_busy (const core_t *core);
 /* Jobs that only move copies. */
 size_t copier_moves (const core_t *core);
+/* Nothing that can be done is left to do. */
+bool copier_quiet (const core_t *core);
+/* Copies made so far. */
+uint64_t copier_made (const core_t *core);
 /* Copies made so far because others stood too near together. */
 uint64_t copier_spreads (const core_t *core);
 void copier_status (const core_t *core, core_status_t *out);

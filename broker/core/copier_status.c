@@ -136,6 +136,16 @@ static size_t active (const copier_t *self)
     return self->jobs - waiting (self);
 }
 
+bool copier_quiet (const core_t *core)
+{
+    return active (core->copier) == 0;
+}
+
+uint64_t copier_made (const core_t *core)
+{
+    return core->copier->done;
+}
+
 bool copier_full (const core_t *core)
 {
     return active (core->copier) >= core->config.max_repairs;

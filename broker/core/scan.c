@@ -300,6 +300,21 @@ static bool spread_done (const core_t *core)
            copier_spreads (core) > self->spreads;
 }
 
+/* Copies were made since the last pass began that may have had to share a domain, or
+ * do not any more. */
+static bool count_is_old (core_t *core)
+{
+    const scan_t *self = core->scan;
+
+    if (!self->known || self->scanning_all || copier_made (core) == self->made ||
+        !copier_quiet (core))
+        return false;
+    for (uint32_t level = 0; level < DOMAIN_DEPTH; level++)
+        if (self->seen.crowded[level] > 0)
+            return true;
+    return domains_short (core);
+}
+
 bool scan_idle (const core_t *core)
 {
     const scan_t *self = core->scan;
@@ -336,6 +351,8 @@ void scan_flush (core_t *core)
         self->pass_at = 0;
         self->all_wanted = true;
     }
+    if (self->recount_at == 0 && count_is_old (core))
+        self->recount_at = core->now + RECOUNT_AFTER + RECOUNT_SHARE * self->pass_took;
     if (self->recount_at > 0 && core->now >= self->recount_at && self->known) {
         self->recount_at = 0;
         self->all_wanted = true;
@@ -373,6 +390,7 @@ void scan_flush (core_t *core)
             self->scanning_all = true;
             self->tally = (tally_t){0};
             self->spreads = copier_spreads (core);
+            self->made = copier_made (core);
             self->pass_began = core->now;
             self->recount_at = 0;
         } else {

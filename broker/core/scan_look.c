@@ -106,7 +106,8 @@ void scan_look (core_t *core, const core_chunk_t *found)
     }
     if (present >= want) {
         /* One too many goes first: what is left stands better then. */
-        spread = crowded (core, stay, n_stay, want, &common) && n_stay == want;
+        spread = n_stay >= want && crowded (core, stay, n_stay, want, &common) &&
+                 n_stay == want;
         self->tally.spread += spread;
         if (!spread && n_stay >= want)
             return;

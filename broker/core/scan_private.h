@@ -48,6 +48,7 @@ struct scan {
     uint64_t recount_at; /* crowded copies may have been added: 0 no */
     tally_t seen;        /* of the last one */
     uint64_t spreads;    /* copies made to stand apart when it began */
+    uint64_t made;       /* copies made at all */
 };
 
 /* One chunk as storage knows it: asks the copier and the trimmer for what it needs. */

@@ -463,6 +463,45 @@ static void test_crowded (void **state)
     cluster_free (&c);
 }
 
+/* Copies that are to leave a worker are no unmet rule; and what had to share a domain
+ * is counted again when repair has made it so, without a rejoin or an operator. */
+static void test_crowded_counted (void **state)
+{
+    static const char *const locations[] = {"dc/r1/a", "dc/r1/b", "dc/r1/c", "dc/r2/d"};
+    cluster_core_t c;
+    uint64_t copies[1] = {1 << 1 | 1 << 2 | 1 << 3};
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    cluster_beat (&c, 1, CONDITION_FAILING, 0, 0);
+    assert_int_equal (c.scan.worker, 0);
+    page (&c, 1, copies, 1000, false);
+    assert_int_equal (ordered (&c, 0), 1);
+    for (int level = 0; level < CORE_DOMAIN_LEVELS; level++)
+        assert_int_equal (status_of (&c).crowded[level], 0);
+    cluster_free (&c);
+
+    /* The other rack dies; what it had goes to this one. */
+    cluster_make (&c, NULL, 4, 2, 2, locations);
+    die (&c, 4, ALL & ~16ULL);
+    copies[0] = 1 << 1 | 1 << 2 | 1 << 4;
+    page (&c, 1, copies, 1000, false);
+    assert_int_equal (cluster_want (&c, ACTION_REPLICATE)->u.replicate.grant.targets[0],
+                      3);
+    cluster_change (&c, 3, CHANGE_STORED, 1, 1000);
+    cluster_pass (&c, 5 * SEC, ALL & ~16ULL);
+    assert_int_equal (c.scan.worker, 0);
+    assert_true (c.scan.from_start);
+    copies[0] = 1 << 1 | 1 << 2 | 1 << 3;
+    page (&c, 1, copies, 1000, false);
+    assert_int_equal (status_of (&c).crowded[0], 0);
+    assert_int_equal (status_of (&c).crowded[1], 1);
+    /* Once is enough. */
+    cluster_pass (&c, 60 * SEC, ALL & ~16ULL);
+    assert_int_equal (cluster_count (&c, ACTION_SCAN_WORKER), 0);
+    cluster_free (&c);
+}
+
 /* A death is a worry until what it took is there again, and no longer. */
 static void test_health (void **state)
 {
@@ -489,7 +528,8 @@ int main (void)
         cmocka_unit_test (test_damaged),         cmocka_unit_test (test_drain),
         cmocka_unit_test (test_undrain),         cmocka_unit_test (test_drained_dies),
         cmocka_unit_test (test_crowded),         cmocka_unit_test (test_health),
-        cmocka_unit_test (test_few_workers),     cmocka_unit_test (test_no_room),
+        cmocka_unit_test (test_crowded_counted), cmocka_unit_test (test_few_workers),
+        cmocka_unit_test (test_no_room),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
