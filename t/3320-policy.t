@@ -75,6 +75,16 @@ test_expect_success 'more copies than workers: refused, or named as short' '
     { dfs-client put --replicas 5 a /no; test $? -eq 6; } && test_expect_code 3 dfs-client stat /no
 '
 
+rule_named () { # and nothing is said to be queued for it
+    dfs-client status >s.txt && grep -q "rule not met: 5 copies for [0-9]* chunks: only 4 workers" s.txt &&
+        status_has repair.queued 0
+}
+test_expect_success 'a policy with more copies than workers: taken with a warning, and status says why' '
+    dfs-client admin policy set copies-3 --replicas 5 2>warning && grep -q "5 copies, and there are 4 workers" warning &&
+    wait_until 60 rule_named && dfs-client admin policy set copies-3 --replicas 3 2>warning && ! test -s warning &&
+    wait_until 60 status_has chunks_under_replicated 0
+'
+
 test_expect_success 'it stops cleanly' 'cluster_down c'
 
 test_done
