@@ -1,63 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "broker/core/balance.h"
-
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/core/balance_private.h"
 #include "broker/core/chunks.h"
 #include "broker/core/copier.h"
 #include "broker/core/drops.h"
+#include "broker/core/place.h"
 #include "broker/core/trim.h"
-
-/* Fill in thousandths of a worker's capacity. */
-#define FAR         50 /* from the mean: then it begins by itself */
-#define NEAR        40 /* everybody is so near: done */
-#define PAGE        256
-#define MOVES_ASKED 64
-#define MOVES_SLOW  8
-#define BYTES_ASKED (256 * MIB)
-#define BYTES_SLOW  (32 * MIB)
-#define LOOK_ASKED  SEC
-#define LOOK_SLOW   (60 * SEC)
-#define PAUSE_MOST  (3600 * SEC)
-#define LOST_AFTER  (600 * SEC) /* a move of which nothing was heard */
-
-typedef struct move {
-    copykey_t key;
-    uint32_t source;
-    uint32_t target;
-    uint64_t bytes;
-    uint64_t since;
-} move_t;
-
-typedef struct share {
-    uint32_t worker;
-    uint64_t bytes;
-    uint64_t capacity;
-} share_t;
-
-struct balance {
-    bool asked, active; /* an operator did; workers are too far apart */
-    uint64_t next;
-    uint64_t timer;
-    bool wake;
-    uint64_t bytes_token;
-    uint64_t scan_token;
-    share_t *shares;
-    size_t n_shares;
-    size_t cap_shares;
-    uint64_t mean; /* thousandths */
-    uint64_t farthest;
-    uint32_t source;
-    copykey_t after;
-    bool started;   /* AFTER is a place in the source's list */
-    bool fruitful;  /* this walk through it found something */
-    bool wait;      /* for fresh figures */
-    uint64_t pause; /* after a walk that found nothing */
-    move_t moves[MOVES_ASKED];
-    size_t n_moves;
-    uint64_t moved;
-};
 
 balance_t *balance_new (void)
 {
@@ -95,8 +45,12 @@ void balance_timer (core_t *core)
 
 void balance_begin (core_t *core)
 {
-    core->balance->next = core->now + LOOK_ASKED;
-    set_timer (core, core->balance->next);
+    balance_t *self = core->balance;
+
+    self->said = false;
+    self->end = END_NONE;
+    self->next = core->now + LOOK_ASKED;
+    set_timer (core, self->next);
 }
 
 void balance_now (core_t *core)
@@ -109,38 +63,6 @@ void balance_now (core_t *core)
 
 /* --- figures --- */
 
-static uint64_t permille (uint64_t bytes, uint64_t capacity)
-{
-    return capacity >> 10 > 0 ? (bytes >> 10) * 1000 / (capacity >> 10) : 1000;
-}
-
-static bool takes_part (const worker_t *worker)
-{
-    return worker->state == WORKER_UP && worker->told && worker->beat.capacity > 0;
-}
-
-static share_t *share_of (balance_t *self, uint32_t worker)
-{
-    for (size_t i = 0; i < self->n_shares; i++)
-        if (self->shares[i].worker == worker)
-            return &self->shares[i];
-    return NULL;
-}
-
-/* What SHARE comes to when the moves that are under way are done. */
-static uint64_t planned (const balance_t *self, const share_t *share)
-{
-    uint64_t bytes = share->bytes;
-
-    for (size_t i = 0; i < self->n_moves; i++) {
-        if (self->moves[i].target == share->worker)
-            bytes += self->moves[i].bytes;
-        else if (self->moves[i].source == share->worker)
-            bytes -= self->moves[i].bytes < bytes ? self->moves[i].bytes : bytes;
-    }
-    return bytes;
-}
-
 static void ask_bytes (core_t *core)
 {
     balance_t *self = core->balance;
@@ -152,7 +74,7 @@ static void ask_bytes (core_t *core)
     all = members_all (core, &n);
     workers = actions_alloc (core->out, n * sizeof *workers + 1);
     for (size_t i = 0; i < n; i++)
-        if (takes_part (all[i]))
+        if (balance_takes_part (all[i]))
             workers[m++] = all[i]->member.id;
     self->bytes_token = core_id (core);
     action = actions_add (core->out, ACTION_LOOKUP_BYTES);
@@ -161,51 +83,20 @@ static void ask_bytes (core_t *core)
     action->u.bytes.n = m;
 }
 
-static void take_shares (core_t *core, const event_bytes_t *found)
+/* Said once: a later walk that finds nothing to move is no news. */
+static void ended (core_t *core, enum balance_end how)
 {
     balance_t *self = core->balance;
-    uint64_t bytes = 0, capacity = 0;
 
-    self->n_shares = 0;
-    for (size_t i = 0; i < found->n; i++) {
-        const worker_t *worker = members_find (core, found->rows[i].worker);
-        void *data = self->shares;
-
-        if (!worker || !takes_part (worker))
-            continue;
-        core_grow (&data, &self->cap_shares, self->n_shares, sizeof *self->shares);
-        self->shares = data;
-        self->shares[self->n_shares++] =
-            (share_t){worker->member.id, found->rows[i].bytes, worker->beat.capacity};
-        bytes += found->rows[i].bytes;
-        capacity += worker->beat.capacity;
-    }
-    self->mean = permille (bytes, capacity);
-}
-
-/* The worker farthest from the mean, and the one from which the next copies go. */
-static void judge (balance_t *self)
-{
-    uint64_t most = 0;
-    uint32_t source = 0;
-
-    self->farthest = 0;
-    for (size_t i = 0; i < self->n_shares; i++) {
-        const share_t *share = &self->shares[i];
-        uint64_t now = permille (share->bytes, share->capacity);
-        uint64_t then = permille (planned (self, share), share->capacity);
-        uint64_t off = now > self->mean ? now - self->mean : self->mean - now;
-
-        if (off > self->farthest)
-            self->farthest = off;
-        if (source == 0 || then > most) {
-            source = share->worker;
-            most = then;
-        }
-    }
-    if (source != self->source)
-        self->started = self->fruitful = false;
-    self->source = source;
+    if (self->end == how && !self->said)
+        return;
+    core_log (core, LOG_INFO, "rebalance_ends",
+              "mean=%llu farthest=%llu moved=%llu as_even_as_possible=%d",
+              (unsigned long long)self->mean, (unsigned long long)self->farthest,
+              (unsigned long long)self->moved, how == END_STUCK);
+    self->said = false;
+    self->end = how;
+    self->ended_at = core->now;
 }
 
 bool balance_bytes (core_t *core, const event_bytes_t *found)
@@ -217,17 +108,17 @@ bool balance_bytes (core_t *core, const event_bytes_t *found)
         return false;
     self->bytes_token = 0;
     self->wait = false;
-    take_shares (core, found);
-    judge (self);
+    balance_take_shares (core, found);
+    balance_judge (self);
     self->active =
         self->n_shares > 1 && (self->farthest > (self->asked || before ? NEAR : FAR) ||
                                PLANTED (BUG_BALANCE_EVER));
-    if (!self->active && self->n_moves == 0)
+    self->looks++;
+    if (!self->active && self->n_moves == 0) {
         self->asked = false;
-    if (before != self->active)
-        core_log (core, LOG_INFO, self->active ? "rebalance_begins" : "rebalance_ends",
-                  "mean=%llu farthest=%llu moved=%llu", (unsigned long long)self->mean,
-                  (unsigned long long)self->farthest, (unsigned long long)self->moved);
+        if (self->said || self->end == END_STUCK)
+            ended (core, END_EVEN);
+    }
     self->next =
         core->now + (self->active || self->n_moves > 0 ? LOOK_ASKED : LOOK_SLOW);
     set_timer (core, self->next);
@@ -278,84 +169,12 @@ void balance_moved (core_t *core, const copykey_t *key, bool done)
         return;
     }
     /* The figures are older than this. */
-    if ((share = share_of (core->balance, move->source)))
+    if ((share = balance_share (core->balance, move->source)))
         share->bytes -= move->bytes < share->bytes ? move->bytes : share->bytes;
-    if ((share = share_of (core->balance, move->target)))
+    if ((share = balance_share (core->balance, move->target)))
         share->bytes += move->bytes;
     core->balance->moved++;
     end_move (core, move);
-}
-
-/* Components that WORKER shares with the nearest copy but SOURCE's. */
-static uint32_t nearness (const core_t *core, const core_chunk_t *found,
-                          const worker_t *worker, uint32_t source)
-{
-    uint32_t most = 0;
-
-    for (uint32_t i = 0; i < found->n_copies; i++) {
-        const worker_t *other = members_find (core, found->copies[i].worker);
-        uint32_t common;
-
-        if (found->copies[i].worker == source || !other)
-            continue;
-        common = domains_common (&worker->path, &other->path);
-        if (common > most)
-            most = common;
-    }
-    return most;
-}
-
-static bool holds (const core_chunk_t *found, uint32_t worker)
-{
-    for (uint32_t i = 0; i < found->n_copies; i++)
-        if (found->copies[i].worker == worker)
-            return true;
-    return false;
-}
-
-/* The emptiest worker that may have FOUND instead of the source: no nearer to the other
- * copies, and not fuller than the source afterwards. */
-static uint32_t choose_target (core_t *core, const core_chunk_t *found)
-{
-    balance_t *self = core->balance;
-    const worker_t *source = members_find (core, self->source);
-    const share_t *from = share_of (self, self->source);
-    uint64_t left, best_fill = UINT64_MAX;
-    uint32_t best = 0;
-
-    if (!source || !from)
-        return 0;
-    left = planned (self, from);
-    left = permille (left > found->length ? left - found->length : 0, from->capacity);
-    for (size_t i = 0; i < self->n_shares; i++) {
-        const share_t *share = &self->shares[i];
-        const worker_t *worker = members_find (core, share->worker);
-        uint64_t then =
-            permille (planned (self, share) + found->length, share->capacity);
-
-        if (!worker || worker->place_pos == SIZE_MAX ||
-            (then > left && !PLANTED (BUG_BALANCE_EVER)) || then >= best_fill ||
-            holds (found, share->worker) ||
-            nearness (core, found, worker, self->source) >
-                nearness (core, found, source, self->source))
-            continue;
-        best = share->worker;
-        best_fill = then;
-    }
-    return best;
-}
-
-/* All copies that it shall have are there, on workers to count on, and no more. */
-static bool complete (const core_t *core, const core_chunk_t *found)
-{
-    if (found->refs == 0 || found->n_copies != found->replicas ||
-        found->n_copies >= CORE_COPIES)
-        return false;
-    for (uint32_t i = 0; i < found->n_copies; i++)
-        if (found->copies[i].damaged ||
-            !worker_steady (members_find (core, found->copies[i].worker)))
-            return false;
-    return true;
 }
 
 static bool room (const core_t *core)
@@ -366,7 +185,36 @@ static bool room (const core_t *core)
     for (size_t i = 0; i < self->n_moves; i++)
         bytes += self->moves[i].bytes;
     return self->n_moves < (self->asked ? MOVES_ASKED : MOVES_SLOW) &&
-           bytes < (self->asked ? BYTES_ASKED : BYTES_SLOW);
+           bytes < (self->asked ? BYTES_ASKED : BYTES_SLOW) &&
+           (self->asked || core->now >= self->paced);
+}
+
+static bool clients_busy (const core_t *core)
+{
+    size_t n;
+    worker_t *const *all = members_all (core, &n);
+
+    if (place_active (core) > 0)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (worker_read_from (all[i]))
+            return true;
+    return false;
+}
+
+/* By itself it is no hurry: LENGTH more bytes are moved, the next ones when these could
+ * be through. */
+static void pace (core_t *core, uint64_t length)
+{
+    balance_t *self = core->balance;
+    uint64_t rate = RATE_SLOW * self->n_shares;
+
+    if (clients_busy (core))
+        rate /= RATE_BUSY;
+    if (self->paced < core->now)
+        self->paced = core->now;
+    if (rate > 0)
+        self->paced += length * SEC / rate;
 }
 
 /* True when there is more to be moved. */
@@ -376,12 +224,20 @@ static bool look (core_t *core, const core_chunk_t *found)
     chunk_t *chunk;
     uint32_t target;
 
-    if (!complete (core, found) || chunks_find (core, &found->key) ||
+    if (!balance_complete (core, found) || chunks_find (core, &found->key) ||
         find_move (self, &found->key))
         return true;
-    target = choose_target (core, found);
+    target = balance_target (core, found);
     if (target == 0)
         return true;
+    if (!self->said) {
+        self->said = true;
+        self->end = END_NONE;
+        core_log (core, LOG_INFO, "rebalance_begins", "mean=%llu farthest=%llu",
+                  (unsigned long long)self->mean, (unsigned long long)self->farthest);
+    }
+    if (!self->asked)
+        pace (core, found->length);
     chunk = chunks_get (core, &found->key, found->length);
     chunks_merge (core, chunk, found);
     self->moves[self->n_moves++] = (move_t){.key = found->key,
@@ -391,7 +247,7 @@ static bool look (core_t *core, const core_chunk_t *found)
                                             .since = core->now};
     self->fruitful = true;
     copier_move (core, chunk, found->replicas + 1, target);
-    judge (self);
+    balance_judge (self);
     return room (core);
 }
 
@@ -424,9 +280,7 @@ bool balance_scanned (core_t *core, const event_scanned_t *found)
         /* As even as domains and chunks allow: looked at again later. */
         if (self->pause < PAUSE_MOST)
             self->pause = self->pause > 0 ? 2 * self->pause : LOOK_SLOW;
-        core_log (core, LOG_INFO, "rebalance_ends",
-                  "farthest=%llu as_even_as_possible=1",
-                  (unsigned long long)self->farthest);
+        ended (core, END_STUCK);
         self->active = self->asked = false;
         self->next = core->now + self->pause;
         set_timer (core, self->next);
@@ -477,6 +331,8 @@ void balance_flush (core_t *core)
         return;
     }
     set_timer (core, self->next);
+    if (self->active && !self->asked && self->paced > core->now)
+        set_timer (core, self->paced);
     if (!self->active || self->wait || self->source == 0 || !room (core))
         return;
     action = actions_add (core->out, ACTION_SCAN_WORKER);
@@ -497,4 +353,9 @@ void balance_status (const core_t *core, core_status_t *out)
     out->rebalance_moved = self->moved;
     out->fill_mean = self->mean;
     out->fill_farthest = self->farthest;
+    out->fill_farthest_worker = self->farthest_worker;
+    out->rebalance_looks = self->looks;
+    out->rebalance_even = self->end == END_EVEN;
+    out->rebalance_stuck = self->end == END_STUCK;
+    out->rebalance_ended_ns = self->end == END_NONE ? 0 : core->now - self->ended_at;
 }

@@ -121,6 +121,11 @@ typedef struct core_status {
     uint64_t rebalance_moved;
     uint64_t fill_mean;     /* thousandths of capacity, at the last look */
     uint64_t fill_farthest; /* from that */
+    uint32_t fill_farthest_worker;
+    uint64_t rebalance_looks; /* at these figures */
+    bool rebalance_even;      /* it ended so, that long ago */
+    bool rebalance_stuck;     /* or as even as domains and chunks allow */
+    uint64_t rebalance_ended_ns;
     bool
         knows; /* what every worker that is not dead has: before, nothing is repaired */
     uint64_t takers; /* workers that take new copies */

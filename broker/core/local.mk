@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += broker/libcore.la
 core_sources = \
 	broker/core/actions.c broker/core/event.h \
 	broker/core/balance.c broker/core/balance.h \
+	broker/core/balance_choose.c broker/core/balance_private.h \
 	broker/core/changes.c broker/core/changes.h \
 	broker/core/chunks.c broker/core/chunks.h \
 	broker/core/commits.c broker/core/commits.h \
@@ -59,7 +60,7 @@ t_sim_reclaim_sim_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
 
 core_tests = t/unit/core_table t/unit/core_members t/unit/core_place t/unit/core_repair \
 	t/unit/core_route t/unit/core_reclaim t/unit/core_retry t/unit/core_counts \
-	t/unit/core_listing t/unit/core_sorting
+	t/unit/core_listing t/unit/core_sorting t/unit/core_balance
 UNIT_TESTS += $(core_tests)
 core_help = t/unit/core_cluster.c t/unit/core_cluster.h
 t_unit_core_table_SOURCES = t/unit/core_table.c
@@ -80,6 +81,8 @@ t_unit_core_listing_SOURCES = t/unit/core_listing.c $(core_help)
 t_unit_core_listing_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 t_unit_core_sorting_SOURCES = t/unit/core_sorting.c $(core_help)
 t_unit_core_sorting_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+t_unit_core_balance_SOURCES = t/unit/core_balance.c $(core_help)
+t_unit_core_balance_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 t_unit_core_route_SOURCES = t/unit/core_route.c $(core_help)
 t_unit_core_route_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 
