@@ -31,11 +31,20 @@ static uint32_t spread (core_t *core, const candidate_t *candidate, uint32_t lef
     return sum;
 }
 
-static uint64_t fill (const worker_t *worker)
+/* In millionths, without the copies that go with this batch: its next ones shall not
+ * all be of the same worker. */
+static uint64_t fill (const core_t *core, uint32_t id)
 {
+    const trim_t *self = core->trim;
+    const worker_t *worker = members_find (core, id);
+    uint64_t used = worker->beat.used, leaves = 0;
     uint64_t capacity = worker->beat.capacity >> 10;
 
-    return (worker->beat.used >> 10) * 1000 / (capacity > 0 ? capacity : 1);
+    for (size_t i = 0; i < self->n_batch; i++)
+        if (self->batch[i].victim == id)
+            leaves += self->batch[i].length;
+    used -= leaves < used ? leaves : used;
+    return (used >> 10) * 1000000 / (capacity > 0 ? capacity : 1);
 }
 
 /* The copy without which the others stand best: of equals the one asked for, else that
@@ -48,9 +57,8 @@ static uint32_t choose_victim (core_t *core, const candidate_t *candidate)
     for (uint32_t i = 0; i < candidate->n; i++) {
         const keeper_t *copy = &candidate->keepers[i];
         uint32_t left = spread (core, candidate, i);
-        uint64_t full = copy->worker == candidate->source
-                            ? UINT64_MAX
-                            : fill (members_find (core, copy->worker));
+        uint64_t full =
+            copy->worker == candidate->source ? UINT64_MAX : fill (core, copy->worker);
 
         if (best != UINT32_MAX &&
             (left < best_spread || (left == best_spread && full <= best_fill)))
@@ -67,6 +75,7 @@ void trim_consider (core_t *core, candidate_t *candidate, const core_chunk_t *fo
     uint32_t victim;
 
     candidate->want = found->replicas;
+    candidate->length = found->length;
     candidate->n = 0;
     if (found->refs == 0 || found->replicas == 0)
         return;

@@ -36,6 +36,7 @@ typedef struct candidate {
     uint32_t want;
     uint32_t victim; /* 0: nothing can go */
     uint64_t birth;  /* of the victim's copy */
+    uint64_t length; /* of the chunk */
     bool spoiled;    /* something happened to it */
     keeper_t keepers[CORE_COPIES];
     uint32_t n;

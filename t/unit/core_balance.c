@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Rebalance: how much is moved at once by itself and when it was asked for, what
- * clients have to do with it, and what is said of its end. */
+ * clients have to do with it, and what is said of its end; of whom surplus copies go.
+ */
 #include "t/unit/core_cluster.h"
 
 #include <string.h>
@@ -15,19 +16,24 @@ static core_status_t status_of (const cluster_core_t *c)
     return status;
 }
 
-/* Three workers; this broker leads, and nothing is being dropped. */
-static void begin (cluster_core_t *c)
+/* A term begins; nothing is being dropped. */
+static void lead (cluster_core_t *c)
 {
     event_t event = {.type = EVENT_RECLAIM_FOUND};
     const action_t *action;
 
-    cluster_make (c, NULL, 3, 2, 2, NULL);
     cluster_step (c, (event_t){.type = EVENT_ROLE, .u.role = {true, 3, 10}});
     for (size_t i = 0; (action = cluster_action (c, ACTION_LOOKUP_RECLAIM, i)); i++)
         if (action->u.reclaim.list == CORE_LIST_DROPS)
             event.u.reclaim.token = action->u.reclaim.token;
     assert_int_not_equal (event.u.reclaim.token, 0);
     cluster_step (c, event);
+}
+
+static void begin (cluster_core_t *c)
+{
+    cluster_make (c, NULL, 3, 2, 2, NULL);
+    lead (c);
     while (c->scan.token > 0 && cluster_action (c, ACTION_SCAN_WORKER, 0))
         cluster_scanned (c);
     cluster_pass (c, 2 * SEC, ALL);
@@ -161,11 +167,51 @@ static void test_stuck (void **state)
     cluster_free (&c);
 }
 
+/* Of equals that of the fullest worker goes: with each that goes it is another one. */
+static void test_trimmed (void **state)
+{
+    enum { N = 12, COPIES = 5 };
+    cluster_core_t c;
+    core_config_t config = {.seed = 1, .trim_delay_ns = MS};
+    core_chunk_t chunks[N];
+    event_t event = {.type = EVENT_SCANNED};
+    const action_t *action;
+
+    (void)state;
+    cluster_make (&c, &config, COPIES, 2, 2, NULL);
+    memset (chunks, 0, sizeof chunks);
+    for (uint32_t i = 0; i < N; i++) {
+        chunks[i].key = cluster_key (1 + i);
+        chunks[i].refs = 1;
+        chunks[i].recorded = true;
+        chunks[i].length = 4 * MIB;
+        chunks[i].replicas = 2;
+        for (uint32_t id = 1; id <= COPIES; id++)
+            chunks[i].copies[chunks[i].n_copies++] = (core_copy_t){id, 50, false};
+    }
+    lead (&c);
+    event.u.scanned = (event_scanned_t){c.scan.token, DFS_OK, chunks, N, false};
+    cluster_step (&c, event);
+    cluster_pass (&c, 100 * MS, ALL);
+    event = (event_t){.type = EVENT_CHUNKS_FOUND};
+    event.u.chunks.token = cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token;
+    event.u.chunks.chunks = chunks;
+    event.u.chunks.n = N;
+    for (uint32_t id = 1; id <= COPIES; id++)
+        cluster_beat (&c, id, CONDITION_OK, 10 * GIB, 0);
+    cluster_step (&c, event);
+    assert_int_equal (cluster_count (&c, ACTION_VERIFY_ORDER), COPIES);
+    for (size_t i = 0; (action = cluster_action (&c, ACTION_VERIFY_ORDER, i)); i++)
+        assert_in_range (action->u.verify_order.n, N - 3, N - 2);
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_pace),
         cmocka_unit_test (test_stuck),
+        cmocka_unit_test (test_trimmed),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
