@@ -77,11 +77,13 @@ typedef struct core_worker_status {
     uint64_t scrubbed;
     uint64_t scrub_damaged;
     char trouble[CORE_TROUBLE_MAX];
-    uint64_t heard;   /* monotonic time of the last sign, 0 never */
-    bool caught_up;   /* its changes are applied up to what it announced */
-    bool behind;      /* it does not get there: nobody waits for that */
-    bool drained;     /* draining, and nothing depends on its copies */
-    uint64_t granted; /* bytes of its ingest window given out */
+    uint64_t heard;     /* monotonic time of the last sign, 0 never */
+    bool caught_up;     /* its changes are applied up to what it announced */
+    bool behind;        /* it does not get there: nobody waits for that */
+    bool drained;       /* draining, and nothing depends on its copies */
+    uint32_t flaps;     /* times that it came and went, of late */
+    uint64_t damped_ns; /* because of that it gets nothing new for so long */
+    uint64_t granted;   /* bytes of its ingest window given out */
 } core_worker_status_t;
 
 typedef struct core_status {

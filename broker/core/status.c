@@ -139,6 +139,9 @@ size_t core_workers (const core_t *core, core_worker_status_t *out, size_t max)
         to->caught_up = worker_caught_up (worker);
         to->behind = worker_behind (core, worker);
         to->granted = worker->granted;
+        to->flaps = worker->flaps;
+        if (worker_live (worker) && worker->damped_until > core->now)
+            to->damped_ns = worker->damped_until - core->now;
         to->drained = drained (core, worker);
     }
     return n;

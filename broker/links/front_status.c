@@ -83,6 +83,9 @@ static Dfs__WorkerStatus *one_worker (links_t *self, const core_worker_status_t 
     out->scrub_passes = w->scrub_passes;
     out->scrubbed = w->scrubbed;
     out->scrub_damaged = w->scrub_damaged;
+    out->has_flaps = out->has_damped_ns = true;
+    out->flaps = w->flaps;
+    out->damped_ns = w->damped_ns;
     if (w->trouble[0])
         out->trouble = links_text (self, w->trouble);
     out->has_heard_ago_ns = w->heard > 0;
@@ -121,6 +124,13 @@ static void note_workers (links_t *self, const core_status_t *core,
     for (size_t i = 0; i < out->n_workers; i++) {
         const Dfs__WorkerStatus *w = out->workers[i];
 
+        if (w->damped_ns > 0) {
+            snprintf (text, sizeof text,
+                      "%s came and went %u times: it gets nothing new for %" PRIu64
+                      " s",
+                      w->name, w->flaps, (uint64_t)(w->damped_ns / SEC + 1));
+            note (self, out, text);
+        }
         if (w->drained)
             snprintf (text, sizeof text, "%s is drained and may be removed", w->name);
         else if (strcmp (w->state, "draining") == 0)

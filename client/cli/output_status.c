@@ -160,6 +160,8 @@ static json_t *workers_json (const dfs_status_t *s)
         json_object_set_new (o, "scrub_passes", out_number (w->scrub_passes));
         json_object_set_new (o, "scrubbed", out_number (w->scrubbed));
         json_object_set_new (o, "scrub_damaged", out_number (w->scrub_damaged));
+        json_object_set_new (o, "flaps", out_number (w->flaps));
+        json_object_set_new (o, "damped_ms", out_number (w->damped_ns / MS));
         json_object_set_new (o, "trouble",
                              w->trouble[0] ? out_text (w->trouble) : json_null ());
         json_object_set_new (o, "heard_ago_ms", out_number (w->heard_ago_ns / MS));

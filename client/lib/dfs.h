@@ -221,6 +221,8 @@ typedef struct dfs_worker_info {
     uint32_t scrub_passes; /* disks on which a pass that was asked for is under way */
     uint64_t scrubbed, scrub_damaged; /* chunks, since its start */
     char trouble[208];                /* of a disk, for a person; empty: none */
+    uint32_t flaps;                   /* times that it came and went, of late */
+    uint64_t damped_ns; /* because of that it gets nothing new for so long */
 } dfs_worker_info_t;
 
 typedef struct dfs_status {

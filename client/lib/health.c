@@ -66,6 +66,8 @@ static void take_workers (dfs_status_t *status, const Dfs__ClusterStatusReply *r
         to->scrub_passes = from->scrub_passes;
         to->scrubbed = from->scrubbed;
         to->scrub_damaged = from->scrub_damaged;
+        to->flaps = from->flaps;
+        to->damped_ns = from->damped_ns;
         COPY (to->trouble, from->trouble);
     }
 }

@@ -187,6 +187,7 @@ static void test_drain_and_remove (void **state)
 static void test_flaps (void **state)
 {
     cluster_core_t c;
+    core_worker_status_t shown[8];
     int to_it = 0;
 
     (void)state;
@@ -197,6 +198,10 @@ static void test_flaps (void **state)
         cluster_join (&c, 1, 0);
     }
     assert_int_equal (cluster_state (&c, 1), WORKER_UP);
+    assert_int_equal (core_workers (c.core, shown, 8), 4);
+    assert_int_equal (shown[0].flaps, 5);
+    assert_in_range (shown[0].damped_ns, SEC, 60 * SEC);
+    assert_int_equal (shown[1].damped_ns, 0);
     for (uint64_t i = 1; i < 40; i++) {
         const core_placed_t *placed = cluster_put (&c, i, 1000);
         to_it += placed->grant.targets[0] == 1 || placed->grant.targets[1] == 1;
@@ -208,6 +213,8 @@ static void test_flaps (void **state)
         to_it += placed->grant.targets[0] == 1 || placed->grant.targets[1] == 1;
     }
     assert_true (to_it > 5);
+    core_workers (c.core, shown, 8);
+    assert_int_equal (shown[0].damped_ns, 0);
     cluster_free (&c);
 }
 
