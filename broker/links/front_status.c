@@ -10,6 +10,7 @@
 
 #define STATUS_WORKERS 4096
 #define STATUS_NOTES   64
+#define EVEN_SHOWN     600 /* s that the end of a rebalance is news */
 
 void front_status (links_t *self, conn_t *conn, job_t *job)
 {
@@ -93,7 +94,8 @@ static Dfs__WorkerStatus *one_worker (links_t *self, const core_worker_status_t 
     return out;
 }
 
-static void put_workers (links_t *self, Dfs__ClusterStatusReply *out)
+static void put_workers (links_t *self, const mail_totals_t *mail,
+                         Dfs__ClusterStatusReply *out)
 {
     core_worker_status_t *list = calloc (STATUS_WORKERS, sizeof *list);
 
@@ -102,7 +104,12 @@ static void put_workers (links_t *self, Dfs__ClusterStatusReply *out)
     size_t n = core_workers (self->core, list, STATUS_WORKERS);
     out->workers = links_need (self, n * sizeof *out->workers);
     for (size_t i = 0; i < n; i++) {
-        out->workers[out->n_workers++] = one_worker (self, &list[i]);
+        Dfs__WorkerStatus *w = one_worker (self, &list[i]);
+
+        out->workers[out->n_workers++] = w;
+        w->has_bytes_live = true;
+        for (size_t k = 0; k < mail->n_disks; k++)
+            w->bytes_live += mail->disks[k].worker == w->id ? mail->disks[k].bytes : 0;
         if (list[i].state != WORKER_DEAD)
             out->bytes_stored += list[i].used;
     }
@@ -231,6 +238,37 @@ static void note_inline (links_t *self, Dfs__ClusterStatusReply *out)
     note (self, out, text);
 }
 
+static void note_balance (links_t *self, const core_status_t *core,
+                          Dfs__ClusterStatusReply *out)
+{
+    char text[CORE_NAME_MAX + 200];
+    uint64_t ago = core->rebalance_ended_ns / SEC;
+
+    if (core->rebalancing && core->rebalance_moves > 0)
+        snprintf (text, sizeof text,
+                  "workers are evened out: %" PRIu64 " chunks moved, the farthest (%s) "
+                  "is %u.%u points from the mean",
+                  core->rebalance_moved, out->fill_farthest_worker,
+                  (unsigned)core->fill_farthest / 10,
+                  (unsigned)core->fill_farthest % 10);
+    else if (core->rebalance_stuck)
+        snprintf (text, sizeof text,
+                  "workers are as even as domains and chunks allow (since %" PRIu64
+                  " s): the farthest (%s) is %u.%u points from the mean of %u.%u %%",
+                  ago, out->fill_farthest_worker, (unsigned)core->fill_farthest / 10,
+                  (unsigned)core->fill_farthest % 10, (unsigned)core->fill_mean / 10,
+                  (unsigned)core->fill_mean % 10);
+    else if (core->rebalance_even && ago < EVEN_SHOWN)
+        snprintf (text, sizeof text,
+                  "workers were evened out %" PRIu64 " s ago: %" PRIu64
+                  " chunks moved, each is within %u.%u points of the mean",
+                  ago, core->rebalance_moved, (unsigned)core->fill_farthest / 10,
+                  (unsigned)core->fill_farthest % 10);
+    else
+        return;
+    note (self, out, text);
+}
+
 static void put_notes (links_t *self, const core_status_t *core,
                        Dfs__ClusterStatusReply *out)
 {
@@ -305,14 +343,7 @@ static void put_notes (links_t *self, const core_status_t *core,
                   out->reclaim_why);
         note (self, out, line);
     }
-    if (core->rebalancing) {
-        snprintf (text, sizeof text,
-                  "workers are evened out: %" PRIu64 " chunks moved, the farthest is "
-                  "%u.%u points from the mean",
-                  core->rebalance_moved, (unsigned)core->fill_farthest / 10,
-                  (unsigned)core->fill_farthest % 10);
-        note (self, out, text);
-    }
+    note_balance (self, core, out);
     note_workers (self, core, out);
 }
 
@@ -377,6 +408,15 @@ static void put_reclaim (links_t *self, const core_status_t *core,
     out->rebalance_moved = core->rebalance_moved;
     out->fill_mean = (uint32_t)core->fill_mean;
     out->fill_farthest = (uint32_t)core->fill_farthest;
+    out->has_rebalance_end = out->has_rebalance_looks = true;
+    out->rebalance_end = core->rebalance_even ? 1 : core->rebalance_stuck ? 2 : 0;
+    out->has_rebalance_ended_ago_ns = out->rebalance_end > 0;
+    out->rebalance_ended_ago_ns = core->rebalance_ended_ns;
+    out->rebalance_looks = core->rebalance_looks;
+    out->fill_farthest_worker = links_text (self, "");
+    for (size_t i = 0; i < out->n_workers; i++)
+        if (out->workers[i]->id == core->fill_farthest_worker)
+            out->fill_farthest_worker = out->workers[i]->name;
 }
 
 void front_totals (links_t *self, mail_totals_t *mail)
@@ -403,7 +443,7 @@ void front_totals (links_t *self, mail_totals_t *mail)
     out->epoch->incarnation = self->incarnation;
     out->epoch->term = self->term;
     brokers_put (self, mail, own_memory (), out);
-    put_workers (self, out);
+    put_workers (self, mail, out);
     put_core (&core, out);
     put_totals (&mail->totals, out);
     put_reclaim (self, &core, mail, out);

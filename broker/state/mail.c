@@ -35,6 +35,7 @@ void mail_free (mail_t *mail)
         arena_destroy (&((mail_core_t *)mail)->arena);
         break;
     case MAIL_TOTALS:
+        free (((mail_totals_t *)mail)->disks);
         if (((mail_totals_t *)mail)->job)
             mail_free (&((mail_totals_t *)mail)->job->head);
         break;

@@ -2,6 +2,7 @@
 /* admin rebalance and admin reclaim. */
 #include <assert.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +12,39 @@
 #include "output.h"
 #include "paths.h"
 
+#define LOOKS   20 /* at most, for fresh figures */
+#define LOOK_MS 100
+
 int admin_rebalance (dfs_t *dfs)
 {
     dfs_error_t err = {0};
+    dfs_status_t s = {0};
+    uint64_t looks;
 
-    if (dfs_rebalance (dfs, &err) < 0)
+    if (dfs_status (dfs, &s, &err) < 0)
         return tool_fail (NULL, &err);
-    tool_say ("workers are being evened out; 'status' tells how far it is\n");
+    looks = s.rebalance_looks;
+    if (dfs_rebalance (dfs, &err) < 0) {
+        dfs_status_clear (&s);
+        return tool_fail (NULL, &err);
+    }
+    /* The figures are looked at first; while something is repaired they are not. */
+    for (int i = 0; i < LOOKS && s.rebalance_looks == looks; i++) {
+        poll (NULL, 0, LOOK_MS);
+        dfs_status_clear (&s);
+        if (dfs_status (dfs, &s, &err) < 0)
+            return tool_fail (NULL, &err);
+    }
+    if (s.rebalance_looks == looks)
+        tool_say ("asked for: it begins when nothing is being repaired\n");
+    else
+        tool_say ("mean fill %.1f %%, the farthest (%s) is %.1f points from it: %s\n",
+                  s.fill_mean / 10.0, s.fill_farthest_worker, s.fill_farthest / 10.0,
+                  s.rebalancing
+                      ? "workers are being evened out; 'status' tells how far "
+                        "it is"
+                      : "nothing to do");
+    dfs_status_clear (&s);
     return 0;
 }
 

@@ -73,12 +73,13 @@ int verb_status (int argc, char **argv)
 /* --- df --- */
 
 static void df_row (table_t *table, const char *name, const char *state, uint64_t used,
-                    uint64_t left)
+                    uint64_t held, uint64_t left)
 {
-    char a[32], b[32], c[32];
+    char a[32], b[32], c[32], d[32];
     uint64_t size = used + left;
     table_row (table, name, state, units_format_size (a, sizeof a, size),
                units_format_size (b, sizeof b, used),
+               units_format_size (d, sizeof d, held),
                units_format_size (c, sizeof c, left), NULL);
     table_add (table, "%u%%", size ? (unsigned)((double)used / (double)size * 100) : 0);
 }
@@ -103,6 +104,7 @@ static void df_json (const dfs_status_t *s, uint64_t used, uint64_t left)
                              out_number (w->bytes_used + w->bytes_free));
         json_object_set_new (row, "bytes_used", out_number (w->bytes_used));
         json_object_set_new (row, "bytes_free", out_number (w->bytes_free));
+        json_object_set_new (row, "bytes_live", out_number (w->bytes_live));
         json_array_append_new (array, row);
     }
     json_object_set_new (o, "workers", array);
@@ -112,7 +114,7 @@ static void df_json (const dfs_status_t *s, uint64_t used, uint64_t left)
 int verb_df (int argc, char **argv)
 {
     dfs_status_t s;
-    uint64_t used = 0, left = 0;
+    uint64_t used = 0, held = 0, left = 0;
     char text[32];
     while (tool_next (argc, argv, NULL) != -1)
         continue;
@@ -121,17 +123,20 @@ int verb_df (int argc, char **argv)
     for (size_t i = 0; i < s.n_workers; i++)
         if (strcmp (s.workers[i].state, "up") == 0) {
             used += s.workers[i].bytes_used;
+            held += out_held (&s.workers[i]);
             left += s.workers[i].bytes_free;
         }
     if (tool_common.json)
         df_json (&s, used, left);
     else {
-        table_t *table = table_new ("llrrrr", stdout);
-        table_row (table, "WORKER", "STATE", "SIZE", "USED", "FREE", "USE", NULL);
+        table_t *table = table_new ("llrrrrr", stdout);
+        table_row (table, "WORKER", "STATE", "SIZE", "USED", "HELD", "FREE", "USE",
+                   NULL);
         for (size_t i = 0; i < s.n_workers; i++)
             df_row (table, s.workers[i].name, s.workers[i].state,
-                    s.workers[i].bytes_used, s.workers[i].bytes_free);
-        df_row (table, "all", "up", used, left);
+                    s.workers[i].bytes_used, out_held (&s.workers[i]),
+                    s.workers[i].bytes_free);
+        df_row (table, "all", "up", used, held, left);
         table_destroy (&table);
         printf (
             "room for about %s more in %u cop%s\n",

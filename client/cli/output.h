@@ -37,4 +37,8 @@ json_t *out_brokers_json (const dfs_status_t *status);
 json_t *out_reclaim_json (const dfs_status_t *s);
 json_t *out_status_json (const dfs_status_t *status);
 
+/* What a worker's copies that do not count any more still take: in quarantine, or not
+ * yet given back. */
+uint64_t out_held (const dfs_worker_info_t *w);
+
 #endif

@@ -31,18 +31,24 @@ void out_brokers (const dfs_status_t *s)
     table_destroy (&table);
 }
 
+uint64_t out_held (const dfs_worker_info_t *w)
+{
+    return w->bytes_used > w->bytes_live ? w->bytes_used - w->bytes_live : 0;
+}
+
 static void workers_text (const dfs_status_t *s)
 {
-    table_t *table = table_new ("lllllrrrrr", stdout);
+    table_t *table = table_new ("lllllrrrrrr", stdout);
     table_row (table, "WORKER", "STATE", "DISK", "ENDPOINT", "LOCATION", "CHUNKS",
-               "USED", "FREE", "CPU", "HEARD", NULL);
+               "USED", "HELD", "FREE", "CPU", "HEARD", NULL);
     for (size_t i = 0; i < s->n_workers; i++) {
         const dfs_worker_info_t *w = &s->workers[i];
-        char used[32], left[32], heard[32];
+        char used[32], held[32], left[32], heard[32];
         table_row (table, w->name, w->state, w->condition, w->endpoint, w->location,
                    NULL);
         table_add (table, "%" PRIu64, w->chunks);
         table_add (table, "%s", units_format_size (used, sizeof used, w->bytes_used));
+        table_add (table, "%s", units_format_size (held, sizeof held, out_held (w)));
         table_add (table, "%s", units_format_size (left, sizeof left, w->bytes_free));
         table_add (table, "%u%%", w->cpu_permille / 10);
         table_add (table, "%s",
@@ -160,6 +166,7 @@ static json_t *workers_json (const dfs_status_t *s)
         json_object_set_new (o, "scrub_passes", out_number (w->scrub_passes));
         json_object_set_new (o, "scrubbed", out_number (w->scrubbed));
         json_object_set_new (o, "scrub_damaged", out_number (w->scrub_damaged));
+        json_object_set_new (o, "bytes_live", out_number (w->bytes_live));
         json_object_set_new (o, "flaps", out_number (w->flaps));
         json_object_set_new (o, "damped_ms", out_number (w->damped_ns / MS));
         json_object_set_new (o, "trouble",
@@ -233,6 +240,16 @@ json_t *out_status_json (const dfs_status_t *s)
     json_object_set_new (rebalance, "fill_mean_permille", out_number (s->fill_mean));
     json_object_set_new (rebalance, "fill_farthest_permille",
                          out_number (s->fill_farthest));
+    json_object_set_new (rebalance, "farthest_worker",
+                         s->fill_farthest_worker[0] ? out_text (s->fill_farthest_worker)
+                                                    : json_null ());
+    json_object_set_new (rebalance, "ended",
+                         s->rebalance_end == 0   ? json_null ()
+                         : s->rebalance_end == 1 ? out_text ("even")
+                                                 : out_text ("as-even-as-possible"));
+    json_object_set_new (rebalance, "ended_ago_seconds",
+                         s->rebalance_end ? out_number (s->rebalance_ended_ago_ns / SEC)
+                                          : json_null ());
     json_object_set_new (o, "rebalance", rebalance);
     json_object_set_new (o, "replicas", out_number (s->replicas));
     json_object_set_new (o, "min_replicas", out_number (s->min_replicas));

@@ -221,8 +221,10 @@ typedef struct dfs_worker_info {
     uint32_t scrub_passes; /* disks on which a pass that was asked for is under way */
     uint64_t scrubbed, scrub_damaged; /* chunks, since its start */
     char trouble[208];                /* of a disk, for a person; empty: none */
-    uint32_t flaps;                   /* times that it came and went, of late */
-    uint64_t damped_ns; /* because of that it gets nothing new for so long */
+    uint64_t bytes_live; /* of bytes_used, those of copies that count; the others are in
+                          * quarantine, or not yet given back */
+    uint32_t flaps;      /* times that it came and went, of late */
+    uint64_t damped_ns;  /* because of that it gets nothing new for so long */
 } dfs_worker_info_t;
 
 typedef struct dfs_status {
@@ -258,6 +260,11 @@ typedef struct dfs_status {
     /* nothing can be done for them now; of those, no worker that takes new copies is
      * left for so many, and so many find no room */
     uint64_t repair_waiting, repair_no_worker, repair_no_room;
+    /* how rebalance ended last: 0 it has not, 1 every worker is near the mean, 2 as
+     * even as domains and chunks allow */
+    uint32_t rebalance_end;
+    uint64_t rebalance_ended_ago_ns, rebalance_looks; /* at the figures so far */
+    char fill_farthest_worker[64];
 } dfs_status_t;
 int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err);
 void dfs_status_clear (dfs_status_t *status);

@@ -66,6 +66,7 @@ static void take_workers (dfs_status_t *status, const Dfs__ClusterStatusReply *r
         to->scrub_passes = from->scrub_passes;
         to->scrubbed = from->scrubbed;
         to->scrub_damaged = from->scrub_damaged;
+        to->bytes_live = from->bytes_live;
         to->flaps = from->flaps;
         to->damped_ns = from->damped_ns;
         COPY (to->trouble, from->trouble);
@@ -135,6 +136,11 @@ static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
     status->rebalance_moved = reply->rebalance_moved;
     status->fill_mean = reply->fill_mean;
     status->fill_farthest = reply->fill_farthest;
+    status->rebalance_end = reply->rebalance_end;
+    status->rebalance_ended_ago_ns = reply->rebalance_ended_ago_ns;
+    status->rebalance_looks = reply->rebalance_looks;
+    if (reply->fill_farthest_worker)
+        COPY (status->fill_farthest_worker, reply->fill_farthest_worker);
     status->uptime_ns = reply->uptime_ns;
     status->sessions = reply->sessions;
     status->inline_bytes = reply->inline_bytes;

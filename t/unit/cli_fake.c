@@ -296,11 +296,14 @@ int dfs_worker_abandon (dfs_t *dfs, const char *worker, dfs_error_t *err)
     return 0;
 }
 
+static uint64_t looks;
+
 int dfs_rebalance (dfs_t *dfs, dfs_error_t *err)
 {
     (void)dfs;
     (void)err;
     trace ("rebalance");
+    looks++;
     return 0;
 }
 
@@ -517,6 +520,7 @@ int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err)
         snprintf (w->name, sizeof w->name, "w%zu", i + 1);
         strcpy (w->state, i ? "dead" : "up");
         w->bytes_used = 3 << 20;
+        w->bytes_live = 2 << 20;
         w->bytes_free = 9 << 20;
         w->chunks = 4;
     }
@@ -524,6 +528,10 @@ int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err)
     status->bytes_logical = 8192;
     status->bytes_unique = 4096;
     status->replicas = 2;
+    status->rebalance_looks = looks;
+    status->fill_mean = 400;
+    status->fill_farthest = 12;
+    strcpy (status->fill_farthest_worker, "w2");
     return 0;
 }
 

@@ -439,7 +439,15 @@ static void an_operator_is_understood (void **state)
     assert_non_null (strstr (err, "drain it first"));
     assert_int_equal (client ("admin repair resume"), 0);
     assert_traced ("repair resume");
+    assert_int_equal (client ("admin rebalance"), 0);
+    assert_traced ("rebalance");
+    assert_non_null (strstr (out, "mean fill 40.0 %, the farthest (w2) is 1.2 points "
+                                  "from it: nothing to do"));
+    assert_int_equal (client ("df"), 0);
+    assert_non_null (strstr (out, "HELD"));
+    assert_non_null (strstr (out, " 1.00 MiB "));
     assert_int_equal (client ("admin policy create gold --replicas 4"), 0);
+    assert_non_null (strstr (err, "4 copies, and there are 2 workers"));
     assert_traced ("policy 0 gold 4 2");
     assert_int_equal (client ("admin policy create thin --replicas 1"), 0);
     assert_traced ("policy 0 thin 1 1");
