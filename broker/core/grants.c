@@ -29,6 +29,7 @@ typedef struct grant_given {
     uint64_t credit;
     uint64_t deadline;
     uint64_t patience; /* ns that progress buys */
+    uint32_t times;    /* the session's patience when it was given */
     uint64_t consumed;
     uint32_t n;
     slot_t slots[];
@@ -93,6 +94,7 @@ void grants_give (core_t *core, pin_t *pin, session_t *session,
     given->id = core_id (core);
     given->pin = pin;
     given->credit = chosen->credit;
+    given->times = session->patience;
     given->patience = (core->config.grant_wait_ns + pin->length * SEC / GRANT_RATE) *
                       session->patience;
     given->deadline = core->now + given->patience;
@@ -342,7 +344,9 @@ void grants_timer (core_t *core, uint64_t id)
         return;
     }
     session = sessions_find (core, given->pin->upload->session);
-    if (session && session->patience < PATIENCE_MAX)
+    /* Many that ran out together, as all of one worker do, count as one. */
+    if (session && session->patience < PATIENCE_MAX &&
+        given->times >= session->patience)
         session->patience *= 2;
     lose (core, given, 0);
     grants_look (core, given->pin);

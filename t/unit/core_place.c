@@ -408,6 +408,25 @@ static void test_late (void **state)
     cluster_free (&c);
 }
 
+/* Grants that run out together make the next ones wait twice as long, not 2^n times. */
+static void test_late_together (void **state)
+{
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 2, NULL);
+    for (uint64_t i = 1; i <= 6; i++)
+        cluster_put (&c, i, 1000);
+    cluster_pass (&c, 6 * SEC, ALL);
+    cluster_put (&c, 7, 1000);
+    cluster_pass (&c, 9 * SEC, ALL);
+    assert_null (cluster_action (&c, ACTION_DURABLE, 0));
+    cluster_pass (&c, 2 * SEC, ALL);
+    assert_int_equal (cluster_want (&c, ACTION_DURABLE)->u.durable.items[0].code,
+                      DFS_EAGAIN);
+    cluster_free (&c);
+}
+
 static void commit (cluster_core_t *c, uint64_t first, size_t n)
 {
     copykey_t keys[8];
@@ -620,6 +639,7 @@ int main (void)
         cmocka_unit_test (test_disk_replaced),
         cmocka_unit_test (test_disk_lost_while_away),
         cmocka_unit_test (test_late),
+        cmocka_unit_test (test_late_together),
         cmocka_unit_test (test_commit),
         cmocka_unit_test (test_lengths),
         cmocka_unit_test (test_replayed),
