@@ -92,11 +92,16 @@ static int set_keepalive (void *s)
                : 0;
 }
 
-/* Brokers among themselves: a connection through a network that has gone silent is
- * given up soon, for the kernel's next attempt may come long after the network is back.
- */
-static int set_impatient (void *s)
+/* A connection through a network that has gone silent is given up soon. Among brokers
+ * because the kernel's next attempt may come long after the network is back; by a
+ * client because what it sends to a worker has to go to another one. (A worker that
+ * lives and takes nothing for as long is no better.) */
+static int set_impatient (void *s, enum sock_kind kind)
 {
+    if (kind == SOCK_UPLINK)
+        return set_int (s, ZMQ_TCP_MAXRT, 8000);
+    if (kind != SOCK_PEER)
+        return 0;
     return set_int (s, ZMQ_TCP_MAXRT, 3000) < 0 ||
                    set_int (s, ZMQ_CONNECT_TIMEOUT, 1000) < 0
                ? -1
@@ -170,8 +175,8 @@ void *sock_new (void *ctx, enum sock_kind kind, const sock_identity_t *id,
         rc = zmq_setsockopt (s, ZMQ_SUBSCRIBE, "", 0);
     if (rc == 0)
         rc = set_keepalive (s);
-    if (rc == 0 && kind == SOCK_PEER)
-        rc = set_impatient (s);
+    if (rc == 0)
+        rc = set_impatient (s, kind);
     if (rc == 0)
         rc = set_security (s, row, id, domain);
     if (rc < 0) {

@@ -180,7 +180,9 @@ static void durable (put_t *put, const Dfs__DurableItem *item)
         if (chunk->state == CHUNK_SEND || chunk->state == CHUNK_SENT) {
             client_log (put->dfs, LOG_INFO, "chunk_again code=%s text=\"%s\"",
                         dfs_error_name (code), item->text ? item->text : "");
-            put_chunk_again (chunk, 0, chunk->attempts > 0, code,
+            /* Too late: its first worker may be out of reach, for us or for others. */
+            uint32_t late = code == DFS_EAGAIN ? chunk->targets[0] : 0;
+            put_chunk_again (chunk, late, late == 0 && chunk->attempts > 0, code,
                              item->text ? item->text : dfs_error_text (code));
         }
         return;

@@ -153,7 +153,13 @@ static void place (fake_t *self, const Dfs__Envelope *asked)
             items[i].has_have = items[i].have = true;
             continue;
         }
+        uint32_t before = chunk->worker;
         chunk->worker = targets[i] = pick (self, item->avoid, item->n_avoid);
+        bool avoided = !chunk->late || targets[i] == 0;
+        for (size_t k = 0; k < item->n_avoid; k++)
+            avoided = avoided || item->avoid[k] == before;
+        self->counts.not_avoided += !avoided;
+        chunk->late = false;
         chunk->length = item->length;
         chunk->upload = ask->upload;
         chunk->got = 0;

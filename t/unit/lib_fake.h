@@ -27,6 +27,7 @@ typedef struct fake_chunk {
     uint64_t upload;
     uint32_t *crcs;
     bool whole;
+    bool late; /* it was said to be lost, and not placed since */
 } fake_chunk_t;
 
 typedef struct fake_extent {
@@ -74,7 +75,8 @@ typedef struct fake_knobs {
 typedef struct fake_counts {
     atomic_uint places, placed_items, changes, requests, applied, stages, fetches,
         opens, frames_in, hellos, resumed, credit_violations, cancels, seconds;
-    atomic_uint ahead; /* the farthest number beyond one that had no answer */
+    atomic_uint not_avoided; /* late chunks asked for without avoiding who had them */
+    atomic_uint ahead;       /* the farthest number beyond one that had no answer */
     atomic_ullong bytes_in;
 } fake_counts_t;
 

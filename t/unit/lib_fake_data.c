@@ -92,9 +92,10 @@ static void take_frame (fake_t *self, const frame_t *frame, const uint8_t *data)
     assert (memcmp (digest, chunk->key.digest, 32) == 0);
     if (take (&self->knobs.refuse_chunk))
         notify (self, chunk, DFS_ENOSPC, true, 0);
-    else if (take (&self->knobs.lose_durable))
+    else if (take (&self->knobs.lose_durable)) {
+        chunk->late = true;
         notify (self, chunk, DFS_EAGAIN, false, 0);
-    else {
+    } else {
         chunk->whole = true;
         notify (self, chunk, 0, false, 0);
     }

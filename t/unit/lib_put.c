@@ -128,6 +128,7 @@ static void test_put_refused_and_lost (void **state)
     put_and_compare (world, 20 * 262144 + 1);
     assert_int_equal (world->fake->knobs.refuse_chunk, 0);
     assert_int_equal (world->fake->knobs.lose_durable, 0);
+    assert_int_equal (world->fake->counts.not_avoided, 0);
 }
 
 static void test_put_missing (void **state)
