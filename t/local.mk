@@ -36,6 +36,7 @@ SHELL_TESTS += \
 	t/3330-monitor.t \
 	t/3340-domains.t \
 	t/3360-ten.t \
+	t/3370-cut.t \
 	t/3400-reclaim.t \
 	t/3410-rebalance.t \
 	t/3420-trim.t \

@@ -43,6 +43,23 @@ host_heal () {
     ip -n "$hosts_prefix-sw" link set "p$1" master br0
 }
 
+# host_hush I J…: what host I sends to these hosts is lost, silently (it goes to nobody);
+# what they send arrives. host_hear I J…: no longer.
+host_hush () {
+    hush_i=$1
+    shift
+    for hush_j in "$@"; do
+        host_run "$hush_i" ip neigh replace "10.88.0.$hush_j" lladdr 02:00:00:00:00:99 dev eth0 nud permanent || return 1
+    done
+}
+host_hear () {
+    hush_i=$1
+    shift
+    for hush_j in "$@"; do
+        host_run "$hush_i" ip neigh del "10.88.0.$hush_j" dev eth0 || return 1
+    done
+}
+
 # hosts_split I…: these hosts see each other and nobody else; hosts_join puts all together.
 hosts_split () {
     for host_i in "$@"; do
