@@ -8,10 +8,10 @@
 #include "broker/links/links_private.h"
 #include "broker/links/seed.h"
 
-#define JOB_RECORDS   4096 /* of one step of a job */
-#define PRUNE_RECORDS 4096
-#define SESSION_LIFE  (600 * SEC) /* without a change */
-#define SEED_ARENA    (16 * 1024 * 1024)
+#define STEP_RECORDS 4096       /* of one step of a job, or of pruning */
+#define PRUNE_REST   (10 * SEC) /* between looks at what is kept longer than the rest */
+#define SESSION_LIFE (600 * SEC) /* without a change */
+#define SEED_ARENA   (16 * 1024 * 1024)
 
 /* A request that is answered when the directory shows what it changed. */
 typedef struct waiter {
@@ -27,10 +27,11 @@ struct roster {
     uint64_t led_at;    /* monotonic: leads since then */
     uint64_t answered;  /* the youngest question that was answered */
     uint64_t asked;     /* questions for a directory so far */
-    uint64_t role_at;   /* the one asked when the role changed: it has all of the terms
-                           before */
+    uint64_t role_at;   /* the one asked at a change of role: it has all before it */
     bool chores;        /* storage was asked and has not answered */
     uint64_t idle_from; /* session from which on it looks for idle ones */
+    namespace_place_t prune_from; /* likewise, for what is to be pruned... */
+    uint64_t prune_at;            /* ...not before this */
     waiter_t *waiters;
 };
 
@@ -431,6 +432,8 @@ void roster_chores (links_t *links)
     mail_chores_t *mail = mail_new (MAIL_CHORES, sizeof *mail);
     mail->idle_before = links_log_time (links) - SESSION_LIFE;
     mail->idle_from = self->idle_from;
+    mail->prune_now = links->now >= self->prune_at ? links_log_time (links) : 0;
+    mail->at = self->prune_from;
     self->chores = true;
     storage_push (links->storage, &mail->head);
 }
@@ -441,14 +444,12 @@ static void expire (links_t *links, const mail_chores_t *mail)
     Dfs__OpSessionExpire expired = DFS__OP_SESSION_EXPIRE__INIT;
     uint64_t ids[CHORES_SESSIONS];
 
-    /* Clients of the leader before come to this one when they want something: until
-     * that long has passed nobody is silent who is not here. */
+    /* Clients of the leader before may have wanted nothing of this one yet. */
     if (links->now - links->roster->led_at < SESSION_LIFE)
         return;
     /* One that still holds its connection is not gone, only quiet. */
     for (size_t i = 0; i < mail->n_sessions; i++) {
-        session_t *session = clients_get (links->clients, mail->sessions[i]);
-        if (!session)
+        if (!clients_get (links->clients, mail->sessions[i]))
             ids[expired.n_sessions++] = mail->sessions[i];
     }
     if (expired.n_sessions == 0)
@@ -461,20 +462,21 @@ static void expire (links_t *links, const mail_chores_t *mail)
 
 void roster_chores_found (links_t *links, const mail_chores_t *mail)
 {
-    const Dfs__Policy *policy = roster_policy (links->roster);
-    uint64_t now = links_log_time (links);
+    roster_t *self = links->roster;
+    Dfs__Op op = DFS__OP__INIT;
 
-    links->roster->chores = false;
-    links->roster->idle_from = mail->idle_from; /* connected ones hold up no others */
-    if (!roster_leads (links->roster) || pending_own_count (links->pending) > 0 ||
-        links->stopping)
+    self->chores = false;
+    self->idle_from = mail->idle_from; /* connected ones hold up no others */
+    if (self->prune_from.len > 0 && mail->at.len == 0)
+        self->prune_at = links->now + PRUNE_REST;
+    self->prune_from = mail->at;
+    if (!links_serves (links) || pending_own_count (links->pending) > 0)
         return;
     if (mail->job) {
-        Dfs__Op op = DFS__OP__INIT;
         Dfs__OpJobStep step = DFS__OP_JOB_STEP__INIT;
 
         step.job = mail->job;
-        step.max_records = JOB_RECORDS;
+        step.max_records = STEP_RECORDS;
         op.op_case = DFS__OP__OP_JOB_STEP;
         op.job_step = &step;
         pending_own (links, &op);
@@ -483,13 +485,14 @@ void roster_chores_found (links_t *links, const mail_chores_t *mail)
     if (agree_holds (links))
         return;
     expire (links, mail);
-    if (policy && mail->oldest_past != UINT64_MAX && now > policy->history_ns &&
-        mail->oldest_past < now - policy->history_ns) {
-        Dfs__Op op = DFS__OP__INIT;
+    if (mail->prune) {
         Dfs__OpPrune prune = DFS__OP_PRUNE__INIT;
 
-        prune.up_to_time_ns = now - policy->history_ns;
-        prune.max_records = PRUNE_RECORDS;
+        prune.up_to_time_ns = prune.now_ns = mail->prune_now;
+        prune.max_records = STEP_RECORDS;
+        prune.has_now_ns = prune.has_from = true;
+        prune.from.len = mail->at.len;
+        prune.from.data = (uint8_t *)(uintptr_t)mail->at.key;
         op.op_case = DFS__OP__OP_PRUNE;
         op.prune = &prune;
         pending_own (links, &op);

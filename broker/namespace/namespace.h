@@ -203,6 +203,15 @@ size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *f
 /* Time at which the oldest past record was overwritten, UINT64_MAX when there is none.
  */
 uint64_t namespace_oldest_past (namespace_t *self);
+/* A place in the log of the past; len 0: its beginning. */
+typedef struct namespace_place {
+    uint8_t key[320];
+    size_t len;
+} namespace_place_t;
+/* Whether something of the past, from *AT on, is older than the history of its policy
+ * at NOW: an OpPrune from *AT takes it away. Else *AT is where to go on: few enough are
+ * looked at for a look-up. */
+bool namespace_prune_due (namespace_t *self, uint64_t now, namespace_place_t *at);
 /* Longest content that is taken inline now; 0 when their budget is nearly used up. */
 uint64_t namespace_inline_max (const namespace_t *self);
 /* Log time of the last entry. */

@@ -69,7 +69,7 @@ void lookup_totals (tables_t *tables, mail_totals_t *mail)
 void lookup_chores (tables_t *tables, mail_chores_t *mail)
 {
     mail->job = namespace_next_job (tables->ns);
-    mail->oldest_past = namespace_oldest_past (tables->ns);
+    mail->prune = namespace_prune_due (tables->ns, mail->prune_now, &mail->at);
     mail->n_sessions =
         namespace_idle_sessions (tables->ns, mail->idle_before, &mail->idle_from,
                                  mail->sessions, CHORES_SESSIONS);

@@ -182,7 +182,9 @@ typedef struct mail_chores {
     uint64_t idle_before; /* log time */
     uint64_t idle_from;   /* the first to look at; in the answer: the next time's */
     uint64_t job;         /* 0: none is open */
-    uint64_t oldest_past; /* log time, UINT64_MAX: none */
+    uint64_t prune_now;   /* log time */
+    bool prune;           /* there is something to prune... */
+    namespace_place_t at; /* ...from here on; in the question: look from here on */
     size_t n_sessions;    /* silent since idle_before */
     uint64_t sessions[CHORES_SESSIONS];
 } mail_chores_t;

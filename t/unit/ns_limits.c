@@ -78,6 +78,19 @@ static void trees_go_whatever_their_depth (void **state)
             assert_ok (ns_mv (fx, "/t", path));
         assert_ok (ns_mv (fx, "/n", "/t"));
     }
+    assert_int_equal (ns_faults (fx), 0);
+    /* Paths lead no deeper than symlinks do; how far up a move looks is bounded. */
+    char *step = path + 2; /* x/x/…/x/t */
+    path[0] = '/';
+    path[1] = 't';
+    assert_ok (ns_symlink (fx, path, "/a"));
+    assert_ok (ns_symlink (fx, step + 1, "/a/b"));
+    assert_ok (ns_symlink (fx, step + 1, "/a/b/c"));
+    assert_ok (ns_mkdir (fx, "/d"));
+    assert_ok (ns_mv (fx, "/d", "/a/d"));
+    assert_ok (ns_mkdir (fx, "/a/b/c/e"));
+    assert_code (ns_mv (fx, "/a/d", "/a/b/c/d"), DFS_ENAMETOOLONG);
+    assert_ok (ns_rm (fx, "/a"));
     little_scratch (fx, 1 << 20); /* of all levels at once it would take more */
     assert_ok (ns_code (ns_rm_tree (fx, "/t")));
     for (uint64_t job; (job = namespace_next_job (fx->ns)) != 0;) {
