@@ -21,7 +21,6 @@
 #define QUIET         (400 * MS) /* then the broker is asked for a sign of life... */
 #define QUIET_WAIT    (600 * MS) /* ...and others, when it gives none */
 #define QUIET_LONGER  3          /* doublings of that, for machines with much to do */
-#define KEY_FAILURES  3          /* failed handshakes in a row that mean a wrong key */
 
 struct conn {
     void *ctx;
@@ -34,8 +33,7 @@ struct conn {
     void *monitor; /* PAIR of sock */
     bool greeted;  /* hello is sent: the socket takes nothing before it is connected */
     bool up;
-    bool failed; /* for good */
-    int key_failures;
+    bool failed;       /* for good */
     uint64_t retry_at; /* sock == NULL: connect then; !up: give this try up then */
     uint64_t backoff;
     uint64_t hello_wait;
@@ -242,15 +240,15 @@ static void start (conn_t *self, uint64_t now)
     self->retry_at = now + self->hello_wait;
 }
 
-/* A broker that hangs up in the middle of a handshake looks like one with another key;
- * only several in a row are believed. */
+/* A broker that hangs up in the middle of a handshake looks like one with another key:
+ * several in a row are believed, of brokers that never had the right one. */
 static void handshake_failed (conn_t *self, const sock_event_t *event, uint64_t now)
 {
     if (event->event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
         fail (&self->why, DFS_EAUTH, "broker %s refuses the key of user %s",
               self->at.name, self->user);
         self->failed = true;
-    } else if (++self->key_failures >= KEY_FAILURES) {
+    } else if (leader_key (self->leader, LEADER_KEY_DOUBTFUL)) {
         fail (&self->why, DFS_EAUTH,
               event->event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
                   ? "broker %s at %s:%u speaks with other security than %s says"
@@ -274,7 +272,7 @@ static enum conn_news watch (conn_t *self, uint64_t now)
     while (self->monitor && sock_monitor_read (self->monitor, &event) == 1)
         switch (event.event) {
         case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-            self->key_failures = 0;
+            leader_key (self->leader, LEADER_KEY_RIGHT);
             break;
         case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
         case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
@@ -282,6 +280,7 @@ static enum conn_news watch (conn_t *self, uint64_t now)
             handshake_failed (self, &event, now);
             return self->failed ? CONN_FAILED : was_up ? CONN_DOWN : CONN_NOTHING;
         default: /* closed, refused, disconnected */
+            leader_key (self->leader, LEADER_KEY_NOTHING);
             fail (&self->why, DFS_EUNAVAIL, "no broker: %s at %s:%u %s", self->at.name,
                   self->at.host, self->at.port,
                   event.event == ZMQ_EVENT_DISCONNECTED ? "closed the connection"

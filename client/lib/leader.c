@@ -14,12 +14,15 @@
 #define RESOLVE_MS 2000
 #define SILENCE    (1 * SEC) /* so long one that gave no answer is not asked again */
 #define WHY_MAX    100
+#define DOUBTS     3 /* failed handshakes in a row that mean a wrong key */
 
 struct leader {
     const cluster_t *cluster;
     size_t current;
     char (*why)[WHY_MAX]; /* of each broker */
     uint64_t *silent_at;  /* of each, 0: it answered last */
+    unsigned *doubts;     /* of each: failed handshakes in a row */
+    bool *right;          /* of each: one succeeded */
 };
 
 leader_t *leader_new (const cluster_t *cluster)
@@ -29,7 +32,9 @@ leader_t *leader_new (const cluster_t *cluster)
     self->cluster = cluster;
     self->why = calloc (cluster->n_brokers + 1, sizeof *self->why);
     self->silent_at = calloc (cluster->n_brokers + 1, sizeof *self->silent_at);
-    assert (self->why && self->silent_at);
+    self->doubts = calloc (cluster->n_brokers + 1, sizeof *self->doubts);
+    self->right = calloc (cluster->n_brokers + 1, sizeof *self->right);
+    assert (self->why && self->silent_at && self->doubts && self->right);
     return self;
 }
 
@@ -38,6 +43,8 @@ void leader_destroy (leader_t **self_p)
     if (*self_p) {
         free ((*self_p)->why);
         free ((*self_p)->silent_at);
+        free ((*self_p)->doubts);
+        free ((*self_p)->right);
     }
     free (*self_p);
     *self_p = NULL;
@@ -88,6 +95,21 @@ void leader_failed (leader_t *self, const char *why, bool silent)
         if (!is_silent (self, self->current))
             return;
     }
+}
+
+bool leader_key (leader_t *self, enum leader_key key)
+{
+    size_t n = self->cluster->n_brokers, wrong = 0;
+
+    if (key == LEADER_KEY_DOUBTFUL)
+        self->doubts[self->current]++;
+    else
+        self->doubts[self->current] = 0;
+    if (key == LEADER_KEY_RIGHT)
+        self->right[self->current] = true;
+    for (size_t i = 0; i < n; i++)
+        wrong += self->doubts[i] >= DOUBTS && !self->right[i];
+    return n > 0 && wrong == n;
 }
 
 int leader_hint (leader_t *self, const char *name)

@@ -28,6 +28,12 @@ int leader_pick (leader_t *self, leader_address_t *address, dfs_error_t *err);
 /* The one picked last did not answer (SILENT: it is left alone for a second, when there
  * are others), or does not lead: WHY. */
 void leader_failed (leader_t *self, const char *why, bool silent);
+/* What a handshake with the one picked last says of the key that we have for it;
+ * NOTHING when it was not there at all. Returns true when no broker has its key, as far
+ * as can be told: each failed several times in a row and never succeeded. What accepts
+ * connections for a broker that is down, and closes them, looks the same. */
+enum leader_key { LEADER_KEY_NOTHING, LEADER_KEY_RIGHT, LEADER_KEY_DOUBTFUL };
+bool leader_key (leader_t *self, enum leader_key key);
 /* NAME leads, the one picked last says. Returns 1 when that is another one that was not
  * silent just now, which is the next to be picked, else 0. */
 int leader_hint (leader_t *self, const char *name);

@@ -45,7 +45,7 @@ client_libdfs_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
 include_HEADERS += client/lib/dfs.h
 lib_fake = t/unit/lib_world.c t/unit/lib_world.h \
 	t/unit/lib_fake.c t/unit/lib_fake.h t/unit/lib_fake_data.c \
-	t/unit/lib_fake_names.c
+	t/unit/lib_fake_names.c t/unit/lib_fake_door.c
 UNIT_TESTS += t/unit/lib_put
 t_unit_lib_put_SOURCES = t/unit/lib_put.c $(lib_fake)
 t_unit_lib_put_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)

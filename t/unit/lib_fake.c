@@ -364,6 +364,8 @@ static void listen_again (fake_t *self)
 {
     dfs_error_t err;
     sock_close (&self->router);
+    if (self->knobs.hang_ups > 0)
+        fake_hang_up (self);
     self->router = sock_new (self->ctx, SOCK_FRONT, NULL, NULL, &err);
     int rc;
     /* The I/O thread closes the port of before when it comes to that. */

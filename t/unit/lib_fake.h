@@ -69,6 +69,8 @@ typedef struct fake_knobs {
     atomic_uint list_gone;    /* so many later pages of listings say DFS_ESTALE */
     atomic_uint list_moved;   /* so many are of another index */
     atomic_uint list_hollow;  /* first pages of listings have no entries */
+    atomic_uint hang_ups;     /* before it listens again somebody else at its port
+                                 takes so many connections and closes them */
     atomic_uint hold; /* the first answer to the change of this number gets lost */
 } fake_knobs_t;
 
@@ -122,6 +124,7 @@ void fake_forget (fake_t *self);
 /* for the files of the fake */
 fake_chunk_t *fake_chunk (fake_t *self, const uint8_t digest[32], bool make);
 void fake_send (fake_t *self, Dfs__Envelope *env);
+void fake_hang_up (fake_t *self);
 void fake_ingest (fake_t *self, int worker);
 void fake_fetch (fake_t *self, const Dfs__Envelope *env);
 void fake_open (fake_t *self, const Dfs__Envelope *env);

@@ -108,7 +108,7 @@ static void test_put_inline (void **state)
 
     world->fake->knobs.inline_max = 4096;
     dfs_close (&world->dfs); /* the welcome tells */
-    dfs_options_t options = {.config = world->fake->config, .timeout_ms = 10000};
+    dfs_options_t options = {.config = world->fake->config, .timeout_ms = 60000};
     world->dfs = dfs_open (&options, &err);
     write_file (path_in (world, "src"), "hello", 5);
     assert_int_equal (put_one (world, path_in (world, "src"), "/in", &item), 0);

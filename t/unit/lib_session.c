@@ -132,6 +132,26 @@ static void test_put_get_restarts (void **state)
     free (data);
 }
 
+/* A proxy that goes on accepting connections while its broker is down looks like a
+ * broker with another key; but one that was there before had the right one. */
+static void test_proxy (void **state)
+{
+    world_t *world = *state;
+    unsigned restarts = world->fake->restarts;
+    const char *path = "/";
+    dfs_stat_t st;
+    dfs_error_t err;
+    int code;
+
+    world->fake->knobs.hang_ups = 4;
+    fake_restart (world->fake);
+    do {
+        assert_int_equal (dfs_stat_many (world->dfs, &path, 1, true, &st, &code, &err),
+                          0);
+        dfs_stat_clear (&st);
+    } while (world->fake->restarts == restarts);
+}
+
 static void test_fork (void **state)
 {
     world_t *world = *state;
@@ -173,9 +193,13 @@ static void test_no_broker (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        CASE (test_put_window),       CASE (test_put_expired),
-        CASE (test_put_policy),       CASE (test_put_exactly_once),
-        CASE (test_put_get_restarts), CASE (test_fork),
+        CASE (test_put_window),
+        CASE (test_put_expired),
+        CASE (test_put_policy),
+        CASE (test_put_exactly_once),
+        CASE (test_put_get_restarts),
+        CASE (test_proxy),
+        CASE (test_fork),
         CASE (test_no_broker),
     };
 

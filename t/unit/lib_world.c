@@ -28,7 +28,7 @@ int world_setup (void **state)
     snprintf (world->dir, sizeof world->dir, "/tmp/lib-test-XXXXXX");
     assert_non_null (mkdtemp (world->dir));
     dfs_options_t options = {.config = world->fake->config,
-                             .timeout_ms = 10000,
+                             .timeout_ms = 60000,
                              .log = count_line,
                              .log_arg = world};
     world->dfs = dfs_open (&options, &err);
