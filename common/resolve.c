@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,8 +101,14 @@ int resolve_host (const char *host, char *out, size_t cap, int timeout_ms,
     pthread_condattr_destroy (&attr);
     snprintf (l->host, sizeof l->host, "%s", host);
     l->users = 2;
+    /* signals are for the program's own threads */
     pthread_t thread;
-    if (pthread_create (&thread, NULL, lookup_run, l) != 0) {
+    sigset_t all, before;
+    sigfillset (&all);
+    pthread_sigmask (SIG_SETMASK, &all, &before);
+    int created = pthread_create (&thread, NULL, lookup_run, l);
+    pthread_sigmask (SIG_SETMASK, &before, NULL);
+    if (created != 0) {
         l->users = 1;
         lookup_release (l);
         return fail (err, DFS_ESYS, "%s: cannot start a thread to look it up", host);

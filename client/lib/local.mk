@@ -56,7 +56,8 @@ UNIT_TESTS += t/unit/lib_session
 t_unit_lib_session_SOURCES = t/unit/lib_session.c $(lib_fake)
 t_unit_lib_session_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)
 UNIT_TESTS += t/unit/lib_parts
-t_unit_lib_parts_SOURCES = t/unit/lib_parts.c
+t_unit_lib_parts_SOURCES = t/unit/lib_parts.c \
+	t/unit/lib_lookups.c t/unit/lib_lookups.h
 t_unit_lib_parts_LDADD = client/libdfs-internal.la $(CMOCKA_LIBS)
 
 pkgconfig_DATA = client/lib/dfs.pc

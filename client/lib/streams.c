@@ -14,6 +14,8 @@
 
 typedef struct stream {
     uint32_t worker; /* 0: free */
+    char host[128];  /* as it was named */
+    uint16_t port;
     char endpoint[160];
 } stream_t;
 
@@ -65,6 +67,13 @@ static int make_pull (streams_t *self, dfs_error_t *err)
     return 0;
 }
 
+/* As it is named: no name server is asked for what is connected. */
+static bool is_open (const stream_t *stream, const Dfs__Worker *worker)
+{
+    return stream->worker == worker->id && stream->port == worker->port &&
+           strcmp (stream->host, worker->host) == 0;
+}
+
 int streams_open (streams_t *self, const Dfs__Worker *worker, dfs_error_t *err)
 {
     char host[128], endpoint[160];
@@ -74,6 +83,9 @@ int streams_open (streams_t *self, const Dfs__Worker *worker, dfs_error_t *err)
         return fail (err, DFS_EPROTO, "stream of worker %u has no port", worker->id);
     if (self->id->secure && (!worker->has_key || worker->key.len != 32))
         return fail (err, DFS_EPROTO, "stream of worker %u has no key", worker->id);
+    for (size_t i = 0; i < STREAMS; i++)
+        if (is_open (&self->streams[i], worker))
+            return 0;
     int rc = resolve_host (worker->host, host, sizeof host, RESOLVE_MS, err);
     if (rc == 0 && !self->pull)
         rc = make_pull (self, err);
@@ -94,6 +106,8 @@ int streams_open (streams_t *self, const Dfs__Worker *worker, dfs_error_t *err)
     if (rc < 0)
         return rc;
     at->worker = worker->id;
+    at->port = (uint16_t)worker->port;
+    snprintf (at->host, sizeof at->host, "%s", worker->host);
     snprintf (at->endpoint, sizeof at->endpoint, "%s", endpoint);
     return 0;
 }

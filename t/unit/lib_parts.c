@@ -19,7 +19,9 @@
 #include "client/lib/pool.h"
 #include "client/lib/slice.h"
 #include "client/lib/split.h"
+#include "client/lib/streams.h"
 #include "client/lib/verify_write.h"
+#include "lib_lookups.h"
 
 static char dir[] = "/tmp/lib-parts-XXXXXX";
 
@@ -258,7 +260,8 @@ static void test_target_appears_whole (void **state)
         assert_int_equal (target_init (&target, path, -1, &err), 0);
         assert_int_equal (target_open (&target, &err), 0);
         assert_int_equal (fstat (target.fd, &st), 0);
-        assert_int_equal (st.st_mode & 0777, 0600); /* nobody else's until it is whole */
+        assert_int_equal (st.st_mode & 0777,
+                          0600); /* nobody else's until it is whole */
         assert_int_equal (target_write (&target, "world", 5, 5, &err), 0);
         assert_int_equal (target_write (&target, "hello", 5, 0, &err), 0);
         assert_int_equal (stat (path, &st), round == 0 ? -1 : 0);
@@ -359,6 +362,32 @@ static void test_extents (void **state)
     extents_clear (&extents);
 }
 
+/* Workers say often where their streams are: names are looked up for new ones, and no
+ * handler of the program's signals runs on the thread that does it. */
+static void test_streams_by_name (void **state)
+{
+    void *ctx = zmq_ctx_new ();
+    sock_identity_t id = {0};
+    streams_t *streams = streams_new (ctx, &id);
+    Dfs__Worker worker = DFS__WORKER__INIT;
+    char host[] = "a.worker";
+    dfs_error_t err = {0};
+
+    (void)state;
+    worker.id = 7;
+    worker.host = host;
+    worker.port = 1;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal (streams_open (streams, &worker, &err), 0);
+    assert_int_equal (lookups_done, 1);
+    assert_true (lookups_masked);
+    worker.port = 2;
+    assert_int_equal (streams_open (streams, &worker, &err), 0);
+    assert_int_equal (lookups_done, 2);
+    streams_destroy (&streams);
+    zmq_ctx_term (ctx);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +399,7 @@ int main (void)
         cmocka_unit_test (test_target_appears_whole),
         cmocka_unit_test (test_target_kinds),
         cmocka_unit_test (test_extents),
+        cmocka_unit_test (test_streams_by_name),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
