@@ -139,12 +139,11 @@ static int pause (dfs_t *dfs, dfs_error_t *err)
     uint64_t until = clock_mono () + ERRAND_POLL;
     int rc = client_enter (dfs, err);
 
+    if (rc < 0)
+        return rc;
     while (rc == 0 && clock_mono () < until)
         rc = client_step (dfs, until, err);
-    if (rc == 0)
-        client_leave (dfs);
-    else if (rc != DFS_EFORK)
-        dfs->busy = false;
+    client_leave (dfs);
     return rc;
 }
 
