@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* Parts of the worker that need no socket. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <poll.h>
@@ -15,6 +17,7 @@
 #include "msgs/frame.h"
 #include "worker/flow/assemble.h"
 #include "worker/flow/window.h"
+#include "worker/links/access.h"
 #include "worker/links/directory.h"
 #include "worker/links/epoch.h"
 #include "worker/links/pulse.h"
@@ -67,6 +70,63 @@ static void refusals_of_one_key_leave_room (void **state)
     assert_int_equal (count_refusals (notes), 1);
     assemble_destroy (&assemble);
     notes_destroy (&notes);
+}
+
+static bool gets_in (zap_t *zap, const keypair_t *pair)
+{
+    return zap_lookup (zap, sock_domain (SOCK_INGEST), pair->public_key, NULL, 0) != 0;
+}
+
+static void save_key (const char *dir, const char *name, keypair_t *pair)
+{
+    dfs_error_t err;
+    assert_int_equal (keys_generate (pair), 0);
+    assert_int_equal (keys_save (dir, "user", name, pair, &err), 0);
+}
+
+/* A keys directory whose time does not tell that there is another key. */
+static void keys_that_come_late_get_in (void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/worker-keys-XXXXXX", other[] = "/tmp/worker-keys-XXXXXX";
+    char command[300], half[64];
+    assert_non_null (mkdtemp (dir));
+    assert_non_null (mkdtemp (other));
+    void *ctx = zmq_ctx_new ();
+    zap_t *zap = zap_new (ctx, NULL);
+    directory_t *directory = directory_new ();
+    access_t *access = access_new (dir, zap, directory);
+    keypair_t first, second, third;
+    struct stat st;
+    /* Two within one tick of the clock. */
+    save_key (dir, "first", &first);
+    assert_int_equal (stat (dir, &st), 0);
+    access_refresh (access);
+    assert_true (gets_in (zap, &first));
+    save_key (dir, "second", &second);
+    assert_int_equal (
+        utimensat (AT_FDCWD, dir, (struct timespec[]){st.st_mtim, st.st_mtim}, 0), 0);
+    access_refresh (access);
+    assert_true (gets_in (zap, &second));
+    /* One that is half copied, in a directory that has been quiet for long. */
+    save_key (other, "third", &third);
+    snprintf (half, sizeof half, "%s/user-third", dir);
+    close (open (half, O_CREAT | O_WRONLY, 0644));
+    assert_int_equal (
+        utimensat (AT_FDCWD, dir, (struct timespec[]){{1000, 0}, {1000, 0}}, 0), 0);
+    access_refresh (access);
+    assert_false (gets_in (zap, &third));
+    assert_true (gets_in (zap, &second));
+    snprintf (command, sizeof command, "cat %s/user-third >%s", other, half);
+    assert_int_equal (system (command), 0);
+    access_refresh (access);
+    assert_true (gets_in (zap, &third));
+    access_destroy (&access);
+    directory_destroy (&directory);
+    zap_destroy (&zap);
+    zmq_ctx_term (ctx);
+    snprintf (command, sizeof command, "rm -r %s %s", dir, other);
+    assert_int_equal (system (command), 0);
 }
 
 static store_change_t change (uint64_t seq)
@@ -310,6 +370,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (refusals_of_one_key_leave_room),
+        cmocka_unit_test (keys_that_come_late_get_in),
         cmocka_unit_test (recent_keeps_the_newest),
         cmocka_unit_test (position_follows_acknowledgements),
         cmocka_unit_test (unknown_disk_is_listed),

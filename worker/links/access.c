@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "msgs/control.pb-c.h"
@@ -24,7 +25,8 @@ struct access {
     char *dir;
     zap_t *zap;
     directory_t *directory;
-    struct timespec changed; /* of the directory, as last read */
+    struct timespec changed; /* of the directory, as last read for good */
+    struct timespec warned;  /* of the directory: what cannot be read was told */
     entry_t *files;
     size_t n_files;
     entry_t *let_in; /* what ZAP has now */
@@ -75,16 +77,30 @@ static bool parse (const char *file, char role[16], int *number, const char **na
     return false;
 }
 
+static bool same_time (const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* What comes into the directory within the same tick of its clock does not change its
+ * time. */
+static bool is_settled (const struct timespec *changed)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_REALTIME, &now);
+    return now.tv_sec > changed->tv_sec + 1;
+}
+
 static void read_files (access_t *self)
 {
     struct stat st;
-    if (stat (self->dir, &st) != 0 || (st.st_mtim.tv_sec == self->changed.tv_sec &&
-                                       st.st_mtim.tv_nsec == self->changed.tv_nsec))
+    if (stat (self->dir, &st) != 0 || same_time (&st.st_mtim, &self->changed))
         return;
+    bool whole = is_settled (&st.st_mtim);
+    bool warn = !same_time (&st.st_mtim, &self->warned);
     DIR *dir = opendir (self->dir);
     if (!dir)
         return;
-    self->changed = st.st_mtim;
     self->n_files = 0;
     const struct dirent *d;
     while ((d = readdir (dir)) && self->n_files < KEYS_MAX) {
@@ -96,7 +112,10 @@ static void read_files (access_t *self)
         if (!parse (d->d_name, role, &number, &name))
             continue;
         if (keys_load_public (self->dir, role, name, &pair, &err) < 0) {
-            log_warn ("key_unreadable", "err=%d text=\"%s\"", err.code, err.text);
+            if (warn)
+                log_warn ("key_unreadable", "err=%d text=\"%s\"", err.code, err.text);
+            self->warned = st.st_mtim;
+            whole = false; /* it may be on its way: looked at again */
             continue;
         }
         self->files = realloc (self->files, (self->n_files + 1) * sizeof *self->files);
@@ -107,6 +126,8 @@ static void read_files (access_t *self)
         snprintf (entry->name, sizeof entry->name, "%s", name);
     }
     closedir (dir);
+    if (whole)
+        self->changed = st.st_mtim;
 }
 
 static bool has (const entry_t *entries, size_t n, const entry_t *entry)
