@@ -17,6 +17,8 @@
 #define IDLE_NS     (120 * SEC) /* nothing asked for so long: closed */
 #define ANNOUNCE_NS (1 * SEC)
 
+enum { REFUSALS = 32 }; /* fewer do not fill a socket (its mark is 64 messages) */
+
 /* A piece is taken when its last buffer has come back. */
 typedef struct flying {
     uint64_t piece;
@@ -43,8 +45,10 @@ struct session {
     flying_t *flying; /* ring of SESSION_PIECES: sent whole, perhaps not taken yet */
     size_t flying_head;
     size_t n_flying;
-    uint64_t lent;   /* buffers had so far */
-    uint64_t queued; /* bytes asked for by the queue */
+    uint64_t lent;       /* buffers had so far */
+    uint64_t queued;     /* bytes asked for by the queue */
+    size_t refusals;     /* the socket may hold: they lend nothing */
+    uint64_t refused_at; /* buffers had when the last of them was sent */
 
     bool started; /* of the piece at the head */
     uint64_t started_at;
@@ -302,6 +306,8 @@ static enum session_result send_refusal (session_t *self, int code, uint64_t now
     log_info ("piece_refused", "req=%016" PRIx64 " chunk=%s err=%d", piece->trace,
               copykey_text (&piece->key, text), code);
     self->progress = now;
+    self->refusals++;
+    self->refused_at = self->lent;
     piece_done (self);
     return SESSION_SENT;
 }
@@ -439,15 +445,17 @@ int session_watch (session_t *self, uint64_t now)
     /* Events only wake the thread: the connection that ended may be a stranger's, and
      * the socket may still have its pipe. */
     while (sock_monitor_read (self->monitor, &event))
-        ;
+        self->refusals = 0;
     uint64_t returned = share_returned (self->share);
     if (returned != self->returned) {
         self->returned = returned;
         self->progress = now;
+        if (returned > self->refused_at) /* what was sent after them is taken */
+            self->refusals = 0;
     }
     /* Nothing waits in the socket and still it takes nothing: the client is gone. */
-    bool was_connected = self->connected;
-    if (!writable (self) && was_connected && share_held (self->share) == 0)
+    bool was_connected = self->connected, empty = share_held (self->share) == 0;
+    if (!writable (self) && was_connected && empty && self->refusals < REFUSALS)
         return DFS_EUNAVAIL;
     uint64_t quiet = now > self->progress ? now - self->progress : 0;
     if (session_active (self))
