@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* dfs-broker: options, configuration, and the parts of the broker started in order. */
 #include <endian.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,8 @@ typedef struct broker {
     void *zmq;
     sock_identity_t id;
     zap_t *zap;
-    uint8_t hmac_key[32];
+    uint8_t grant_key[32];
+    uint8_t handle_key[32];
     mailbox_t *mail; /* the reactor's */
     storage_t *storage;
     journal_t *journal;
@@ -160,9 +162,13 @@ static int start_node (void *ctx, dfs_error_t *err)
     int rc = take_directory (self, err);
     if (rc < 0)
         return rc;
-    rc = keys_hmac_load (cluster->keys_dir, self->hmac_key, err);
+    uint8_t master[32];
+    rc = keys_hmac_load (cluster->keys_dir, master, err);
     if (rc < 0)
         return rc;
+    keys_derive (master, KEYS_GRANT, self->grant_key);
+    keys_derive (master, KEYS_HANDLE, self->handle_key);
+    OPENSSL_cleanse (master, sizeof master);
     self->id.secure = cluster->secure;
     if (cluster->secure) {
         rc = keys_load_secret (cluster->keys_dir, "broker", self->node->name,
@@ -202,7 +208,7 @@ static int start_storage (void *ctx, dfs_error_t *err)
                                .arg = self};
 
     memcpy (config.cluster_id, self->cluster->id, sizeof config.cluster_id);
-    memcpy (config.hmac_key, self->hmac_key, sizeof config.hmac_key);
+    memcpy (config.handle_key, self->handle_key, sizeof config.handle_key);
     self->storage = storage_open (&config, err);
     return self->storage ? DFS_OK : err->code;
 }
@@ -223,7 +229,8 @@ static int start_links (void *ctx, dfs_error_t *err)
                              .mail = self->mail,
                              .fatal_fd = self->fatal_fd};
 
-    memcpy (config.hmac_key, self->hmac_key, sizeof config.hmac_key);
+    memcpy (config.grant_key, self->grant_key, sizeof config.grant_key);
+    memcpy (config.handle_key, self->handle_key, sizeof config.handle_key);
     self->links = links_new (&config, err);
     return self->links ? DFS_OK : err->code;
 }

@@ -174,3 +174,8 @@ int keys_hmac_load (const char *dir, uint8_t key[32], dfs_error_t *err)
     free (data);
     return rc;
 }
+
+void keys_derive (const uint8_t master[32], const char *purpose, uint8_t key[32])
+{
+    digest_hmac (master, 32, purpose, strlen (purpose), key);
+}

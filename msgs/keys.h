@@ -30,8 +30,13 @@ int keys_load_public (const char *dir, const char *role, const char *name,
 int keys_text_to_raw (const char *text, uint8_t raw[32]);
 void keys_raw_to_text (const uint8_t raw[32], char text[KEY_TEXT]);
 
-/* 32 random bytes in DIR/cluster-hmac (0600, hex), held by brokers only. */
+/* 32 random bytes in DIR/cluster-hmac (0600, hex), held by brokers only. Nothing is
+ * sealed with them: each purpose has a key of its own, derived from them, of which the
+ * others cannot be told. */
 int keys_hmac_save (const char *dir, const uint8_t key[32], dfs_error_t *err);
 int keys_hmac_load (const char *dir, uint8_t key[32], dfs_error_t *err);
+#define KEYS_GRANT  "grant"  /* workers have it too */
+#define KEYS_HANDLE "handle" /* brokers alone */
+void keys_derive (const uint8_t master[32], const char *purpose, uint8_t key[32]);
 
 #endif

@@ -102,8 +102,8 @@ static void send_welcome (links_t *self, const action_t *action)
     key = links_need (self, sizeof *key);
     dfs__hmac_key__init (key);
     key->id = GRANT_KEY_ID;
-    key->key.data = self->config.hmac_key;
-    key->key.len = sizeof self->config.hmac_key;
+    key->key.data = self->config.grant_key;
+    key->key.len = sizeof self->config.grant_key;
     w->grant_keys = &key;
     w->n_grant_keys = 1;
     w->marks = links_need (self, a->n * sizeof *w->marks);
@@ -155,7 +155,7 @@ static void send_replicate (links_t *self, const action_t *action)
     grant.key_id = GRANT_KEY_ID;
     order.order = a->order;
     order.key = wire_key (self, &a->grant.key);
-    order.grant.len = grant_pack (&grant, self->config.hmac_key, sealed);
+    order.grant.len = grant_pack (&grant, self->config.grant_key, sealed);
     order.grant.data = sealed;
     order.targets = links_need (self, a->n_targets * sizeof *order.targets);
     for (size_t i = 0; i < a->n_targets; i++)

@@ -27,7 +27,7 @@ static Dfs__PlacedItem *one_placed (links_t *self, const core_placed_t *p)
         grant.key_id = GRANT_KEY_ID;
         item->has_grant = true;
         item->grant.data = links_need (self, GRANT_LEN_MAX);
-        item->grant.len = grant_pack (&grant, self->config.hmac_key, item->grant.data);
+        item->grant.len = grant_pack (&grant, self->config.grant_key, item->grant.data);
         item->n_targets = grant.n_targets;
         item->targets = arena_dup (self->scratch, grant.targets, sizeof grant.targets);
         item->has_credit = true;

@@ -116,7 +116,7 @@ static int take_handles (links_t *self, const job_t *job, handle_t *out,
 
     for (size_t i = 0; i < ask->n_handles; i++) {
         int rc = handle_unpack (ask->handles[i].data, ask->handles[i].len,
-                                self->config.hmac_key, &out[i], err);
+                                self->config.handle_key, &out[i], err);
         if (rc < 0)
             return rc;
         if (out[i].user != job->user)

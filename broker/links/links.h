@@ -21,7 +21,8 @@ typedef struct links_config {
     const cluster_node_t *broker; /* this one, of CLUSTER */
     const sock_identity_t *id;    /* borrowed */
     zap_t *zap;                   /* borrowed; NULL without security */
-    uint8_t hmac_key[32];
+    uint8_t grant_key[32];        /* seals grants; workers get it */
+    uint8_t handle_key[32];       /* seals handles */
     mailbox_t *mail; /* the reactor's own (borrowed): storage and journal push here */
     int fatal_fd;    /* eventfd: a thread gave up, links_start must not wait; or -1 */
 } links_config_t;

@@ -171,7 +171,7 @@ static int open_one (tables_t *tables, job_t *job, const ProtobufCBinaryData *pa
     r->handle.data = need (job->out, HANDLE_LEN);
     r->handle.len = HANDLE_LEN;
     r->has_handle = true;
-    handle_pack (&handle, tables->hmac_key, r->handle.data);
+    handle_pack (&handle, tables->handle_key, r->handle.data);
     if (job->env->open->has_verify && job->env->open->verify)
         return DFS_OK;
     page_t page;
@@ -215,7 +215,7 @@ static void do_open (tables_t *tables, job_t *job)
 static int take_handle (tables_t *tables, job_t *job, const ProtobufCBinaryData *data,
                         handle_t *handle, dfs_error_t *err)
 {
-    int rc = handle_unpack (data->data, data->len, tables->hmac_key, handle, err);
+    int rc = handle_unpack (data->data, data->len, tables->handle_key, handle, err);
 
     if (rc < 0)
         return rc;

@@ -426,7 +426,7 @@ storage_t *storage_open (const storage_config_t *config, dfs_error_t *err)
 
     assert (self);
     self->config = *config;
-    self->tables.hmac_key = self->config.hmac_key;
+    self->tables.handle_key = self->config.handle_key;
     self->in = mailbox_new ();
     self->reader_in = mailbox_new ();
     sem_init (&self->opened, 0, 0);

@@ -15,8 +15,8 @@ typedef struct storage storage_t;
 typedef struct storage_config {
     const char *dir; /* marked data directory */
     uint8_t cluster_id[16];
-    uint8_t hmac_key[32]; /* seals handles */
-    mailbox_t *out;       /* the reactor's: answers (borrowed) */
+    uint8_t handle_key[32];
+    mailbox_t *out; /* the reactor's: answers (borrowed) */
     /* Before what was applied is made durable: the log comes first. On the storage
      * thread, may wait; NULL: nothing to do. */
     int (*before_commit) (void *arg, dfs_error_t *err);

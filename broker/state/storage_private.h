@@ -14,7 +14,7 @@
 typedef struct tables {
     namespace_t *ns;
     locations_t *locations;
-    const uint8_t *hmac_key;
+    const uint8_t *handle_key;
 } tables_t;
 
 struct storage {

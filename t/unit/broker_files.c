@@ -10,6 +10,8 @@
 
 #include "broker_rig.h"
 #include "common/digest.h"
+#include "msgs/handle.h"
+#include "msgs/keys.h"
 
 #include <cmocka.h> /* last: its macro fail () is not ours */
 
@@ -124,6 +126,15 @@ static void inlined (void **state)
     size_t len = opened->handle.len;
     assert_in_range (len, 1, sizeof handle);
     memcpy (handle, opened->handle.data, len);
+    /* No worker could have made it. */
+    uint8_t master[32], key[32];
+    handle_t h;
+    assert_int_equal (keys_hmac_load (peer->rig->cluster->keys_dir, master, NULL), 0);
+    keys_derive (master, KEYS_HANDLE, key);
+    assert_int_equal (handle_unpack (handle, len, key, &h, NULL), 0);
+    keys_derive (master, KEYS_GRANT, key);
+    assert_int_equal (handle_unpack (handle, len, key, &h, NULL), DFS_EAUTH);
+    assert_int_equal (handle_unpack (handle, len, master, &h, NULL), DFS_EAUTH);
 
     answer = ask_extents (peer, handle, len);
     assert_int_equal (answer->body_case, DFS__ENVELOPE__BODY_EXTENTS_REPLY);

@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/units.h"
 #include "msgs/check.h"
+#include "msgs/keys.h"
 
 #include <cmocka.h> /* last: its macro fail () is not ours */
 
@@ -55,8 +56,13 @@ static int join_as (peer_t *peer, char *name, uint32_t *worker)
         return answer->status->code;
     assert_int_equal (answer->body_case, DFS__ENVELOPE__BODY_WELCOME);
     const Dfs__Welcome *w = answer->welcome;
+    /* What seals grants, and of that nothing that seals handles. */
+    uint8_t master[32], key[32];
+    assert_int_equal (keys_hmac_load (peer->rig->cluster->keys_dir, master, NULL), 0);
+    keys_derive (master, KEYS_GRANT, key);
     assert_int_equal (w->n_grant_keys, 1);
-    assert_int_equal (w->grant_keys[0]->key.len, 32);
+    assert_int_equal (w->grant_keys[0]->key.len, sizeof key);
+    assert_memory_equal (w->grant_keys[0]->key.data, key, sizeof key);
     assert_int_equal (w->n_marks, 1);
     assert_memory_equal (w->marks[0]->id.data, store_id, sizeof store_id);
     peer->session = w->session;

@@ -233,6 +233,11 @@ static void test_keys (void **state)
     assert_int_equal (keys_hmac_save (dir, hmac, &err), 0);
     assert_int_equal (keys_hmac_load (dir, again, &err), 0);
     assert_memory_equal (hmac, again, 32);
+    uint8_t grant[32], handle[32];
+    keys_derive (hmac, KEYS_GRANT, grant);
+    keys_derive (hmac, KEYS_HANDLE, handle);
+    assert_memory_not_equal (grant, handle, 32);
+    assert_memory_not_equal (grant, hmac, 32);
     unlink (path);
     snprintf (path, sizeof path, "%s/worker-w1", dir);
     unlink (path);
