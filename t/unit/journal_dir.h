@@ -9,6 +9,9 @@
 
 #include "common/io.h"
 
+/* What is logged is shown nowhere. */
+void log_nothing (void);
+
 /* A new temporary directory; returned owned: dir_remove. */
 char *dir_make (void);
 void dir_remove (char *path);

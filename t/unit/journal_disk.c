@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "broker/journal/vote.h"
-#include "common/log.h"
 
 #include "journal_dir.h"
 #include "journal_trio.h"
@@ -20,24 +19,6 @@
 #include <cmocka.h> /* last: it has a macro fail */
 
 #define LARGE (10 * 1024)
-
-/* Waits up to a minute for what no callback tells. */
-#define UNTIL(condition)                                                               \
-    do {                                                                               \
-        int until_i = 0;                                                               \
-        while (!(condition) && until_i++ < 12000)                                      \
-            usleep (5000);                                                             \
-        if (!(condition))                                                              \
-            trio_describe ();                                                          \
-        assert_true (condition);                                                       \
-    } while (0)
-
-static journal_stats_t stats_of (size_t i)
-{
-    journal_stats_t stats;
-    journal_stats (trio.nodes[i].journal, &stats);
-    return stats;
-}
 
 static uint64_t state_of (size_t i)
 {
@@ -86,27 +67,27 @@ static void test_window (void **state)
     trio.window_bytes = 30 * LARGE;
     start_one ();
     propose (200);
-    UNTIL (stats_of (0).committed >= 202 && acked_of (0) >= 30);
+    TRIO_UNTIL (trio_stats (0).committed >= 202 && acked_of (0) >= 30);
     usleep (200000);
     uint64_t most = acked_of (0);
     assert_in_range (most, 30, 45);
     while (acked_of (0) < 200) {
         uint64_t index = state_of (0), acked = acked_of (0);
         journal_applied (trio.nodes[0].journal, index);
-        UNTIL (acked_of (0) > acked);
+        TRIO_UNTIL (acked_of (0) > acked);
         assert_true (acked_of (0) - acked <= 75);
     }
     /* And what was not applied comes again, likewise. */
     trio_stop (0);
     trio.nodes[0].state = (state_t){0};
     trio_start (0);
-    UNTIL (state_of (0) >= 30);
+    TRIO_UNTIL (state_of (0) >= 30);
     usleep (200000);
     assert_in_range (state_of (0), 30, 48);
     while (state_of (0) < 202) {
         uint64_t index = state_of (0);
         journal_applied (trio.nodes[0].journal, index);
-        UNTIL (state_of (0) > index);
+        TRIO_UNTIL (state_of (0) > index);
     }
     TRIO_WAIT (trio.nodes[0].role == JOURNAL_LEADER);
     assert_false (trio.nodes[0].wrong);
@@ -124,14 +105,14 @@ static void test_log_bytes (void **state)
     propose (200);
     TRIO_WAIT (trio.nodes[0].n_acked == 200);
     journal_applied (trio.nodes[0].journal, 100);
-    UNTIL (stats_of (0).first_index > 90);
-    assert_true (stats_of (0).first_index <= 101);
+    TRIO_UNTIL (trio_stats (0).first_index > 90);
+    assert_true (trio_stats (0).first_index <= 101);
     journal_applied (trio.nodes[0].journal, state_of (0));
-    UNTIL (stats_of (0).first_index > 160);
-    assert_true (stats_of (0).first_index < state_of (0));
+    TRIO_UNTIL (trio_stats (0).first_index > 160);
+    assert_true (trio_stats (0).first_index < state_of (0));
     /* Of five segments one may be the spare, and one on its way out. */
     snprintf (path, sizeof path, "%s/journal", trio.nodes[0].dir);
-    UNTIL (dir_count (path, ".wal") <= 6);
+    TRIO_UNTIL (dir_count (path, ".wal") <= 6);
     trio_stop (0);
     start_one ();
     assert_false (trio.nodes[0].wrong);
@@ -149,12 +130,12 @@ static void test_point_hangs (void **state)
     TRIO_WAIT (trio.nodes[0].n_acked == 50);
     faults_hang (IO_RENAME, 0, "/journal/point");
     journal_applied (trio.nodes[0].journal, state_of (0));
-    UNTIL (faults_hanging () == 1);
+    TRIO_UNTIL (faults_hanging () == 1);
     journal_read_point (trio.nodes[0].journal, 1);
     TRIO_WAIT (trio.nodes[0].n_reads == 1);
-    assert_int_equal (stats_of (0).first_index, 1);
+    assert_int_equal (trio_stats (0).first_index, 1);
     faults_release ();
-    UNTIL (stats_of (0).first_index > 30);
+    TRIO_UNTIL (trio_stats (0).first_index > 30);
     propose (5);
     TRIO_WAIT (trio.nodes[0].n_acked == 55);
     trio_destroy ();
@@ -172,17 +153,17 @@ static void test_no_room_for_point (void **state)
     faults_hold_file (IO_OPEN, "/journal/point", ENOSPC);
     uint64_t opened = faults_count (IO_OPEN);
     journal_applied (trio.nodes[0].journal, state_of (0));
-    UNTIL (faults_count (IO_OPEN) > opened);
+    TRIO_UNTIL (faults_count (IO_OPEN) > opened);
     propose (5);
     TRIO_WAIT (trio.nodes[0].n_acked == 55);
     assert_int_equal (trio.nodes[0].failed, 0);
-    assert_int_equal (stats_of (0).first_index, 1);
+    assert_int_equal (trio_stats (0).first_index, 1);
     faults_hold (IO_OPEN, 0);
-    for (int i = 0; i < 12000 && stats_of (0).first_index == 1; i++) {
+    for (int i = 0; i < 12000 && trio_stats (0).first_index == 1; i++) {
         journal_applied (trio.nodes[0].journal, state_of (0));
         usleep (5000);
     }
-    assert_true (stats_of (0).first_index > 30);
+    assert_true (trio_stats (0).first_index > 30);
     trio_destroy ();
 }
 
@@ -198,12 +179,12 @@ static void test_read_hangs (void **state)
     trio.nodes[0].state = (state_t){0};
     faults_hang (IO_PREAD, LARGE, ".wal");
     trio_start (0);
-    UNTIL (faults_hanging () == 1);
+    TRIO_UNTIL (faults_hanging () == 1);
     journal_read_point (trio.nodes[0].journal, 1);
     TRIO_WAIT (trio.nodes[0].n_reads == 1);
     assert_int_equal (state_of (0), 0);
     faults_release ();
-    UNTIL (state_of (0) >= 52);
+    TRIO_UNTIL (state_of (0) >= 52);
     TRIO_WAIT (trio.nodes[0].role == JOURNAL_LEADER);
     assert_false (trio.nodes[0].wrong);
     trio_destroy ();
@@ -219,10 +200,10 @@ static void test_nothing_final (void **state)
     node_t *node = &trio.nodes[0];
     start_one ();
     propose (1900); /* more than is kept in memory */
-    UNTIL (stats_of (0).committed >= 1902 && acked_of (0) >= 30);
+    TRIO_UNTIL (trio_stats (0).committed >= 1902 && acked_of (0) >= 30);
     faults_hang (IO_PREAD, LARGE, ".wal");
     journal_applied (node->journal, state_of (0));
-    UNTIL (faults_hanging () == 1);
+    TRIO_UNTIL (faults_hanging () == 1);
     node->holds = true;
     journal_read_point (node->journal, 1);
     TRIO_WAIT (node->held);
@@ -230,7 +211,7 @@ static void test_nothing_final (void **state)
     propose (5);
     faults_hold_file (IO_PREAD, ".wal", EIO);
     faults_release ();
-    UNTIL (faults_hanging () == 0);
+    TRIO_UNTIL (faults_hanging () == 0);
     usleep (50000);
     pthread_mutex_lock (&trio.lock);
     node->holds = false;
@@ -252,8 +233,7 @@ static void test_leader_hangs (void **state)
     char part[64];
     trio_new (3, false);
     trio.hang_ms = 1000;
-    for (size_t i = 0; i < 3; i++)
-        trio_start (i);
+    trio_start_all ();
     trio_commit (50);
     trio_same (50);
     size_t hung = trio_leader ();
@@ -266,16 +246,16 @@ static void test_leader_hangs (void **state)
     journal_propose (node->journal, &(journal_proposal_t){value, sizeof value, cookie},
                      1, &err);
     TRIO_WAIT (node->role != JOURNAL_LEADER);
-    UNTIL (faults_hanging () > 0);
+    TRIO_UNTIL (faults_hanging () > 0);
     assert_int_not_equal (trio_leader (), hung);
     trio_commit (50);
-    UNTIL (stats_of (hung).trouble == JOURNAL_STUCK);
+    TRIO_UNTIL (trio_stats (hung).trouble == JOURNAL_STUCK);
     trio_commit (50);
     assert_int_not_equal (node->role, JOURNAL_LEADER);
-    assert_int_equal (stats_of (hung).trouble, JOURNAL_STUCK);
-    assert_non_null (strstr (stats_of (hung).why, "does not end"));
+    assert_int_equal (trio_stats (hung).trouble, JOURNAL_STUCK);
+    assert_non_null (strstr (trio_stats (hung).why, "does not end"));
     faults_release ();
-    UNTIL (stats_of (hung).trouble == JOURNAL_WELL);
+    TRIO_UNTIL (trio_stats (hung).trouble == JOURNAL_WELL);
     trio_commit (10);
     trio_same (150);
     trio_destroy ();
@@ -302,20 +282,20 @@ static void test_state_hangs (void **state)
     size_t next = trio_leader ();
     assert_int_not_equal (next, hung);
     trio_commit (50);
-    UNTIL (stats_of (hung).trouble == JOURNAL_HANGS);
-    assert_non_null (strstr (stats_of (hung).why, "disk of the namespace"));
-    const journal_stats_t stats = stats_of (next);
+    TRIO_UNTIL (trio_stats (hung).trouble == JOURNAL_HANGS);
+    assert_non_null (strstr (trio_stats (hung).why, "disk of the namespace"));
+    const journal_stats_t stats = trio_stats (next);
     for (size_t i = 0; i < stats.n_members; i++) {
         const char *name = stats.members[i].name;
         bool other = strcmp (name, node->name) != 0;
-        UNTIL ((stats_of (next).members[i].trouble == JOURNAL_HANGS) == !other);
+        TRIO_UNTIL ((trio_stats (next).members[i].trouble == JOURNAL_HANGS) == !other);
     }
     /* It does not take the lead, nor asks for it, when the leader goes. */
     trio_stop (next);
     assert_int_not_equal (trio_leader (), hung);
     trio_start (next);
     say_hangs (hung, false);
-    UNTIL (stats_of (hung).trouble == JOURNAL_WELL);
+    TRIO_UNTIL (trio_stats (hung).trouble == JOURNAL_WELL);
     trio_commit (10);
     trio_same (110);
     trio_destroy ();
@@ -370,13 +350,6 @@ static void test_vote_without_room (void **state)
     dir_remove (dir);
 }
 
-static void quiet (enum log_level level, const char *line, void *arg)
-{
-    (void)level;
-    (void)line;
-    (void)arg;
-}
-
 static int set_up (void **state)
 {
     (void)state;
@@ -410,7 +383,7 @@ int main (int argc, char **argv)
         TEST (test_state_hangs),
     };
     if (argc < 2)
-        log_set_sink (quiet, NULL);
+        log_nothing ();
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("journal_disk", tests, NULL, NULL);
 }

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "broker/journal/journal.h"
-#include "common/log.h"
 
 #include "journal_dir.h"
 
@@ -444,16 +443,9 @@ static void test_parts_missing (void **state)
     }
 }
 
-static void quiet (enum log_level level, const char *line, void *arg)
-{
-    (void)level;
-    (void)line;
-    (void)arg;
-}
-
 static int setup (void **state)
 {
-    log_set_sink (quiet, NULL);
+    log_nothing ();
     faults_start ();
     *state = dir_make ();
     return 0;

@@ -16,30 +16,12 @@
 
 #include "broker/journal/journal_private.h"
 #include "common/bytes.h"
-#include "common/log.h"
 #include "common/units.h"
 
 #include "journal_dir.h"
 #include "journal_trio.h"
 
 #include <cmocka.h> /* last: it has a macro fail */
-
-#define UNTIL(condition)                                                               \
-    do {                                                                               \
-        int until_i = 0;                                                               \
-        while (!(condition) && until_i++ < 12000)                                      \
-            usleep (5000);                                                             \
-        if (!(condition))                                                              \
-            trio_describe ();                                                          \
-        assert_true (condition);                                                       \
-    } while (0)
-
-static journal_stats_t stats_of (size_t i)
-{
-    journal_stats_t stats;
-    journal_stats (trio.nodes[i].journal, &stats);
-    return stats;
-}
 
 /* --- a broker that is made up --- */
 
@@ -136,17 +118,17 @@ static void test_first_set (void **state)
     said_t first = {0, 1000, 1, 1002, 1, entry, len},
            other = {0, 1001, 1, 1002, 2, NULL, 0};
     /* The other one is not heard, has voted in another term, has a longer log. */
-    SAY_UNTIL (strstr (stats_of (2).why, "b2 is not heard"), hello (&a, &first));
-    SAY_UNTIL (strstr (stats_of (2).why, "b2 has gone on"), hello (&b, &other),
+    SAY_UNTIL (strstr (trio_stats (2).why, "b2 is not heard"), hello (&a, &first));
+    SAY_UNTIL (strstr (trio_stats (2).why, "b2 has gone on"), hello (&b, &other),
                hello (&a, &first));
     other.term = 1;
     other.last = 2;
     int times = 0;
     SAY_UNTIL (times++ > 10, hello (&b, &other), hello (&a, &first));
-    assert_int_equal (stats_of (2).last_index, 0);
+    assert_int_equal (trio_stats (2).last_index, 0);
     /* It has just begun as well. */
     other.last = 1;
-    SAY_UNTIL (stats_of (2).last_index == 1, hello (&b, &other), hello (&a, &first));
+    SAY_UNTIL (trio_stats (2).last_index == 1, hello (&b, &other), hello (&a, &first));
     assert_int_equal (node->failed, 0);
     sock_close (&a.sock);
     sock_close (&b.sock);
@@ -268,7 +250,7 @@ static void test_asked_at_the_end (void **state)
 static bool is_away (uint64_t id)
 {
     bool away = false;
-    journal_stats_t s = stats_of (trio_leader ());
+    journal_stats_t s = trio_stats (trio_leader ());
     for (size_t i = 0; i < s.n_members; i++)
         away |= s.members[i].id == id && !s.members[i].connected;
     return away;
@@ -290,8 +272,7 @@ static void test_replace_whom (void **state)
     (void)state;
     trio_new (3, false);
     trio.trailing = 100;
-    for (size_t i = 0; i < 3; i++)
-        trio_start (i);
+    trio_start_all ();
     trio_commit (700);
     trio_same (700);
     size_t wiped = (trio_leader () + 1) % 3;
@@ -300,13 +281,13 @@ static void test_replace_whom (void **state)
     trio_stop (wiped);
     trio_wipe (wiped);
     /* It does not run yet; its old id was heard of a moment ago. */
-    UNTIL (is_away (old));
+    TRIO_UNTIL (is_away (old));
     int code = replace (fresh->name);
     for (int i = 0; i < 5 && code == DFS_ENOTLEADER; i++)
         code = replace (fresh->name);
     assert_int_equal (code, DFS_EUNAVAIL);
     bool voter = false;
-    journal_stats_t s = stats_of (trio_leader ());
+    journal_stats_t s = trio_stats (trio_leader ());
     for (size_t i = 0; i < s.n_members; i++)
         voter |= s.members[i].id == old && s.members[i].part == JOURNAL_VOTER;
     assert_true (voter);
@@ -335,13 +316,6 @@ static void test_replace_whom (void **state)
     trio_destroy ();
 }
 
-static void quiet (enum log_level level, const char *line, void *arg)
-{
-    (void)level;
-    (void)line;
-    (void)arg;
-}
-
 int main (int argc, char **argv)
 {
     (void)argv;
@@ -353,7 +327,7 @@ int main (int argc, char **argv)
         cmocka_unit_test (test_replace_whom),
     };
     if (argc < 2)
-        log_set_sink (quiet, NULL);
+        log_nothing ();
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("journal_peers", tests, NULL, NULL);
 }

@@ -11,8 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/log.h"
-
 #include "broker/journal/point.h"
 
 #include "journal_dir.h"
@@ -20,17 +18,11 @@
 
 #include <cmocka.h> /* last: it has a macro fail */
 
-static void start_all (void)
-{
-    for (size_t i = 0; i < trio.n; i++)
-        trio_start (i);
-}
-
 static void test_elect_and_commit (void **state)
 {
     (void)state;
     trio_new (3, true);
-    start_all ();
+    trio_start_all ();
     size_t leader = trio_leader ();
     trio_commit (500);
     trio_same (500);
@@ -59,7 +51,7 @@ static void test_leader_stops (void **state)
 {
     (void)state;
     trio_new (3, true);
-    start_all ();
+    trio_start_all ();
     trio_commit (200);
     for (int round = 0; round < 3; round++) {
         size_t leader = trio_leader ();
@@ -73,7 +65,7 @@ static void test_leader_stops (void **state)
     /* All at once, and again. */
     for (size_t i = 0; i < 3; i++)
         trio_stop (i);
-    start_all ();
+    trio_start_all ();
     trio_commit (100);
     trio_same (900);
     trio_destroy ();
@@ -100,7 +92,7 @@ static void test_transfer (void **state)
 {
     (void)state;
     trio_new (3, false);
-    start_all ();
+    trio_start_all ();
     trio_commit (50);
     trio_same (50);
     transfer ();
@@ -153,7 +145,7 @@ static void test_transfer_busy (void **state)
     (void)state;
     trio_new (3, false);
     io_set_hook (&(io_hook_t){.before = slow_log});
-    start_all ();
+    trio_start_all ();
     trio_commit (1);
     proposing = true;
     assert_int_equal (pthread_create (&thread, NULL, propose_on, NULL), 0);
@@ -171,7 +163,7 @@ static void test_state_for_one_behind (void **state)
     (void)state;
     trio_new (3, true);
     trio.trailing = 200;
-    start_all ();
+    trio_start_all ();
     trio_commit (100);
     trio_same (100);
     size_t away = (trio_leader () + 1) % 3;
@@ -225,7 +217,7 @@ static void test_wiped (void **state)
     (void)state;
     trio_new (3, true);
     trio.trailing = 200;
-    start_all ();
+    trio_start_all ();
     trio_commit (1500);
     trio_same (1500);
     size_t leader = trio_leader (), wiped = (leader + 1) % 3, third = (leader + 2) % 3;
@@ -283,19 +275,12 @@ static void test_wiped (void **state)
     trio_destroy ();
 }
 
-static journal_stats_t stats_of (size_t i)
-{
-    journal_stats_t stats;
-    journal_stats (trio.nodes[i].journal, &stats);
-    return stats;
-}
-
 /* Waits up to a minute until broker I says WHY it does not come along. */
 static void wait_why (size_t i, const char *why)
 {
-    for (int k = 0; k < 6000 && !strstr (stats_of (i).why, why); k++)
+    for (int k = 0; k < 6000 && !strstr (trio_stats (i).why, why); k++)
         usleep (10000);
-    assert_non_null (strstr (stats_of (i).why, why));
+    assert_non_null (strstr (trio_stats (i).why, why));
 }
 
 /* A broker that cannot take a state keeps what it has, runs on, and says so; also after
@@ -305,7 +290,7 @@ static void test_state_refused (void **state)
     (void)state;
     trio_new (3, true);
     trio.trailing = 200;
-    start_all ();
+    trio_start_all ();
     trio_commit (100);
     trio_same (100);
     size_t away = (trio_leader () + 1) % 3;
@@ -319,13 +304,13 @@ static void test_state_refused (void **state)
         trio_start (away);
         TRIO_WAIT (node->refused > refused);
         wait_why (away, "a format of tomorrow");
-        assert_int_equal (stats_of (away).trouble, JOURNAL_REFUSES);
+        assert_int_equal (trio_stats (away).trouble, JOURNAL_REFUSES);
         trio_commit (20);
         assert_int_equal (node->failed, 0);
         assert_memory_equal (&node->state, &before, sizeof before);
         bool told = false;
         for (int k = 0; k < 6000 && !told; k++, usleep (10000)) {
-            journal_stats_t s = stats_of (trio_leader ());
+            journal_stats_t s = trio_stats (trio_leader ());
             const journal_member_t *m = member (&s, node->id);
             told = m && m->trouble == JOURNAL_REFUSES;
         }
@@ -347,20 +332,20 @@ static void test_founding_waits (void **state)
     trio_new (3, true);
     trio_start (0);
     wait_why (0, "b3 is not heard");
-    assert_non_null (strstr (stats_of (0).why, "b2 is not heard"));
+    assert_non_null (strstr (trio_stats (0).why, "b2 is not heard"));
     trio_start (1);
     wait_why (1, "b1, the first of the list, has not begun");
-    for (int k = 0; k < 6000 && strstr (stats_of (0).why, "b2"); k++)
+    for (int k = 0; k < 6000 && strstr (trio_stats (0).why, "b2"); k++)
         usleep (10000);
-    assert_string_equal (stats_of (0).why, "nothing begins: b3 is not heard");
+    assert_string_equal (trio_stats (0).why, "nothing begins: b3 is not heard");
     trio_start (2);
     trio_commit (20);
     trio_same (20);
     for (size_t i = 0; i < 3; i++)
-        for (int k = 0; k < 6000 && stats_of (i).why[0]; k++)
+        for (int k = 0; k < 6000 && trio_stats (i).why[0]; k++)
             usleep (10000);
     for (size_t i = 0; i < 3; i++)
-        assert_string_equal (stats_of (i).why, "");
+        assert_string_equal (trio_stats (i).why, "");
     trio_destroy ();
 }
 
@@ -446,13 +431,6 @@ static void test_foreign_log (void **state)
     trio_destroy ();
 }
 
-static void quiet (enum log_level level, const char *line, void *arg)
-{
-    (void)level;
-    (void)line;
-    (void)arg;
-}
-
 int main (int argc, char **argv)
 {
     (void)argv;
@@ -470,7 +448,7 @@ int main (int argc, char **argv)
         cmocka_unit_test (test_foreign_log),
     };
     if (argc < 2)
-        log_set_sink (quiet, NULL);
+        log_nothing ();
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("journal_three", tests, NULL, NULL);
 }

@@ -234,6 +234,12 @@ void trio_start (size_t i)
     trio_start_with (i, 0, trio.n);
 }
 
+void trio_start_all (void)
+{
+    for (size_t i = 0; i < trio.n; i++)
+        trio_start (i);
+}
+
 void trio_start_with (size_t i, size_t from, size_t to)
 {
     node_t *node = &trio.nodes[i];
@@ -324,6 +330,13 @@ static node_t *followed (void)
             return node;
     }
     return NULL;
+}
+
+journal_stats_t trio_stats (size_t i)
+{
+    journal_stats_t stats;
+    journal_stats (trio.nodes[i].journal, &stats);
+    return stats;
 }
 
 size_t trio_leader (void)

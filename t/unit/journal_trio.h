@@ -6,6 +6,8 @@
 #define T_UNIT_JOURNAL_TRIO_H
 
 #include <pthread.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "broker/journal/journal.h"
 #include "msgs/sock.h"
@@ -70,12 +72,15 @@ extern trio_t trio;
 void trio_new (size_t n, bool secure);
 void trio_destroy (void);
 void trio_start (size_t i);
+void trio_start_all (void);
 /* With brokers FROM to TO - 1 for its list; or gives it that list later. */
 void trio_start_with (size_t i, size_t from, size_t to);
 void trio_brokers (size_t i, size_t from, size_t to);
 void trio_stop (size_t i);
 /* Takes its data, and gives its directory a new id. */
 void trio_wipe (size_t i);
+/* What its journal says of itself; it runs. */
+journal_stats_t trio_stats (size_t i);
 /* Waits for one that leads and whom a majority follows; its number. */
 size_t trio_leader (void);
 /* Proposes N entries at whoever leads, and waits until they are committed there. */
@@ -99,6 +104,17 @@ void trio_same (uint64_t n);
         if (!trio_there)                                                               \
             trio_describe ();                                                          \
         assert_true (trio_there);                                                      \
+    } while (0)
+
+/* The same for what no callback tells, which takes no lock. */
+#define TRIO_UNTIL(condition)                                                          \
+    do {                                                                               \
+        int trio_i = 0;                                                                \
+        while (!(condition) && trio_i++ < 12000)                                       \
+            usleep (5000);                                                             \
+        if (!(condition))                                                              \
+            trio_describe ();                                                          \
+        assert_true (condition);                                                       \
     } while (0)
 void trio_describe (void);
 

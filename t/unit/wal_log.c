@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "broker/journal/wal.h"
-#include "common/log.h"
 #include "common/rng.h"
 
 #include "journal_dir.h"
@@ -21,13 +20,6 @@
 
 #define SEGMENT (64 * 1024)
 #define FIRST   (SEGMENT_HEADER + RECORD_HEADER) /* a writer says that it has begun */
-
-static void quiet (enum log_level level, const char *line, void *arg)
-{
-    (void)level;
-    (void)line;
-    (void)arg;
-}
 
 static wal_t *open_wal (const char *dir, bool unsynced)
 {
@@ -482,7 +474,7 @@ static void test_no_space (void **state)
 
 static int setup (void **state)
 {
-    log_set_sink (quiet, NULL);
+    log_nothing ();
     faults_start ();
     *state = dir_make ();
     return 0;

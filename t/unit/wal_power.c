@@ -12,7 +12,6 @@
 
 #include "broker/journal/vote.h"
 #include "broker/journal/wal.h"
-#include "common/log.h"
 #include "common/rng.h"
 
 #include "journal_dir.h"
@@ -308,16 +307,9 @@ static void test_vote (void **state)
     }
 }
 
-static void quiet (enum log_level level, const char *line, void *arg)
-{
-    (void)level;
-    (void)line;
-    (void)arg;
-}
-
 int main (void)
 {
-    log_set_sink (quiet, NULL);
+    log_nothing ();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_power_cuts),
         cmocka_unit_test (test_each_sync_is_needed),
