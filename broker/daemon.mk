@@ -50,7 +50,7 @@ broker_libbroker_la_LIBADD = broker/libcore.la broker/libnamespace.la \
 
 dist_man_MANS += doc/man/dfs-broker.8
 bin_PROGRAMS += broker/dfs-broker
-broker_dfs_broker_SOURCES = broker/main.c broker/options.c broker/options.h \
+broker_dfs_broker_SOURCES = broker/main.c broker/broker.c broker/broker.h \
 	broker/peerlist.c broker/peerlist.h broker/context.c broker/context.h
 broker_dfs_broker_LDADD = broker/libbroker.la $(CZMQ_LIBS)
 

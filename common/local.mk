@@ -5,6 +5,7 @@ common_libcommon_la_SOURCES = \
 	common/buf.c common/buf.h \
 	common/clock.c common/clock.h \
 	common/daemon.c common/daemon.h \
+	common/daemon_options.c common/daemon_options.h \
 	common/dfs_error.h \
 	common/digest.c common/digest.h \
 	common/error.c common/error.h \

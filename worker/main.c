@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* dfs-worker: options, configuration, and the parts of the worker started in order. */
-#include <argp.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/daemon_options.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "config.h"
@@ -16,23 +16,17 @@
 const char *argp_program_version = "dfs-worker " PACKAGE_VERSION;
 
 typedef struct options {
-    const char *config;
-    const char *node;
-    bool check;
-    bool dump_config;
+    daemon_options_t common;
     bool dump;
     bool rebuild_index;
     bool quarantine;
     const char *restore;
     const char *format;
     bool force;
-    int level; /* enum log_level; -1: as the config says */
 } options_t;
 
 enum {
-    OPT_CHECK = 256,
-    OPT_DUMP_CONFIG,
-    OPT_DUMP,
+    OPT_DUMP = 256,
     OPT_REBUILD_INDEX,
     OPT_QUARANTINE,
     OPT_RESTORE,
@@ -41,10 +35,6 @@ enum {
 };
 
 static const struct argp_option option_table[] = {
-    {"config", 'c', "FILE", 0, "Configuration of the cluster (cluster.cfg)", 0},
-    {"node", 'n', "NAME", 0, "Which of its workers this is", 0},
-    {"check", OPT_CHECK, NULL, 0, "Check configuration, keys and data, then exit", 0},
-    {"dump-config", OPT_DUMP_CONFIG, NULL, 0, "Print the configuration and exit", 0},
     {"dump", OPT_DUMP, NULL, 0, "Print what the stopped worker's disks hold", 0},
     {"rebuild-index", OPT_REBUILD_INDEX, NULL, 0,
      "Make the stopped worker's index anew from its volumes", 0},
@@ -54,8 +44,6 @@ static const struct argp_option option_table[] = {
      "Take a dropped copy of the stopped worker back, or 'all'", 0},
     {"format", OPT_FORMAT, "DIR", 0, "Mark DIR as a data directory of this worker", 0},
     {"force", OPT_FORCE, NULL, 0, "With --format: even if that removes data", 0},
-    {"verbose", 'v', NULL, 0, "Log more", 0},
-    {"quiet", 'q', NULL, 0, "Log warnings and errors only", 0},
     {0},
 };
 
@@ -63,18 +51,6 @@ static error_t parse_option (int key, char *arg, struct argp_state *state)
 {
     options_t *o = state->input;
     switch (key) {
-    case 'c':
-        o->config = arg;
-        break;
-    case 'n':
-        o->node = arg;
-        break;
-    case OPT_CHECK:
-        o->check = true;
-        break;
-    case OPT_DUMP_CONFIG:
-        o->dump_config = true;
-        break;
     case OPT_DUMP:
         o->dump = true;
         break;
@@ -92,19 +68,6 @@ static error_t parse_option (int key, char *arg, struct argp_state *state)
         break;
     case OPT_FORCE:
         o->force = true;
-        break;
-    case 'v':
-        o->level = LOG_DEBUG;
-        break;
-    case 'q':
-        o->level = LOG_WARN;
-        break;
-    case ARGP_KEY_ARG:
-        argp_error (state, "%s: takes no arguments", arg);
-        break;
-    case ARGP_KEY_END:
-        if (!o->node && !o->dump_config)
-            argp_error (state, "--node is missing");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -140,7 +103,7 @@ static int run (worker_t *worker, const cluster_t *cluster, const options_t *opt
     char ready_path[4200];
     dfs_error_t err = {0};
     snprintf (ready_path, sizeof ready_path, "%s/%s.ready", cluster->run_dir,
-              options->node);
+              options->common.node);
     int rc = io_mkdir (cluster->run_dir, 0755, &err);
     if (rc == DFS_OK || rc == DFS_EEXIST)
         rc = daemon_run (worker_modules, worker, signal_fd, -1, ready_path,
@@ -171,29 +134,29 @@ static int with_config (const cluster_t *cluster, const options_t *options,
                         int signal_fd)
 {
     dfs_error_t err = {0};
-    if (options->dump_config) {
+    if (options->common.dump_config) {
         cluster_dump (cluster, stdout);
         return 0;
     }
-    const cluster_node_t *node = cluster_worker (cluster, options->node);
+    const cluster_node_t *node = cluster_worker (cluster, options->common.node);
     if (!node) {
         fail (&err, DFS_ECONFIG, "%s: no worker is called %s", cluster->path,
-              options->node);
+              options->common.node);
         return failure (&err);
     }
-    log_setup (node->name,
-               options->level < 0 ? cluster->log_level : (unsigned)options->level);
+    log_setup (node->name, options->common.level < 0 ? cluster->log_level
+                                                     : (unsigned)options->common.level);
     log_set_slow (cluster->slow_ns);
     int rc;
     if (run_offline (cluster, node, options, &rc, &err))
         return rc < 0 ? failure (&err) : 0;
     tune_memory ();
     void *ctx = context_open ();
-    worker_t *worker = worker_new (ctx, cluster, node, options->level);
+    worker_t *worker = worker_new (ctx, cluster, node, options->common.level);
     int status = 0;
     if (worker_check (worker, &err) < 0)
         status = failure (&err);
-    else if (!options->check)
+    else if (!options->common.check)
         status = run (worker, cluster, options, signal_fd);
     worker_destroy (&worker);
     context_close ();
@@ -202,13 +165,12 @@ static int with_config (const cluster_t *cluster, const options_t *options,
 
 int main (int argc, char **argv)
 {
-    options_t options = {.level = -1};
+    options_t options = {0};
     dfs_error_t err = {0};
     io_standard ();
-    argp_err_exit_status = 2;
-    argp_parse (&argp, argc, argv, 0, NULL, &options);
+    daemon_options_parse (&options.common, &argp, &options, argc, argv);
     int signal_fd = daemon_signals ();
-    char *path = cluster_find (options.config, &err);
+    char *path = cluster_find (options.common.config, &err);
     if (!path)
         return failure (&err);
     cluster_t *cluster = cluster_load (path, &err);
