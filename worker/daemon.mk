@@ -8,6 +8,7 @@ worker_libworker_la_SOURCES = \
 	worker/flow/forward.c worker/flow/forward.h \
 	worker/flow/ingest.c worker/flow/ingest.h \
 	worker/flow/orders.c worker/flow/orders.h \
+	worker/flow/send.c worker/flow/send.h \
 	worker/flow/session.c worker/flow/session.h \
 	worker/flow/settle.c worker/flow/settle.h \
 	worker/flow/streams.c worker/flow/streams.h \

@@ -29,28 +29,12 @@ typedef struct lister {
     int status;
 } lister_t;
 
-static void show_json (lister_t *lister, const char *path, const dfs_stat_t *st)
-{
-    char time[64];
-    json_t *o = json_object ();
-    json_object_set_new (o, "name", out_text (path[1] ? path_last (path) : "/"));
-    json_object_set_new (o, "path", out_text (path));
-    json_object_set_new (o, "type", json_string (out_type_name (st->type)));
-    json_object_set_new (o, "size", out_number (st->size));
-    json_object_set_new (o, "mtime",
-                         json_string (out_time_json (st->mtime_ns, time, sizeof time)));
-    json_object_set_new (o, "version", out_number (st->version));
-    if (st->target)
-        json_object_set_new (o, "target", out_text (st->target));
-    out_array_add (&lister->json, o);
-}
-
 /* NAME is what a person sees of PATH. */
 static void show (lister_t *lister, const char *path, const char *name,
                   const dfs_stat_t *st)
 {
     if (tool_common.json) {
-        show_json (lister, path, st);
+        out_array_add (&lister->json, out_stat_json (path, st));
         return;
     }
     char *shown = tool_shown (name);

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/units.h"
@@ -98,4 +99,21 @@ char *out_time_json (uint64_t ns, char *buf, size_t cap)
     else
         snprintf (buf, cap, "%s.%09uZ", day, (unsigned)(ns % SEC));
     return buf;
+}
+
+json_t *out_stat_json (const char *path, const dfs_stat_t *st)
+{
+    char time[64];
+    const char *last = strrchr (path, '/');
+    json_t *o = json_object ();
+    json_object_set_new (o, "name", out_text (last && last[1] ? last + 1 : path));
+    json_object_set_new (o, "path", out_text (path));
+    json_object_set_new (o, "type", json_string (out_type_name (st->type)));
+    json_object_set_new (o, "size", out_number (st->size));
+    json_object_set_new (o, "mtime",
+                         json_string (out_time_json (st->mtime_ns, time, sizeof time)));
+    json_object_set_new (o, "version", out_number (st->version));
+    if (st->target)
+        json_object_set_new (o, "target", out_text (st->target));
+    return o;
 }

@@ -23,6 +23,9 @@ void out_array_add (out_array_t *array, json_t *value); /* takes VALUE */
 void out_array_end (out_array_t *array);
 
 const char *out_type_name (enum dfs_type type);
+/* What every verb says of PATH: name, path, type, size, mtime, version, target. Returns
+ * owned. */
+json_t *out_stat_json (const char *path, const dfs_stat_t *st);
 /* "drwxr-xr-x"; BUF has 11 bytes. Returns BUF. */
 char *out_mode (const dfs_stat_t *st, char buf[11]);
 /* "2026-11-21 09:14:07", local time; ISO form in UTC with ns for JSON. Return BUF. */

@@ -22,14 +22,7 @@ const tool_option_t stat_options[] = {
 static json_t *stat_json (const char *path, const dfs_stat_t *st)
 {
     char time[64], hex[65], mode[16];
-    json_t *o = json_object ();
-    json_object_set_new (o, "name", out_text (path[1] ? path_last (path) : "/"));
-    json_object_set_new (o, "path", out_text (path));
-    json_object_set_new (o, "type", json_string (out_type_name (st->type)));
-    json_object_set_new (o, "size", out_number (st->size));
-    json_object_set_new (o, "mtime",
-                         json_string (out_time_json (st->mtime_ns, time, sizeof time)));
-    json_object_set_new (o, "version", out_number (st->version));
+    json_t *o = out_stat_json (path, st);
     json_object_set_new (o, "chunks", out_number (st->chunks));
     json_object_set_new (o, "replicas", out_number (st->replicas));
     json_object_set_new (o, "chunk_size", out_number (st->chunk_size));
@@ -43,8 +36,6 @@ static json_t *stat_json (const char *path, const dfs_stat_t *st)
     json_object_set_new (o, "links", out_number (st->nlink));
     json_object_set_new (o, "ctime",
                          json_string (out_time_json (st->ctime_ns, time, sizeof time)));
-    if (st->target)
-        json_object_set_new (o, "target", out_text (st->target));
     return o;
 }
 

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "msgs/control.pb-c.h"
-#include "msgs/frame.h"
+#include "worker/flow/send.h"
 #include "worker/flow/session.h"
 
 #define STALL_NS    (10 * SEC)  /* takes nothing for so long: closed */
@@ -268,24 +268,6 @@ static bool writable (session_t *self)
     return events & ZMQ_POLLOUT;
 }
 
-/* Header and bytes as one message. The caller saw POLLOUT: a PUSH counts whole messages
- * against its mark, so the second part goes where the first went. */
-static int send_parts (void *socket, const frame_t *frame, zmq_msg_t *body)
-{
-    uint8_t packed[FRAME_HEADER_MAX];
-    size_t len = frame_pack (frame, packed);
-    zmq_msg_t header;
-    zmq_msg_init_size (&header, len);
-    memcpy (zmq_msg_data (&header), packed, len);
-    if (zmq_msg_send (&header, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
-        zmq_msg_close (&header);
-        return DFS_EAGAIN;
-    }
-    if (zmq_msg_send (body, socket, ZMQ_DONTWAIT) < 0)
-        return DFS_EAGAIN;
-    return DFS_OK;
-}
-
 static enum session_result send_refusal (session_t *self, int code, uint64_t now)
 {
     const stream_piece_t *piece = piece_at (self, 0);
@@ -298,7 +280,7 @@ static enum session_result send_refusal (session_t *self, int code, uint64_t now
                      .key = piece->key};
     zmq_msg_t body;
     zmq_msg_init (&body);
-    if (send_parts (self->socket, &frame, &body) < 0) {
+    if (flow_send (self->socket, &frame, &body) < 0) {
         zmq_msg_close (&body);
         return SESSION_FULL;
     }
@@ -417,7 +399,7 @@ enum session_result session_send (session_t *self, size_t frame_limit, size_t sh
     }
     zmq_msg_t body;
     lease_message (&lease, want, &body);
-    if (send_parts (self->socket, &frame, &body) < 0) {
+    if (flow_send (self->socket, &frame, &body) < 0) {
         zmq_msg_close (&body);
         return SESSION_FULL;
     }

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "msgs/control.pb-c.h"
+#include "worker/flow/send.h"
 #include "worker/flow/target.h"
 
 #define PATIENCE_NS   (3 * SEC)  /* not connected */
@@ -212,20 +213,6 @@ static void connect_to (target_t *self, uint64_t now)
     }
 }
 
-static int send_parts (void *socket, const frame_t *frame, zmq_msg_t *body)
-{
-    uint8_t packed[FRAME_HEADER_MAX];
-    size_t len = frame_pack (frame, packed);
-    zmq_msg_t header;
-    zmq_msg_init_size (&header, len);
-    memcpy (zmq_msg_data (&header), packed, len);
-    if (zmq_msg_send (&header, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
-        zmq_msg_close (&header);
-        return DFS_EAGAIN;
-    }
-    return zmq_msg_send (body, socket, ZMQ_DONTWAIT) < 0 ? DFS_EAGAIN : DFS_OK;
-}
-
 /* Bytes of the next frame, by reference to what came or read from the store. */
 static enum target_result fill (target_t *self, forward_item_t *item, size_t share,
                                 frame_t *frame, zmq_msg_t *body, dfs_error_t *err)
@@ -329,7 +316,7 @@ enum target_result target_send (target_t *self, size_t share, uint64_t *seq,
     frame.flags |= is_small (item) ? FRAME_SMALL : FRAME_CREDIT;
     if (item->traced)
         frame.flags |= FRAME_TRACED;
-    if (send_parts (self->socket, &frame, &body) < 0) {
+    if (flow_send (self->socket, &frame, &body) < 0) {
         zmq_msg_close (&body);
         return TARGET_FULL;
     }
