@@ -82,18 +82,20 @@ wait_until () {
     { wait_code=$?; test -z "$wait_traced" || set -x; } 4>/dev/null
     return $wait_code
 }
+# At first it looks often, later less so: looking takes time from what is waited for.
 wait_for () {
-    wait_left=$(($1 * 20))
+    wait_left=$(($1 * 20)) wait_tries=0
     shift
     while ! "$@" >/dev/null 2>&1; do
-        wait_left=$((wait_left - 1))
+        wait_tries=$((wait_tries + 1))
+        wait_left=$((wait_left - 1 - (wait_tries > 20)))
         test $wait_left -gt 0 || {
             echo "never became true: $*" >&2
             (test -z "$wait_traced" || set -x; "$@" >&2) || return 1
             echo "but now it is" >&2
             return 1
         }
-        sleep 0.05
+        if test $wait_tries -le 20; then sleep 0.05; else sleep 0.15; fi
     done
 }
 
