@@ -10,6 +10,13 @@ racks () {
         for (@$c) { my %r = map { (split m{/}, $_->{location})[1] => 1 } @{$_->{replicas}};
             die "racks ", scalar keys %r unless keys %r == $ARGV[0] }' "$2" <e.json
 }
+unmet () {
+    dfs-client status --json >s.json && test "$(json placement_unmet.0.level s.json)" -eq 2 &&
+        test "$(json placement_unmet.0.example s.json)" = dc/r1 && test "$(json placement_unmet.0.chunks s.json)" -gt 0
+}
+all_met () {
+    dfs-client status --json >s.json && test "$(json placement_unmet s.json)" = "[]"
+}
 note () {
     dfs-client status >s.txt && grep -q "$1" s.txt
 }
@@ -25,12 +32,12 @@ test_expect_success 'a rack is away: new files are stored all the same, and stat
     dfs-cluster kill "$PWD/c" w3 KILL && dfs-cluster kill "$PWD/c" w4 KILL &&
     wait_until 20 worker_is w3 dead && wait_until 20 worker_is w4 dead &&
     random_file b 5000000 b && dfs-client put b /b && racks /b 1 &&
-    wait_until 20 note "rule not met: copies in different domains of level 2 .such as dc/r1.*chunks"
+    wait_until 20 note "rule not met: copies in different domains of level 2 .such as dc/r1.*chunks" && wait_until 20 unmet
 '
 
 test_expect_success 'it is back: mended without anybody' '
     dfs-cluster start "$PWD/c" && wait_until 30 racks /b 2 &&
-    wait_until 20 sh -c "! dfs-client status | grep -q \"rule not met\"" &&
+    wait_until 20 sh -c "! dfs-client status | grep -q \"rule not met\"" && wait_until 20 all_met &&
     dfs-client get /b - | cmp - b
 '
 

@@ -44,7 +44,7 @@ typedef struct job {
     bool repair;    /* references count on it */
     bool move;      /* some copies are to leave or stand too near together */
     bool urgent;
-    bool lost; /* it was when it was looked at last */
+    bool lost;        /* it was when it was looked at last */
     enum stuck stuck; /* not STUCK_OTHER: counted, while it is in QUEUE_STUCK */
     uint32_t stuck_want;
     enum queue queue;
@@ -100,6 +100,7 @@ struct copier {
     uint64_t rate; /* bytes per second, smoothed */
     uint64_t rate_bytes;
     uint64_t rate_at;
+    uint64_t rate_since; /* without a pause: a young rate tells little */
 };
 
 /* Copies that count for JOB, and how many there shall be. */

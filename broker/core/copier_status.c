@@ -5,6 +5,8 @@
 
 #include "broker/core/copier_private.h"
 
+#define ETA_AFTER (1 * SEC) /* of repair, before that its rate says little */
+
 void copier_spread (core_t *core, chunk_t *chunk, uint32_t want, uint32_t common)
 {
     copier_want (core, chunk, want, COPY_MOVE);
@@ -156,6 +158,18 @@ bool copier_overfull (const core_t *core)
     return active (core->copier) >= 2 * (size_t)core->config.max_repairs;
 }
 
+/* Seconds, rounded up, for what can be repaired now: 0 only when there is nothing. */
+static uint64_t eta (const core_t *core, uint64_t rate)
+{
+    const copier_t *self = core->copier;
+
+    if (active (self) == 0)
+        return 0;
+    if (rate == 0 || core->now < self->rate_since + ETA_AFTER)
+        return CORE_ETA_UNKNOWN;
+    return (self->bytes_queued - self->bytes_idle) / rate + 1;
+}
+
 void copier_status (const core_t *core, core_status_t *out)
 {
     const copier_t *self = core->copier;
@@ -174,9 +188,7 @@ void copier_status (const core_t *core, core_status_t *out)
     /* Of what is in the air: before and after it there is none. */
     out->repair_bytes_per_second =
         core->now < self->rate_at + 5 * SEC && out->repair_active > 0 ? self->rate : 0;
-    out->repair_eta_seconds =
-        out->repair_bytes_per_second > 0
-            ? (self->bytes_queued - self->bytes_idle) / out->repair_bytes_per_second
-            : 0;
+    out->repair_eta_seconds = eta (core, out->repair_bytes_per_second);
     out->repair_held = core->now < self->hold_until;
+    out->repair_held_ns = out->repair_held ? self->hold_until - core->now : 0;
 }

@@ -52,6 +52,8 @@ uint64_t core_wake (const core_t *self);
 
 /* --- what status shows --- */
 
+#define CORE_ETA_UNKNOWN UINT64_MAX
+
 enum core_health { HEALTH_OK, HEALTH_DEGRADED, HEALTH_CRITICAL };
 
 typedef struct core_worker_status {
@@ -111,8 +113,9 @@ typedef struct core_status {
     uint64_t repair_done;
     uint64_t repair_failed;
     uint64_t repair_bytes_per_second;
-    uint64_t repair_eta_seconds;
+    uint64_t repair_eta_seconds; /* CORE_ETA_UNKNOWN: nobody can tell */
     bool repair_held;
+    uint64_t repair_held_ns; /* so long from now */
     bool reclaim_waits; /* not everything is known, or this broker leads only now */
     uint64_t reclaim_condemned; /* chunks, since this broker leads */
     uint64_t reclaim_dropped;   /* copies */

@@ -7,6 +7,7 @@
 #include "broker/core/credit.h"
 #include "broker/core/uploads.h"
 
+#define RATE_PAUSE (10 * SEC)
 #define ORDER_WAIT (10 * SEC) /* and a second more for each 4 MiB */
 #define ORDER_RATE (4 * MIB)
 
@@ -73,10 +74,13 @@ static void count_progress (core_t *core, uint64_t bytes)
     self->rate_bytes += bytes;
     if (passed < SEC / 4)
         return;
-    if (passed > 10 * SEC)
-        self->rate = self->rate_bytes; /* first after a pause: no history */
-    else
-        self->rate = (self->rate + self->rate_bytes * (SEC / MS) / (passed / MS)) / 2;
+    if (passed > RATE_PAUSE) {
+        self->rate = 0; /* the first after a pause: how long it took is not known */
+        self->rate_since = core->now;
+    } else {
+        uint64_t rate = self->rate_bytes * (SEC / MS) / (passed / MS);
+        self->rate = self->rate > 0 ? (self->rate + rate) / 2 : rate;
+    }
     self->rate_bytes = 0;
     self->rate_at = core->now;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "broker/links/links_private.h"
+#include "common/units.h"
 
 #define STATUS_WORKERS 4096
 #define STATUS_NOTES   64
@@ -141,7 +142,9 @@ static void note_workers (links_t *self, const core_status_t *core,
         if (w->drained)
             snprintf (text, sizeof text, "%s is drained and may be removed", w->name);
         else if (strcmp (w->state, "draining") == 0)
-            snprintf (text, sizeof text, "%s is drained: %" PRIu64 " chunks to move",
+            snprintf (text, sizeof text,
+                      "%s is being drained; copies to move in the whole cluster, as "
+                      "far as looked through: %" PRIu64,
                       w->name, core->moves);
         else if (strcmp (w->state, "dead") == 0)
             snprintf (text, sizeof text, "%s is dead; %s", w->name,
@@ -199,26 +202,57 @@ static void note_waiting (links_t *self, const core_status_t *core,
 }
 
 /* Rules of failure domains that are not met, with a domain of that level. */
-static void note_domains (links_t *self, const core_status_t *core,
-                          Dfs__ClusterStatusReply *out)
+static void put_unmet (links_t *self, const core_status_t *core,
+                       Dfs__ClusterStatusReply *out)
 {
-    char text[CORE_LOCATION_MAX + 160];
-
+    out->placement_unmet =
+        links_need (self, CORE_DOMAIN_LEVELS * sizeof *out->placement_unmet);
     for (size_t level = 0; level < CORE_DOMAIN_LEVELS; level++) {
         const char *at = out->n_workers > 0 ? out->workers[0]->location : "";
+        char text[CORE_LOCATION_MAX];
+        Dfs__UnmetRule *rule;
         size_t len = 0;
 
         if (core->crowded[level] == 0)
             continue;
         for (size_t k = 0; k <= level && at[len]; k++)
             len += strcspn (at + len + (k > 0), "/") + (k > 0);
+        snprintf (text, sizeof text, "%.*s", (int)len, at);
+        rule = links_need (self, sizeof *rule);
+        dfs__unmet_rule__init (rule);
+        rule->level = (uint32_t)level + 1;
+        rule->chunks = core->crowded[level];
+        rule->example = links_text (self, text);
+        out->placement_unmet[out->n_placement_unmet++] = rule;
+    }
+}
+
+static void note_domains (links_t *self, Dfs__ClusterStatusReply *out)
+{
+    char text[CORE_LOCATION_MAX + 160];
+
+    for (size_t i = 0; i < out->n_placement_unmet; i++) {
+        const Dfs__UnmetRule *rule = out->placement_unmet[i];
+
         snprintf (text, sizeof text,
-                  "rule not met: copies in different domains of level %zu (such as "
-                  "%.*s) for %" PRIu64 " chunk%s",
-                  level + 1, (int)len, at, core->crowded[level],
-                  plural (core->crowded[level]));
+                  "rule not met: copies in different domains of level %u (such as "
+                  "%s) for %" PRIu64 " chunk%s",
+                  rule->level, rule->example, rule->chunks, plural (rule->chunks));
         note (self, out, text);
     }
+}
+
+static void note_hold (links_t *self, const core_status_t *core,
+                       Dfs__ClusterStatusReply *out)
+{
+    char left[32], text[160];
+
+    snprintf (text, sizeof text,
+              "repair is held for another %s: too many workers vanished at once "
+              "('admin repair resume' ends it)",
+              units_format_duration (left, sizeof left,
+                                     (core->repair_held_ns / SEC + 1) * SEC));
+    note (self, out, text);
 }
 
 /* What lies in the namespace has as many copies as there are voters, whatever its
@@ -321,11 +355,9 @@ static void put_notes (links_t *self, const core_status_t *core,
     }
     note_inline (self, out);
     if (core->repair_held)
-        note (self, out,
-              "repair is held: too many workers vanished at once ('admin repair "
-              "resume' ends it)");
+        note_hold (self, core, out);
     note_waiting (self, core, out);
-    note_domains (self, core, out);
+    note_domains (self, out);
     if (core->surplus > 0) {
         snprintf (
             text, sizeof text,
@@ -352,7 +384,8 @@ static void put_core (const core_status_t *core, Dfs__ClusterStatusReply *out)
     out->has_chunks_under_replicated = out->has_chunks_lost = true;
     out->has_chunks_surplus = true;
     out->has_repair_queued = out->has_repair_active = true;
-    out->has_repair_bytes_per_second = out->has_repair_eta_seconds = true;
+    out->has_repair_bytes_per_second = out->has_repair_held_ns = true;
+    out->has_repair_eta_seconds = core->repair_eta_seconds != CORE_ETA_UNKNOWN;
     out->has_sessions = true;
     out->chunks_under_replicated = core->under_replicated;
     out->chunks_lost = core->lost;
@@ -369,7 +402,9 @@ static void put_core (const core_status_t *core, Dfs__ClusterStatusReply *out)
     for (size_t i = 0; i <= CORE_COPIES; i++)
         out->repair_no_worker += core->waiting_few[i];
     out->repair_bytes_per_second = core->repair_bytes_per_second;
-    out->repair_eta_seconds = core->repair_eta_seconds;
+    if (out->has_repair_eta_seconds)
+        out->repair_eta_seconds = core->repair_eta_seconds;
+    out->repair_held_ns = core->repair_held_ns;
     out->sessions = core->sessions;
     out->has_reads = out->has_reads_hedged = out->has_reads_stolen = true;
     out->reads = core->reads;
@@ -445,6 +480,7 @@ void front_totals (links_t *self, mail_totals_t *mail)
     brokers_put (self, mail, own_memory (), out);
     put_workers (self, mail, out);
     put_core (&core, out);
+    put_unmet (self, &core, out);
     put_totals (&mail->totals, out);
     put_reclaim (self, &core, mail, out);
     lost_put (self, out);

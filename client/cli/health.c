@@ -77,6 +77,11 @@ static void df_row (table_t *table, const char *name, const char *state, uint64_
 {
     char a[32], b[32], c[32], d[32];
     uint64_t size = used + left;
+    if (strcmp (state, "dead") == 0) { /* it has room for nothing */
+        table_row (table, name, state, "-", units_format_size (b, sizeof b, used), "-",
+                   "-", NULL);
+        return;
+    }
     table_row (table, name, state, units_format_size (a, sizeof a, size),
                units_format_size (b, sizeof b, used),
                units_format_size (d, sizeof d, held),
@@ -266,6 +271,17 @@ static uint64_t copies_of (const dfs_status_t *status)
     return copies;
 }
 
+/* How old the numbers of the live workers are at most. */
+static uint64_t told_ago (const dfs_status_t *status)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < status->n_workers; i++)
+        if (strcmp (status->workers[i].state, "dead") != 0 &&
+            status->workers[i].heard_ago_ns > most)
+            most = status->workers[i].heard_ago_ns;
+    return most;
+}
+
 /* Copies for each unique chunk; inline content has none on workers. */
 static double replication (const dfs_status_t *s)
 {
@@ -290,15 +306,17 @@ static void analyze_json (const dfs_status_t *status, const survey_t *s, json_t 
         json_array_append_new (workers, o);
     }
     json_t *o = json_pack (
-        "{s:{s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I},s:{s:I,s:I},s:f,s:f,s:o,s:I,s:o}",
+        "{s:{s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I},s:{s:I,s:I,s:I},s:f,s:f,s:o,s:I,s:o}",
         "totals", "files", (json_int_t)s->files, "directories",
         (json_int_t)s->directories, "symlinks", (json_int_t)s->symlinks, "chunks",
         (json_int_t)s->chunks, "bytes", (json_int_t)s->bytes, "unique", "chunks",
         (json_int_t)status->chunks, "bytes", (json_int_t)status->bytes_unique, "stored",
         "chunks", (json_int_t)copies_of (status), "bytes",
-        (json_int_t)status->bytes_stored, "replication_factor", replication (status),
-        "dedup_ratio", ratio (status->bytes_logical, status->bytes_unique), "workers",
-        workers, "chunks_lost", (json_int_t)status->chunks_lost, "lost_files", lost);
+        (json_int_t)status->bytes_stored, "told_ago_ms",
+        (json_int_t)(told_ago (status) / MS), "replication_factor",
+        replication (status), "dedup_ratio",
+        ratio (status->bytes_logical, status->bytes_unique), "workers", workers,
+        "chunks_lost", (json_int_t)status->chunks_lost, "lost_files", lost);
     assert (o);
     /* The array of files stands open: the rest of the object follows it. */
     char *text = json_dumps (o, JSON_PRESERVE_ORDER);
@@ -324,17 +342,19 @@ static void analyze_text (const dfs_status_t *status, const survey_t *s)
     table_add (table, "%" PRIu64, copies_of (status));
     table_row (table, units_format_size (a, sizeof a, status->bytes_stored), NULL);
     table_destroy (&table);
-    printf ("\ndeduplication %.2f to 1, replication %.2f (policy %u)\n\n",
+    printf ("\ndeduplication %.2f to 1, replication %.2f (policy %u; copies as the "
+            "workers told last)\n\n",
             ratio (status->bytes_logical, status->bytes_unique), replication (status),
             status->replicas);
     table = table_new ("lllrrr", stdout);
     table_row (table, "WORKER", "STATE", "LOCATION", "CHUNKS", "USED", "FREE", NULL);
     for (size_t i = 0; i < status->n_workers; i++) {
         const dfs_worker_info_t *w = &status->workers[i];
+        bool dead = strcmp (w->state, "dead") == 0;
         table_row (table, w->name, w->state, w->location, NULL);
         table_add (table, "%" PRIu64, w->chunks);
         table_row (table, units_format_size (a, sizeof a, w->bytes_used),
-                   units_format_size (b, sizeof b, w->bytes_free), NULL);
+                   dead ? "-" : units_format_size (b, sizeof b, w->bytes_free), NULL);
     }
     table_destroy (&table);
     if (s->n == 0)

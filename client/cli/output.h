@@ -34,6 +34,8 @@ char *out_time_json (uint64_t ns, char *buf, size_t cap);
 
 /* status: as text, or as the object of --json (returns owned). */
 void out_status (const dfs_status_t *status);
+/* Time that repair still takes, "-": not known. Returns BUF or a constant. */
+const char *out_eta (const dfs_status_t *status, char *buf, size_t cap);
 void out_brokers (const dfs_status_t *status);
 json_t *out_brokers_json (const dfs_status_t *status);
 /* Its reclaim part alone. */

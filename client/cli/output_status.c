@@ -44,13 +44,18 @@ static void workers_text (const dfs_status_t *s)
     for (size_t i = 0; i < s->n_workers; i++) {
         const dfs_worker_info_t *w = &s->workers[i];
         char used[32], held[32], left[32], heard[32];
+        bool dead = strcmp (w->state, "dead") == 0; /* what it was is not what it is */
         table_row (table, w->name, w->state, w->condition, w->endpoint, w->location,
                    NULL);
         table_add (table, "%" PRIu64, w->chunks);
         table_add (table, "%s", units_format_size (used, sizeof used, w->bytes_used));
         table_add (table, "%s", units_format_size (held, sizeof held, out_held (w)));
-        table_add (table, "%s", units_format_size (left, sizeof left, w->bytes_free));
-        table_add (table, "%u%%", w->cpu_permille / 10);
+        table_add (table, "%s",
+                   dead ? "-" : units_format_size (left, sizeof left, w->bytes_free));
+        if (dead)
+            table_add (table, "-");
+        else
+            table_add (table, "%u%%", w->cpu_permille / 10);
         table_add (table, "%s",
                    w->heard_ago_ns
                        ? units_format_duration (heard, sizeof heard, w->heard_ago_ns)
@@ -71,6 +76,13 @@ static void lost_text (const dfs_status_t *s)
     if (s->files_lost > s->n_lost_files)
         printf ("  … and %" PRIu64 " more ('analyze' has all of them)\n",
                 s->files_lost - s->n_lost_files);
+}
+
+const char *out_eta (const dfs_status_t *s, char *buf, size_t cap)
+{
+    if (!s->repair_eta_known)
+        return "-";
+    return units_format_duration (buf, cap, s->repair_eta_seconds * SEC);
 }
 
 void out_status (const dfs_status_t *s)
@@ -101,7 +113,7 @@ void out_status (const dfs_status_t *s)
         printf ("repair: %" PRIu64 " queued, %" PRIu64 " active, %s/s, %s to go\n",
                 s->repair_queued, s->repair_active,
                 units_format_size (a, sizeof a, s->repair_bytes_per_second),
-                units_format_duration (b, sizeof b, s->repair_eta_seconds * SEC));
+                out_eta (s, b, sizeof b));
     if (s->repair_waiting)
         printf ("repair: %" PRIu64 " more wait for %s\n", s->repair_waiting,
                 s->repair_no_room > s->repair_no_worker ? "room" : "workers");
@@ -191,6 +203,19 @@ json_t *out_reclaim_json (const dfs_status_t *s)
     return o;
 }
 
+static json_t *unmet_json (const dfs_status_t *s)
+{
+    json_t *array = json_array ();
+    for (size_t i = 0; i < s->n_unmet; i++) {
+        json_t *o = json_object ();
+        json_object_set_new (o, "level", out_number (s->unmet[i].level));
+        json_object_set_new (o, "example", out_text (s->unmet[i].example));
+        json_object_set_new (o, "chunks", out_number (s->unmet[i].chunks));
+        json_array_append_new (array, o);
+    }
+    return array;
+}
+
 json_t *out_status_json (const dfs_status_t *s)
 {
     json_t *o = json_object ();
@@ -226,7 +251,12 @@ json_t *out_status_json (const dfs_status_t *s)
     json_object_set_new (repair, "no_room", out_number (s->repair_no_room));
     json_object_set_new (repair, "bytes_per_second",
                          out_number (s->repair_bytes_per_second));
-    json_object_set_new (repair, "eta_seconds", out_number (s->repair_eta_seconds));
+    json_object_set_new (repair, "eta_seconds",
+                         s->repair_eta_known ? out_number (s->repair_eta_seconds)
+                                             : json_null ());
+    json_object_set_new (repair, "held", json_boolean (s->repair_held_ns > 0));
+    json_object_set_new (repair, "held_seconds",
+                         out_number ((s->repair_held_ns + SEC - 1) / SEC));
     json_object_set_new (o, "repair", repair);
     json_t *reads = json_object ();
     json_object_set_new (reads, "pieces", out_number (s->reads));
@@ -260,5 +290,6 @@ json_t *out_status_json (const dfs_status_t *s)
     for (size_t i = 0; i < s->n_notes; i++)
         json_array_append_new (notes, out_text (s->notes[i]));
     json_object_set_new (o, "notes", notes);
+    json_object_set_new (o, "placement_unmet", unmet_json (s));
     return o;
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "common/units.h"
+#include "output.h"
 
 #define COLUMNS_MAX 300
 #define NAME_MIN    8
@@ -293,13 +294,10 @@ static void draw_work (screen_t *s, const dfs_status_t *now)
     if (now->repair_queued == 0 && now->repair_active == 0)
         put_line (s, "repair: nothing to do");
     else
-        put_line (
-            s, "repair: %" PRIu64 " queued, %" PRIu64 " active, %s/s, %s to go",
-            now->repair_queued, now->repair_active,
-            units_format_size (a, sizeof a, now->repair_bytes_per_second),
-            now->repair_bytes_per_second == 0
-                ? "-"
-                : units_format_duration (b, sizeof b, now->repair_eta_seconds * SEC));
+        put_line (s, "repair: %" PRIu64 " queued, %" PRIu64 " active, %s/s, %s to go",
+                  now->repair_queued, now->repair_active,
+                  units_format_size (a, sizeof a, now->repair_bytes_per_second),
+                  out_eta (now, b, sizeof b));
     if (now->reclaim_held)
         put_line (s, "reclaim: held: %s", now->reclaim_why);
     else if (now->chunks_free || now->chunks_condemned || now->copies_dropping)

@@ -227,6 +227,13 @@ typedef struct dfs_worker_info {
     uint64_t damped_ns;  /* because of that it gets nothing new for so long */
 } dfs_worker_info_t;
 
+/* Copies should be in different failure domains of each level of their locations. */
+typedef struct dfs_unmet {
+    uint32_t level;    /* 1: the first component */
+    char example[256]; /* a domain of that level */
+    uint64_t chunks; /* that have two copies in one of them, though there are others */
+} dfs_unmet_t;
+
 typedef struct dfs_status {
     char cluster[64], health[16], epoch[32], security[16];
     dfs_broker_info_t *brokers;
@@ -265,6 +272,10 @@ typedef struct dfs_status {
     uint32_t rebalance_end;
     uint64_t rebalance_ended_ago_ns, rebalance_looks; /* at the figures so far */
     char fill_farthest_worker[64];
+    bool repair_eta_known;   /* else repair_eta_seconds is 0 and means nothing */
+    uint64_t repair_held_ns; /* repair is held for so long; 0: it is not */
+    dfs_unmet_t *unmet;      /* rules of placement that are not met */
+    size_t n_unmet;
 } dfs_status_t;
 int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err);
 void dfs_status_clear (dfs_status_t *status);

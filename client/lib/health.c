@@ -73,6 +73,19 @@ static void take_workers (dfs_status_t *status, const Dfs__ClusterStatusReply *r
     }
 }
 
+static void take_unmet (dfs_status_t *status, const Dfs__ClusterStatusReply *reply)
+{
+    status->unmet = calloc (reply->n_placement_unmet + 1, sizeof *status->unmet);
+    assert (status->unmet);
+    for (size_t i = 0; i < reply->n_placement_unmet; i++) {
+        const Dfs__UnmetRule *from = reply->placement_unmet[i];
+        dfs_unmet_t *to = &status->unmet[status->n_unmet++];
+        to->level = from->level;
+        to->chunks = from->chunks;
+        COPY (to->example, from->example);
+    }
+}
+
 static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
 {
     dfs_status_t *status = arg;
@@ -104,6 +117,7 @@ static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
         assert (status->lost_files[i]);
         status->n_lost_files++;
     }
+    take_unmet (status, reply);
     status->files = reply->files;
     status->directories = reply->directories;
     status->chunks = reply->chunks;
@@ -121,6 +135,8 @@ static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
     status->repair_no_room = reply->repair_no_room;
     status->repair_bytes_per_second = reply->repair_bytes_per_second;
     status->repair_eta_seconds = reply->repair_eta_seconds;
+    status->repair_eta_known = reply->has_repair_eta_seconds;
+    status->repair_held_ns = reply->repair_held_ns;
     status->reads = reply->reads;
     status->reads_hedged = reply->reads_hedged;
     status->reads_stolen = reply->reads_stolen;
@@ -180,6 +196,7 @@ void dfs_status_clear (dfs_status_t *status)
     for (size_t i = 0; i < status->n_lost_files; i++)
         free (status->lost_files[i]);
     free (status->lost_files);
+    free (status->unmet);
     free (status->brokers);
     free (status->workers);
     memset (status, 0, sizeof *status);

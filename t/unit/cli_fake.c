@@ -532,11 +532,16 @@ int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err)
     status->fill_mean = 400;
     status->fill_farthest = 12;
     strcpy (status->fill_farthest_worker, "w2");
+    status->repair_queued = 2; /* nobody can tell how long */
+    status->unmet = calloc (1, sizeof *status->unmet);
+    status->n_unmet = 1;
+    *status->unmet = (dfs_unmet_t){.level = 2, .example = "dc1/rack1", .chunks = 20};
     return 0;
 }
 
 void dfs_status_clear (dfs_status_t *status)
 {
+    free (status->unmet);
     free (status->workers);
     memset (status, 0, sizeof *status);
 }

@@ -166,6 +166,7 @@ static void unknown_is_a_dash (void **state)
     assert_true (has_row ("repair: 5 queued, 2 active, 0 B/s, - to go"));
     s.repair_bytes_per_second = MIB;
     s.repair_eta_seconds = 3;
+    s.repair_eta_known = true;
     draw (&view);
     assert_true (has_row ("repair: 5 queued, 2 active, 1.00 MiB/s, 3.0s to go"));
     strcpy (workers[0].state, "dead");

@@ -350,13 +350,29 @@ static void json_has_the_keys_promised (void **state)
                  "mode sha256_tree");
     assert_int_equal (json_integer_value (json_object_get (v, "size")), 3);
     json_decref (v);
+    /* What a dead worker has free nobody knows; in JSON there is what it told last. */
+    assert_int_equal (client ("status"), 0);
+    assert_non_null (strstr (out, "9.00 MiB"));
+    assert_null (strstr (strstr (out, "w2"), "9.00 MiB"));
+    assert_non_null (strstr (out, "repair: 2 queued, 0 active, 0 B/s, - to go"));
+    assert_int_equal (client ("df"), 0);
+    char *row = strstr (out, "w2");
+    assert_non_null (row);
+    row[strcspn (row, "\n")] = 0;
+    assert_null (strstr (row, "12.0 MiB"));
     assert_int_equal (client ("status --json"), 0);
     v = parse_out ();
     assert_keys (v, "cluster health epoch brokers workers files chunks bytes_logical "
                     "bytes_stored chunks_under_replicated chunks_lost chunks_surplus "
                     "repair");
     assert_keys (json_object_get (v, "repair"),
-                 "queued active bytes_per_second eta_seconds");
+                 "queued active bytes_per_second eta_seconds held held_seconds");
+    assert_true (
+        json_is_null (json_object_get (json_object_get (v, "repair"), "eta_seconds")));
+    json_t *rule = json_array_get (json_object_get (v, "placement_unmet"), 0);
+    assert_keys (rule, "level example chunks");
+    assert_int_equal (json_integer_value (json_object_get (rule, "level")), 2);
+    assert_int_equal (json_integer_value (json_object_get (rule, "chunks")), 20);
     assert_keys (json_array_get (json_object_get (v, "workers"), 0),
                  "name endpoint state condition location chunks bytes_used bytes_free");
     json_decref (v);

@@ -215,7 +215,11 @@ static void test_hold (void **state)
         copies[1] = 1 << 1 | 1 << 2 | 1 << 5;
         page (&c, 2, copies, 1000, false);
         assert_true (status_of (&c).repair_held);
+        assert_true (status_of (&c).repair_held_ns > 0);
+        assert_true (status_of (&c).repair_held_ns <= 100 * SEC);
         assert_int_equal (ordered (&c, 0), 2);
+        /* Short of copies, and nothing was copied yet: nobody can tell how long. */
+        assert_true (status_of (&c).repair_eta_seconds == CORE_ETA_UNKNOWN);
         cluster_change (
             &c, cluster_want (&c, ACTION_REPLICATE)->u.replicate.grant.targets[0],
             CHANGE_STORED, 2, 1000);
@@ -228,6 +232,7 @@ static void test_hold (void **state)
         else /* time is up */
             cluster_pass (&c, 51 * SEC, ALL & ~14ULL);
         assert_false (status_of (&c).repair_held);
+        assert_true (status_of (&c).repair_held_ns == 0);
         assert_true (cluster_count (&c, ACTION_REPLICATE) > 0);
         cluster_free (&c);
     }
