@@ -89,6 +89,37 @@ static void df_row (table_t *table, const char *name, const char *state, uint64_
     table_add (table, "%u%%", size ? (unsigned)((double)used / (double)size * 100) : 0);
 }
 
+static int larger_first (const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* The copies of a chunk are on different workers: what the largest have beyond the
+ * others is no room. */
+uint64_t df_room (const dfs_status_t *s)
+{
+    uint64_t *left = calloc (s->n_workers + 1, sizeof *left), sum = 0;
+    size_t n = 0, copies = s->replicas ? s->replicas : 1;
+
+    assert (left);
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const dfs_worker_info_t *w = &s->workers[i];
+        if (strcmp (w->state, "up") == 0 && strcmp (w->condition, "ok") == 0)
+            sum += left[n++] = w->bytes_free;
+    }
+    qsort (left, n, sizeof *left, larger_first);
+    uint64_t room = sum / copies;
+    for (size_t i = 0; i + 1 < copies;
+         i++) { /* a copy of everything on each of those */
+        sum -= i < n ? left[i] : 0;
+        if (sum / (copies - i - 1) < room)
+            room = sum / (copies - i - 1);
+    }
+    free (left);
+    return room;
+}
+
 static void df_json (const dfs_status_t *s, uint64_t used, uint64_t left)
 {
     json_t *o = json_object (), *array = json_array ();
@@ -96,7 +127,7 @@ static void df_json (const dfs_status_t *s, uint64_t used, uint64_t left)
     json_object_set_new (o, "bytes_total", out_number (used + left));
     json_object_set_new (o, "bytes_used", out_number (used));
     json_object_set_new (o, "bytes_free", out_number (left));
-    json_object_set_new (o, "bytes_available", out_number (left / copies));
+    json_object_set_new (o, "bytes_available", out_number (df_room (s)));
     json_object_set_new (o, "bytes_logical", out_number (s->bytes_logical));
     json_object_set_new (o, "bytes_stored", out_number (s->bytes_stored));
     json_object_set_new (o, "replicas", out_number (copies));
@@ -143,10 +174,9 @@ int verb_df (int argc, char **argv)
                     s.workers[i].bytes_free);
         df_row (table, "all", "up", used, held, left);
         table_destroy (&table);
-        printf (
-            "room for about %s more in %u cop%s\n",
-            units_format_size (text, sizeof text, left / (s.replicas ? s.replicas : 1)),
-            s.replicas, s.replicas == 1 ? "y" : "ies");
+        printf ("room for about %s more in %u cop%s\n",
+                units_format_size (text, sizeof text, df_room (&s)), s.replicas,
+                s.replicas == 1 ? "y" : "ies");
     }
     dfs_status_clear (&s);
     dfs_close (&dfs);

@@ -34,6 +34,9 @@ int verb_admin (int argc, char **argv);
 /* Status of the broker that leads, or of any when none does; NULL when nobody answers.
  * Clear *STATUS. */
 dfs_t *status_ask (dfs_status_t *status, dfs_error_t *err);
+/* Bytes of files that still fit, in the default number of copies on different workers
+ * that take them. */
+uint64_t df_room (const dfs_status_t *status);
 /* admin brokers: list, transfer [NAME], replace NAME. */
 int admin_brokers (char **operands, int n);
 

@@ -519,6 +519,7 @@ int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err)
         dfs_worker_info_t *w = &status->workers[i];
         snprintf (w->name, sizeof w->name, "w%zu", i + 1);
         strcpy (w->state, i ? "dead" : "up");
+        strcpy (w->condition, "ok");
         w->bytes_used = 3 << 20;
         w->bytes_live = 2 << 20;
         w->bytes_free = 9 << 20;

@@ -325,6 +325,33 @@ static void assert_keys (json_t *object, const char *keys)
             fail_msg ("no %s in %s", key, out);
 }
 
+static uint64_t room (uint32_t copies, const uint64_t *left, size_t n)
+{
+    dfs_worker_info_t workers[8] = {{0}};
+    dfs_status_t status = {.workers = workers, .n_workers = n, .replicas = copies};
+    for (size_t i = 0; i < n; i++) {
+        strcpy (workers[i].state, "up");
+        strcpy (workers[i].condition, "ok");
+        workers[i].bytes_free = left[i];
+    }
+    strcpy (workers[n - 1].state, "draining"); /* takes nothing */
+    strcpy (workers[n - 2].condition, "full");
+    return df_room (&status);
+}
+
+static void room_is_for_copies_on_different_workers (void **state)
+{
+    (void)state;
+    const uint64_t left[] = {4, 130, 4, 6, 900, 900};
+    assert_int_equal (room (1, left, 6), 144);
+    assert_int_equal (room (2, left, 6), 14);
+    assert_int_equal (room (3, left, 6), 7);
+    assert_int_equal (room (4, left, 6), 4);
+    assert_int_equal (room (5, left, 6), 0);
+    const uint64_t even[] = {10, 10, 10, 0, 0};
+    assert_int_equal (room (2, even, 5), 15);
+}
+
 static void json_has_the_keys_promised (void **state)
 {
     (void)state;
@@ -528,6 +555,7 @@ int main (void)
         cmocka_unit_test (what_cannot_be_stored_is_named),
         cmocka_unit_test (a_symlink_in_the_way_is_not_followed),
         cmocka_unit_test (names_are_changed_as_asked),
+        cmocka_unit_test (room_is_for_copies_on_different_workers),
         cmocka_unit_test (json_has_the_keys_promised),
         cmocka_unit_test (verify_counts_and_judges),
         cmocka_unit_test (text_is_for_people),
