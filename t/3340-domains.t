@@ -17,6 +17,9 @@ unmet () {
 all_met () {
     dfs-client status --json >s.json && test "$(json placement_unmet s.json)" = "[]"
 }
+explained_met () {
+    dfs-client explain "$1" >e.txt && grep -q "wanted: 2 copies of each chunk, in different failure domains: met" e.txt
+}
 note () {
     dfs-client status >s.txt && grep -q "$1" s.txt
 }
@@ -32,12 +35,16 @@ test_expect_success 'a rack is away: new files are stored all the same, and stat
     dfs-cluster kill "$PWD/c" w3 KILL && dfs-cluster kill "$PWD/c" w4 KILL &&
     wait_until 20 worker_is w3 dead && wait_until 20 worker_is w4 dead &&
     random_file b 5000000 b && dfs-client put b /b && racks /b 1 &&
-    wait_until 20 note "rule not met: copies in different domains of level 2 .such as dc/r1.*chunks" && wait_until 20 unmet
+    wait_until 20 note "rule not met: copies in different domains of level 2 .such as dc/r1.*chunks" && wait_until 20 unmet &&
+    dfs-client explain /b >e.txt && grep -q "wanted: 2 copies .*not met" e.txt && grep -q "one domain of level 2" e.txt &&
+    dfs-client explain --json /b >e.json && test "$(json 0.rule e.json)" = crowded && test "$(json 0.unmet_level e.json)" -eq 2 &&
+    test "$(json 0.wanted e.json)" -eq 2
 '
 
 test_expect_success 'it is back: mended without anybody' '
     dfs-cluster start "$PWD/c" && wait_until 30 racks /b 2 &&
     wait_until 20 sh -c "! dfs-client status | grep -q \"rule not met\"" && wait_until 20 all_met &&
+    wait_until 20 explained_met /b &&
     dfs-client get /b - | cmp - b
 '
 

@@ -412,7 +412,7 @@ static void json_has_the_keys_promised (void **state)
     json_decref (v);
     assert_int_equal (client ("explain --json /j/fine"), 0);
     v = parse_out ();
-    assert_keys (json_array_get (v, 0), "index id size replicas");
+    assert_keys (json_array_get (v, 0), "index id size replicas wanted rule");
     json_decref (v);
     assert_int_equal (client ("df --json"), 0);
     v = parse_out ();
