@@ -176,6 +176,35 @@ static int take_directory (const cluster_t *cluster, const cluster_node_t *node,
     return io_lock (path, err);
 }
 
+/* A key that is not where the configuration says is an error of that. */
+static int load_keys (const cluster_t *cluster, const char *name, uint8_t master[32],
+                      keypair_t *keys, dfs_error_t *err)
+{
+    int rc = keys_hmac_load (cluster->keys_dir, master, err);
+    if (rc == DFS_OK && cluster->secure)
+        rc = keys_load_secret (cluster->keys_dir, "broker", name, keys, err);
+    if (rc == DFS_ENOENT)
+        rc = err->code = DFS_ECONFIG;
+    return rc;
+}
+
+int broker_check (const cluster_t *cluster, const cluster_node_t *node,
+                  dfs_error_t *err)
+{
+    uint8_t master[32];
+    keypair_t keys;
+    mark_t mark;
+
+    if (access (node->data[0], F_OK) < 0)
+        return DFS_OK;
+    int rc = load_keys (cluster, node->name, master, &keys, err);
+    OPENSSL_cleanse (master, sizeof master);
+    OPENSSL_cleanse (&keys, sizeof keys);
+    if (rc < 0)
+        return rc;
+    return mark_expect (node->data[0], cluster->id, "broker", node->name, &mark, err);
+}
+
 static int start_node (void *ctx, dfs_error_t *err)
 {
     broker_t *self = ctx;
@@ -188,7 +217,7 @@ static int start_node (void *ctx, dfs_error_t *err)
     memcpy (&self->disk, mark.disk_id, sizeof self->disk);
     self->disk = le64toh (self->disk) & INT64_MAX;
     uint8_t master[32];
-    int rc = keys_hmac_load (cluster->keys_dir, master, err);
+    int rc = load_keys (cluster, self->node->name, master, &self->id.keys, err);
     if (rc < 0)
         return rc;
     keys_derive (master, KEYS_GRANT, self->grant_key);
@@ -196,10 +225,6 @@ static int start_node (void *ctx, dfs_error_t *err)
     OPENSSL_cleanse (master, sizeof master);
     self->id.secure = cluster->secure;
     if (cluster->secure) {
-        rc = keys_load_secret (cluster->keys_dir, "broker", self->node->name,
-                               &self->id.keys, err);
-        if (rc < 0)
-            return rc;
         self->zap = zap_new (self->zmq, err);
         if (!self->zap)
             return err->code;

@@ -24,6 +24,9 @@ void broker_reload (void *self);
 /* Becomes readable when a thread gave up. */
 int broker_fatal_fd (const broker_t *self);
 
+/* Looks at the keys and the mark of its data directory, if that is on this host. */
+int broker_check (const cluster_t *cluster, const cluster_node_t *node,
+                  dfs_error_t *err);
 /* Verifies the namespace of a broker that does not run, and prints each fault; returns
  * how many there are. */
 int broker_fsck (const cluster_t *cluster, const cluster_node_t *node,

@@ -113,7 +113,7 @@ static int with_config (const cluster_t *cluster, const options_t *options,
         return failure (&err);
     }
     if (options->common.check)
-        return 0;
+        return broker_check (cluster, node, &err) < 0 ? failure (&err) : 0;
     if (options->dump)
         return dump (node);
     if (options->fsck)

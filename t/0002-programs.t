@@ -46,6 +46,12 @@ test_expect_success '--check of a good configuration is silent, --dump-config ca
     test_cmp c/dump.cfg c/dump2.cfg
 '
 
+test_expect_success '--check looks at the keys: one that is not there is an error of the configuration' '
+    sed "s/keys = .*/keys = keyz/" c/cluster.cfg >c/keyz.cfg &&
+    test_expect_code 2 dfs-broker --config c/keyz.cfg --node b1 --check 2>err && grep -q keyz err &&
+    test_expect_code 2 dfs-worker --config c/keyz.cfg --node w1 --check 2>err && grep -q keyz err
+'
+
 test_expect_success 'a node that the configuration does not have' '
     test_must_fail dfs-broker --config c/cluster.cfg --node b9 --check 2>err && grep -q b9 err &&
     test_must_fail dfs-worker --config c/cluster.cfg --node w9 --check 2>err && grep -q w9 err

@@ -83,6 +83,8 @@ int worker_check (worker_t *self, dfs_error_t *err)
     if (rc == DFS_OK && cluster->secure)
         rc = keys_load_secret (cluster->keys_dir, "worker", self->node->name,
                                &self->identity.keys, err);
+    if (rc == DFS_ENOENT) /* not where the configuration says */
+        rc = err->code = DFS_ECONFIG;
     self->identity.secure = cluster->secure;
     self->checked = rc == DFS_OK;
     return rc;
