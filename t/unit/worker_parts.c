@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <poll.h>
@@ -354,16 +355,30 @@ static void directory_keeps_addresses_and_log_time (void **state)
     directory_destroy (&d);
 }
 
-static void pulse_reads_this_machine (void **state)
+/* CPU seconds that this process has used. */
+static double cpu_used (void)
+{
+    return (double)clock () / CLOCKS_PER_SEC;
+}
+
+/* A worker that does nothing is cold, whatever else runs on its host. */
+static void pulse_is_of_this_process (void **state)
 {
     (void)state;
-    pulse_t *pulse = pulse_new ("/");
+    const char *const dirs[] = {"/", "/tmp", "/nowhere"};
+    pulse_t *pulse = pulse_new (dirs, 3);
     pulse_load_t load;
     pulse_sample (pulse, SEC, &load);
-    pulse_sample (pulse, 2 * SEC, &load);
+    pulse_sample (pulse, 1000 * SEC, &load); /* 999 s in which it did next to nothing */
     assert_true (load.memory > 100 * KIB);
-    assert_true (load.cpu_permille <= 1000 && load.disk_permille <= 1000);
+    assert_true (load.cpu_permille < 10 && load.disk_permille <= 1000);
+    /* Work of 100 ms said to be that of 1 us: as hot as can be. */
+    for (double from = cpu_used (); cpu_used () < from + 0.1;)
+        continue;
+    pulse_sample (pulse, 1000 * SEC + MS / 1000, &load);
+    assert_int_equal (load.cpu_permille, 1000);
     pulse_destroy (&pulse);
+    assert_null (pulse);
 }
 
 int main (void)
@@ -378,7 +393,7 @@ int main (void)
         cmocka_unit_test (window_lends_and_counts),
         cmocka_unit_test (epoch_never_goes_back),
         cmocka_unit_test (directory_keeps_addresses_and_log_time),
-        cmocka_unit_test (pulse_reads_this_machine),
+        cmocka_unit_test (pulse_is_of_this_process),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("worker_parts", tests, NULL, NULL);

@@ -173,7 +173,8 @@ broker_link_t *broker_link_new (const link_config_t *config, dfs_error_t *err)
     self->incarnation = rng_secret_u64 ();
     self->arena = arena_new (ENVELOPE_ARENA);
     self->results = mailbox_new ();
-    self->pulse = pulse_new (config->node->n_data ? config->node->data[0] : "/");
+    self->pulse =
+        pulse_new ((const char *const *)config->node->data, config->node->n_data);
     for (size_t i = 0; i < LINK_DISKS; i++)
         self->recent[i] = recent_new ();
     self->n_disks = store_disks (config->store, self->disks, LINK_DISKS);

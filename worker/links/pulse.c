@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -10,33 +12,68 @@
 #include "common/units.h"
 #include "worker/links/pulse.h"
 
+typedef struct disk {
+    dev_t device;
+    char path[64]; /* its stat file in sysfs */
+    uint64_t busy_ms;
+} disk_t;
+
 struct pulse {
-    char disk[64]; /* its stat file in sysfs; empty: none (tmpfs, overlay) */
-    uint64_t busy; /* CPU, of the last sample */
-    uint64_t total;
-    uint64_t disk_ms;
-    uint64_t disk_at;
+    disk_t *disks; /* each device once; none for tmpfs, overlay … */
+    size_t n;
+    int cores;
+    uint64_t cpu_ns; /* of this process, at the last sample */
+    uint64_t at;     /* of it, 0: none */
 };
 
-pulse_t *pulse_new (const char *data_dir)
+static void add_disk (pulse_t *self, const char *dir)
+{
+    struct stat st;
+
+    if (stat (dir, &st) < 0 || major (st.st_dev) == 0)
+        return;
+    for (size_t i = 0; i < self->n; i++)
+        if (self->disks[i].device == st.st_dev)
+            return;
+    disk_t *disk = &self->disks[self->n++];
+    disk->device = st.st_dev;
+    snprintf (disk->path, sizeof disk->path, "/sys/dev/block/%u:%u/stat",
+              major (st.st_dev), minor (st.st_dev));
+}
+
+/* Those that this process may use. */
+static int count_cores (void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity (0, sizeof set, &set) == 0 && CPU_COUNT (&set) > 0)
+        return CPU_COUNT (&set);
+    long n = sysconf (_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+pulse_t *pulse_new (const char *const *dirs, size_t n)
 {
     pulse_t *self = calloc (1, sizeof *self);
     assert (self);
-    struct stat st;
-    if (stat (data_dir, &st) == 0 && major (st.st_dev) != 0)
-        snprintf (self->disk, sizeof self->disk, "/sys/dev/block/%u:%u/stat",
-                  major (st.st_dev), minor (st.st_dev));
+    self->disks = calloc (n + 1, sizeof *self->disks);
+    assert (self->disks);
+    for (size_t i = 0; i < n; i++)
+        add_disk (self, dirs[i]);
+    self->cores = count_cores ();
     return self;
 }
 
 void pulse_destroy (pulse_t **self_p)
 {
+    if (*self_p)
+        free ((*self_p)->disks);
     free (*self_p);
     *self_p = NULL;
 }
 
-/* Numbers at the start of a file, after WORD if it is not NULL; returns how many. */
-static int read_numbers (const char *path, const char *word, uint64_t *out, int max)
+/* Numbers at the start of a file; returns how many. */
+static int read_numbers (const char *path, uint64_t *out, int max)
 {
     FILE *file = fopen (path, "re");
     if (!file)
@@ -45,8 +82,6 @@ static int read_numbers (const char *path, const char *word, uint64_t *out, int 
     int n = 0;
     if (fgets (line, sizeof line, file)) {
         char *p = line;
-        if (word && strncmp (p, word, strlen (word)) == 0)
-            p += strlen (word);
         for (; n < max; n++) {
             char *end;
             out[n] = strtoull (p, &end, 10);
@@ -67,41 +102,53 @@ static uint32_t permille (uint64_t part, uint64_t whole)
     return value > 1000 ? 1000 : (uint32_t)value;
 }
 
-static uint32_t sample_cpu (pulse_t *self)
+static uint64_t timeval_ns (const struct timeval *t)
 {
-    uint64_t v[8]; /* user nice system idle iowait irq softirq steal */
-    if (read_numbers ("/proc/stat", "cpu ", v, 8) < 5)
+    return (uint64_t)t->tv_sec * SEC + (uint64_t)t->tv_usec * 1000;
+}
+
+static uint32_t sample_cpu (pulse_t *self, uint64_t passed)
+{
+    struct rusage usage;
+
+    if (getrusage (RUSAGE_SELF, &usage) < 0)
         return 0;
-    uint64_t total = 0;
-    for (int i = 0; i < 8; i++)
-        total += v[i];
-    uint64_t busy = total - v[3] - v[4];
-    uint32_t load = self->total && total > self->total && busy >= self->busy
-                        ? permille (busy - self->busy, total - self->total)
+    uint64_t ns = timeval_ns (&usage.ru_utime) + timeval_ns (&usage.ru_stime);
+    uint32_t load = passed > 0 && ns > self->cpu_ns
+                        ? permille (ns - self->cpu_ns, passed * (uint64_t)self->cores)
                         : 0;
-    self->busy = busy;
-    self->total = total;
+    self->cpu_ns = ns;
     return load;
 }
 
-static uint32_t sample_disk (pulse_t *self, uint64_t now)
+/* Of the busiest disk: the others wait for it no less. */
+static uint32_t sample_disks (pulse_t *self, uint64_t passed)
 {
-    uint64_t v[10]; /* the tenth: milliseconds with requests in flight */
-    if (!self->disk[0] || read_numbers (self->disk, NULL, v, 10) < 10)
-        return 0;
-    uint32_t load = self->disk_at && now > self->disk_at && v[9] >= self->disk_ms
-                        ? permille ((v[9] - self->disk_ms) * MS, now - self->disk_at)
-                        : 0;
-    self->disk_ms = v[9];
-    self->disk_at = now;
-    return load;
+    uint32_t most = 0;
+
+    for (size_t i = 0; i < self->n; i++) {
+        disk_t *disk = &self->disks[i];
+        uint64_t v[10]; /* the tenth: milliseconds with requests in flight */
+        if (read_numbers (disk->path, v, 10) < 10)
+            continue;
+        uint32_t load = passed > 0 && v[9] >= disk->busy_ms
+                            ? permille ((v[9] - disk->busy_ms) * MS, passed)
+                            : 0;
+        disk->busy_ms = v[9];
+        if (load > most)
+            most = load;
+    }
+    return most;
 }
 
 void pulse_sample (pulse_t *self, uint64_t now, pulse_load_t *load)
 {
     uint64_t pages[2] = {0, 0};
-    read_numbers ("/proc/self/statm", NULL, pages, 2);
+    uint64_t passed = self->at && now > self->at ? now - self->at : 0;
+
+    read_numbers ("/proc/self/statm", pages, 2);
     load->memory = pages[1] * (uint64_t)sysconf (_SC_PAGESIZE);
-    load->cpu_permille = sample_cpu (self);
-    load->disk_permille = sample_disk (self, now);
+    load->cpu_permille = sample_cpu (self, passed);
+    load->disk_permille = sample_disks (self, passed);
+    self->at = now;
 }
