@@ -34,7 +34,7 @@ SHELL_TESTS += \
 	t/3310-drain.t \
 	t/3320-policy.t \
 	t/3330-monitor.t \
-	t/3340-domains.t \
+	t/3340-domains.t t/3370-listing.t \
 	t/3360-ten.t \
 	t/3370-cut.t \
 	t/3400-reclaim.t \
