@@ -26,8 +26,8 @@ test_expect_success 'without a mark it is left out and named; the other disk ser
 '
 
 test_expect_success 'formatted, it is used' '
-    dfs-worker --node w1 --format "$PWD/c/data/w1b" && dfs-cluster start "$PWD/c" w1 &&
-    wait_until 20 untroubled && dfs-client get /big back && cmp big back
+    dfs-worker --node w1 --format "$PWD/c/data/w1b" >marked && dfs-cluster start "$PWD/c" w1 &&
+    grep -q "next start" marked && wait_until 20 untroubled && dfs-client get /big back && cmp big back
 '
 
 test_expect_success 'it stops cleanly' 'cluster_down c'

@@ -5,6 +5,7 @@ test_description="A worker killed again and again under mixed load: what was ack
 
 rounds=10
 test -n "${DFS_LONG-}" && rounds=200
+seed=${KILLS_SEED:-$$}
 
 test_expect_success 'three workers, two copies; small and large chunks' '
     cluster_up c --workers 3 --replicas 2 --chunk-size 64KiB --inline-max 0 &&
@@ -21,17 +22,17 @@ load () {
         dfs-client get /big big.$$ 2>/dev/null && { cmp big big.$$ || echo "read $k" >>wrong; }
         case $((k % 5)) in
         1) cp l$k u$k && random_file u$k 50000 u$k && dfs-client update u$k /l$k && mv u$k l$k && echo "upd $k" >>ledger ;;
-        2) random_file a$k 30000 a$k && dfs-client append a$k /l$k && cat a$k >>l$k && echo "app $k" >>ledger ;;
+        2) random_file a$k 30000 a$k && dfs-client append a$k /l$k && cat a$k >>l$k && rm a$k && echo "app $k" >>ledger ;;
         3) dfs-client rm /l$k && rm l$k && echo "del $k" >>ledger ;;
         esac
     done
 } 2>/dev/null
 
-test_expect_success "$rounds rounds of kill -9 while it runs" '
+test_expect_success "$rounds rounds of kill -9 while it runs (KILLS_SEED=$seed repeats the choices)" '
     : >ledger && { load & load=$!; } &&
     for round in $(seq $rounds); do
-        lines=$(wc -l <ledger) && wait_until 60 sh -c "test \$(wc -l <ledger) -gt $((lines + round % 4))" &&
-        w=w$((round % 3 + 1)) && dfs-cluster kill "$PWD/c" $w KILL && dfs-cluster start "$PWD/c" $w ||
+        pick 4 && lines=$(wc -l <ledger) && wait_until 60 sh -c "test \$(wc -l <ledger) -gt $((lines + picked))" &&
+        pick 3 && w=w$((picked + 1)) && dfs-cluster kill "$PWD/c" $w KILL && dfs-cluster start "$PWD/c" $w ||
             { : >stop; wait $load; return 1; }
     done; : >stop; wait $load; test ! -e wrong && test "$(wc -l <ledger)" -ge $rounds
 '

@@ -6,11 +6,6 @@ test -z "$DFS_LONG" || test_set_prereq LONG
 seconds=${SOAK_SECONDS:-180}
 seed=${SOAK_SEED:-$$}
 
-# Sets $picked to one of N, from a sequence that the seed repeats.
-pick () {
-    seed=$(((seed * 1103515245 + 12345) % 2147483648))
-    picked=$((seed / 65536 % $1))
-}
 now_ms () {
     echo $(($(date +%s%N) / 1000000))
 }

@@ -7,11 +7,6 @@ rounds=${CHAOS_ROUNDS:-${DFS_LONG:+300}}
 rounds=${rounds:-4}
 seed=${CHAOS_SEED:-$$}
 
-# Sets $picked to one of N, from a sequence that the seed repeats.
-pick () {
-    seed=$(((seed * 1103515245 + 12345) % 2147483648))
-    picked=$((seed / 65536 % $1))
-}
 more_than () {
     test "$(cat led/* | wc -l)" -gt "$1"
 }

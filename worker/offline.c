@@ -70,5 +70,8 @@ int offline_format (const cluster_t *cluster, const cluster_node_t *node,
     if (!own)
         return fail (err, DFS_EUSAGE, "%s is no data directory of %s in %s", dir,
                      node->name, cluster->path);
-    return store_format (own, cluster->id, node->name, force, err);
+    int rc = store_format (own, cluster->id, node->name, force, err);
+    if (rc == DFS_OK)
+        printf ("%s is marked: %s uses it from its next start on\n", own, node->name);
+    return rc;
 }

@@ -206,3 +206,9 @@ health_is () {
     dfs-client status --timeout 5 --json >brokers.json 2>/dev/null &&
         test "$(json health brokers.json)" = "$1"
 }
+
+# Sets $picked to one of N, from a sequence that $seed repeats.
+pick () {
+    seed=$(((seed * 1103515245 + 12345) % 2147483648))
+    picked=$((seed / 65536 % $1))
+}

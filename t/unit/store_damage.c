@@ -267,6 +267,39 @@ static void kills_lose_nothing (void **state)
     storetest_end (&t);
 }
 
+/* A volume that is gone is not passed over: its chunks are reported, and the disk says
+ * so to a person. */
+static void a_volume_that_is_gone_is_told (void **state)
+{
+    static const char *const says[] = {"chunks were gone", "newest volume"};
+    (void)state;
+    storetest_t t;
+    store_disk_t disk;
+    char path[512];
+    storetest_init (&t, 1);
+    t.config.volume_size = 3 * MIB;
+    storetest_open (&t);
+    for (uint64_t i = 0; i < 9; i++)
+        assert_int_equal (storetest_put_wait (&t, i, MIB, 1), 0);
+    unsigned last = 1;
+    for (;; last++) {
+        snprintf (path, sizeof path, "%s/volumes/%08x.vol", t.dirs[0], last + 1);
+        if (access (path, F_OK) < 0)
+            break;
+    }
+    assert_true (last > 2);
+    for (size_t i = 0; i < 2; i++) {
+        storetest_close (&t);
+        snprintf (path, sizeof path, "%s/volumes/%08x.vol", t.dirs[0], i ? last : 1);
+        assert_int_equal (unlink (path), 0);
+        storetest_open (&t);
+        store_disks (t.store, &disk, 1);
+        assert_int_equal (disk.condition, CONDITION_OK);
+        assert_non_null (strstr (disk.trouble, says[i]));
+    }
+    storetest_end (&t);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +307,7 @@ int main (void)
         cmocka_unit_test (flipped_bits_in_volumes_are_found),
         cmocka_unit_test (flipped_bits_in_the_index_are_found),
         cmocka_unit_test (a_torn_tail_is_cut_and_the_rest_kept),
+        cmocka_unit_test (a_volume_that_is_gone_is_told),
     };
     storetest_quiet ();
     cmocka_set_message_output (CM_OUTPUT_TAP);

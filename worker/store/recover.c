@@ -384,6 +384,9 @@ int disk_recover (disk_t *disk, dfs_error_t *err)
     if ((pos.batch == 0 && !fresh) || ahead (disk, &pos)) {
         log_warn ("index_rebuild", "disk=%s why=%s", disk->dir,
                   pos.batch ? "ahead-of-volumes" : "absent-or-incomplete");
+        if (pos.batch)
+            snprintf (disk->trouble, sizeof disk->trouble,
+                      "the newest volume was gone at the start, or cut");
         rc = start_over (disk, err);
         pos = (position_t){.next_seq = 1};
     }
@@ -458,6 +461,10 @@ int disk_report_missing (disk_t *disk, dfs_error_t *err)
         if (rc < 0)
             break;
     }
+    if (lost)
+        snprintf (disk->trouble, sizeof disk->trouble,
+                  "%llu chunks were gone at the start: a volume is missing, or was cut",
+                  (unsigned long long)lost);
     pthread_mutex_unlock (&disk->lock);
     free (keys);
     free (entries);
