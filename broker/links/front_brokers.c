@@ -47,8 +47,10 @@ static const char *role_of (const links_t *self, const journal_member_t *m)
 
     if (m->self)
         return self->role == JOURNAL_LEADER ? "leader" : "follower";
-    /* Followers of a leader need not hear each other; who asks for votes is heard. */
-    if (m->heard_ns > DOWN_NS && (self->role == JOURNAL_LEADER || !leader))
+    /* Followers of a leader need not hear each other; a new leader, and who asks for
+     * votes, hears of all that are there before long. */
+    if (m->heard_ns > DOWN_NS && self->now - self->role_at > DOWN_NS &&
+        (self->role == JOURNAL_LEADER || !leader))
         return "down";
     return leader && strcmp (leader, m->name) == 0 ? "leader" : "follower";
 }

@@ -72,6 +72,8 @@ struct links {
     uint64_t term;
     enum journal_role role;
     char leader[64];
+    uint64_t
+        role_at; /* monotonic: role, term and leader are what they are since then */
 
     idmap_t *workers;   /* member id → conn_t of its newest connection */
     uint64_t tick_at;   /* monotonic: once a second */

@@ -221,6 +221,8 @@ static void set_role (links_t *self, enum journal_role role, uint64_t term,
         act_run (self);
     if (leads)
         agree_clocks (self); /* what time it is, before it is told */
+    if (other || strcmp (self->leader, leader) != 0)
+        self->role_at = self->now;
     self->role = role;
     self->term = term;
     snprintf (self->leader, sizeof self->leader, "%s", leader);
