@@ -68,6 +68,17 @@ static void finish (get_batch_t *self, dfs_get_item_t *item)
     }
 }
 
+/* Nobody answered for any of them, as long as the library is patient: nobody will for
+ * those that follow. */
+static bool nobody_answers (const get_batch_t *self)
+{
+    for (size_t i = 0; i < self->n; i++)
+        if (self->items[i].code >= 0 ||
+            dfs_error_status (self->items[i].code) != dfs_error_status (DFS_EUNAVAIL))
+            return false;
+    return self->n > 1;
+}
+
 void get_batch_flush (get_batch_t *self)
 {
     dfs_error_t err = {0};
@@ -78,11 +89,11 @@ void get_batch_flush (get_batch_t *self)
     int rc = self->canceled
                  ? DFS_ECANCELED
                  : dfs_get (self->dfs, self->items, self->n, &self->options, &err);
-    bool told = false;
+    bool told = false, nobody = nobody_answers (self);
     for (size_t i = 0; i < self->n; i++) {
         dfs_get_item_t *item = &self->items[i];
         told = told || item->code < 0;
-        if (!self->canceled)
+        if (!self->canceled && !(nobody && i > 0))
             finish (self, item);
         free ((char *)(uintptr_t)item->source);
         free ((char *)(uintptr_t)item->dest);
@@ -91,7 +102,12 @@ void get_batch_flush (get_batch_t *self)
         err.code = rc;
         tool_worst (&self->status, tool_fail (NULL, &err));
     }
-    if (rc == DFS_ECANCELED || progress_interrupted ())
+    if (nobody && !self->canceled)
+        tool_error (NULL,
+                    "given up, as %zu files after it failed the same way: nothing "
+                    "more is fetched",
+                    self->n - 1);
+    if (nobody || rc == DFS_ECANCELED || progress_interrupted ())
         self->canceled = true;
     self->n = 0;
 }

@@ -111,6 +111,17 @@ static void finish (put_batch_t *self, dfs_put_item_t *item)
     }
 }
 
+/* Nobody answered for any of them, as long as the library is patient: nobody will for
+ * those that follow. */
+static bool nobody_answers (const put_batch_t *self)
+{
+    for (size_t i = 0; i < self->n; i++)
+        if (self->items[i].code >= 0 ||
+            dfs_error_status (self->items[i].code) != dfs_error_status (DFS_EUNAVAIL))
+            return false;
+    return self->n > 1;
+}
+
 void put_batch_flush (put_batch_t *self)
 {
     dfs_error_t err = {0};
@@ -123,11 +134,11 @@ void put_batch_flush (put_batch_t *self)
                  ? DFS_ECANCELED
                  : dfs_put (self->dfs, self->items, self->n, &self->options, &err);
     self->sent += sent_now;
-    bool told = false;
+    bool told = false, nobody = nobody_answers (self);
     for (size_t i = 0; i < self->n; i++) {
         dfs_put_item_t *item = &self->items[i];
         told = told || item->code < 0;
-        if (!self->canceled)
+        if (!self->canceled && !(nobody && i > 0))
             finish (self, item);
         free ((char *)(uintptr_t)item->source);
         free ((char *)(uintptr_t)item->dest);
@@ -137,7 +148,13 @@ void put_batch_flush (put_batch_t *self)
         err.code = rc;
         tool_worst (&self->status, tool_fail (NULL, &err));
     }
-    if (rc == DFS_ECANCELED || progress_interrupted ())
+    if (nobody && !self->canceled)
+        tool_error (
+            NULL,
+            "given up, as %zu files after it failed the same way; run again it sends "
+            "what is missing",
+            self->n - 1);
+    if (nobody || rc == DFS_ECANCELED || progress_interrupted ())
         self->canceled = true;
     self->n = 0;
 }
