@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,23 @@ static void turned_read_only (disk_t *self)
     } else {
         disk_fail (self, DFS_EROFS, "the file system is mounted read-only");
     }
+}
+
+/* Newer kernels do not even set the flag: only a change tells. */
+void disk_try_change (disk_t *self)
+{
+    char path[512];
+    snprintf (path, sizeof path, "%s/try", self->dir);
+    int fd = open (path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    bool refused = fd < 0 && errno == EROFS;
+    if (fd >= 0) {
+        close (fd);
+        unlink (path);
+    }
+    pthread_mutex_lock (&self->lock);
+    if (refused)
+        turned_read_only (self);
+    pthread_mutex_unlock (&self->lock);
 }
 
 static void look_at_space (disk_t *self)

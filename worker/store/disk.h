@@ -170,6 +170,9 @@ int disk_room (disk_t *self, uint64_t len, bool use_reserve, dfs_error_t *err);
 uint64_t disk_capacity (disk_t *self); /* locked */
 bool disk_full (disk_t *self);         /* locked */
 int disk_writable (const disk_t *self, dfs_error_t *err);
+/* Whether the file system of a disk that fails takes no change any more: then it is
+ * read-only. NOT locked. */
+void disk_try_change (disk_t *self);
 /* The entry of a copy that may be served: 1, 0, negative. Locked. */
 int disk_find (disk_t *self, const copykey_t *key, entry_t *entry, dfs_error_t *err);
 /* Fails the disk when its index cannot be read any more. Locked. */

@@ -13,6 +13,7 @@
 #define PENDING_WORK     16384
 #define GRACE            (24 * 3600 * SEC)
 #define GRACE_SHORT      (60 * SEC)
+#define TRIES            10 /* of a change on a disk that failed */
 #define ROOM_SHARE       20 /* of the capacity: with less room it is nearly full … */
 #define ROOM_MIN         (128 * MIB)
 #define ROOM_MAX_SHARE   4 /* … but a small disk may be filled to three quarters */
@@ -128,9 +129,12 @@ void *keeper_main (void *arg)
 {
     disk_t *self = arg;
     uint64_t last = clock_mono ();
+    unsigned tries = 0;
     while (wait_turn (self)) {
         bool pass, begins;
         if (!look (self, &pass, &begins)) {
+            if (tries++ < TRIES)
+                disk_try_change (self);
             nanosleep (&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
             continue;
         }
