@@ -4,10 +4,15 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "buf.h"
+
+/* Buffers are cut from regions of huge pages: such a buffer is one piece of memory for
+ * the kernel, which otherwise gives a disk each of its pages (doc/design/0020). */
+#define REGION ((size_t)2 * 1024 * 1024)
 
 struct buf_pool {
     pthread_mutex_t lock;
@@ -17,6 +22,9 @@ struct buf_pool {
     size_t out;    /* in use */
     size_t n_idle; /* in `idle` */
     void **idle;
+    size_t per_region;
+    size_t n_regions;
+    void **regions;
     bool starved; /* buf_get gave NULL since the last wake-up */
     unsigned waiting;
     int fd;
@@ -25,13 +33,17 @@ struct buf_pool {
 buf_pool_t *buf_pool_new (size_t size, size_t count)
 {
     buf_pool_t *self = calloc (1, sizeof *self);
-    assert (self && size && count);
+    assert (self && size && size % 4096 == 0 && count);
     pthread_mutex_init (&self->lock, NULL);
     pthread_cond_init (&self->back, NULL);
     self->size = size;
     self->limit = count;
     self->idle = calloc (count, sizeof *self->idle);
-    assert (self->idle);
+    self->per_region = size < REGION ? REGION / size : 1;
+    if (self->per_region > count)
+        self->per_region = count;
+    self->regions = calloc (count / self->per_region + 1, sizeof *self->regions);
+    assert (self->idle && self->regions);
     self->fd = -1;
     return self;
 }
@@ -42,8 +54,9 @@ void buf_pool_destroy (buf_pool_t **self_p)
     if (!self)
         return;
     assert (self->out == 0);
-    for (size_t i = 0; i < self->n_idle; i++)
-        free (self->idle[i]);
+    for (size_t i = 0; i < self->n_regions; i++)
+        free (self->regions[i]);
+    free (self->regions);
     free (self->idle);
     if (self->fd >= 0)
         close (self->fd);
@@ -53,20 +66,31 @@ void buf_pool_destroy (buf_pool_t **self_p)
     *self_p = NULL;
 }
 
+/* More buffers. Under the lock, with none idle and some still to be made. */
+static void add_region (buf_pool_t *self)
+{
+    size_t n = self->limit - self->out;
+    n = n < self->per_region ? n : self->per_region;
+    size_t len = n * self->size;
+    void *region = NULL;
+    int rc = posix_memalign (&region, len < REGION ? 4096 : REGION, len);
+    assert (rc == 0);
+    if (len >= REGION)
+        madvise (region, len, MADV_HUGEPAGE); /* a hint */
+    self->regions[self->n_regions++] = region;
+    for (size_t i = 0; i < n; i++)
+        self->idle[self->n_idle++] = (char *)region + i * self->size;
+}
+
 /* Under the lock; NULL when all are out. */
 static void *take (buf_pool_t *self)
 {
     if (self->out == self->limit)
         return NULL;
-    void *buf = NULL;
-    if (self->n_idle)
-        buf = self->idle[--self->n_idle];
-    else {
-        int rc = posix_memalign (&buf, 4096, self->size);
-        assert (rc == 0);
-    }
+    if (self->n_idle == 0)
+        add_region (self);
     self->out++;
-    return buf;
+    return self->idle[--self->n_idle];
 }
 
 void *buf_get (buf_pool_t *self)

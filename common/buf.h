@@ -9,8 +9,9 @@
 
 typedef struct buf_pool buf_pool_t;
 
-/* Buffers of SIZE bytes (4 KiB-aligned), at most COUNT of them; allocated on demand and
- * kept. Destroy waits for nothing: all buffers must have come back (assert). */
+/* Buffers of SIZE bytes (a multiple of 4 KiB, and aligned to that), at most COUNT of
+ * them; allocated on demand, up to 2 MiB at once, and kept. Destroy waits for nothing:
+ * all buffers must have come back (assert). */
 buf_pool_t *buf_pool_new (size_t size, size_t count);
 void buf_pool_destroy (buf_pool_t **self_p);
 

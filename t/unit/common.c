@@ -130,6 +130,30 @@ static void test_arena (void **state)
     arena_destroy (&a);
 }
 
+/* Buffers that share a region do not share bytes; the last region is a small one. */
+static void test_buf_regions (void **state)
+{
+    (void)state;
+    enum { SIZE = 768 * 1024, COUNT = 5 };
+    buf_pool_t *pool = buf_pool_new (SIZE, COUNT);
+    for (int round = 0; round < 2; round++) {
+        uint8_t *bufs[COUNT];
+        for (int i = 0; i < COUNT; i++) {
+            bufs[i] = buf_wait (pool);
+            assert_int_equal ((uintptr_t)bufs[i] % 4096, 0);
+            memset (bufs[i], i + 1, SIZE);
+        }
+        assert_null (buf_get (pool));
+        for (int i = 0; i < COUNT; i++)
+            for (size_t at = 0; at < SIZE; at += 512)
+                assert_int_equal (bufs[i][at], i + 1);
+        for (int i = 0; i < COUNT; i++)
+            buf_put (pool, bufs[i]);
+        assert_int_equal (buf_free_count (pool), COUNT);
+    }
+    buf_pool_destroy (&pool);
+}
+
 static void test_buf_pool (void **state)
 {
     (void)state;
@@ -331,10 +355,10 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_error),    cmocka_unit_test (test_units),
         cmocka_unit_test (test_digest),   cmocka_unit_test (test_arena),
-        cmocka_unit_test (test_buf_pool), cmocka_unit_test (test_mailbox),
-        cmocka_unit_test (test_timer),    cmocka_unit_test (test_resolve),
-        cmocka_unit_test (test_quote),    cmocka_unit_test (test_io),
-        cmocka_unit_test (test_kv),
+        cmocka_unit_test (test_buf_pool), cmocka_unit_test (test_buf_regions),
+        cmocka_unit_test (test_mailbox),  cmocka_unit_test (test_timer),
+        cmocka_unit_test (test_resolve),  cmocka_unit_test (test_quote),
+        cmocka_unit_test (test_io),       cmocka_unit_test (test_kv),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("common", tests, NULL, NULL);
