@@ -61,19 +61,26 @@ static void print_options (FILE *file, const tool_option_t *options)
     }
 }
 
-static void print_usage (FILE *file)
+static void print_synopsis (FILE *file)
 {
-    if (verb) {
+    if (verb)
         fprintf (file, "Usage: %s %s [OPTION…]%s%s\n", info->name, verb->name,
                  *verb->args ? " " : "", verb->args);
+    else
+        fprintf (file, "Usage: %s VERB [OPTION…] …\n", info->name);
+}
+
+static void print_usage (FILE *file)
+{
+    print_synopsis (file);
+    if (verb) {
         fprintf (file, "%c%s.%s%s\n", verb->help[0] - 'a' + 'A', verb->help + 1,
                  verb->alias ? " Alias: " : "", verb->alias ? verb->alias : "");
         print_options (file, verb->options);
         if (verb->json)
             print_options (file, json_option);
     } else {
-        fprintf (file, "Usage: %s VERB [OPTION…] …\n%s\n\nVerbs:\n", info->name,
-                 info->summary);
+        fprintf (file, "%s\n\nVerbs:\n", info->summary);
         for (const tool_verb_t *v = info->verbs; v->name; v++) {
             char name[64];
             snprintf (name, sizeof name, "%s%s%s", v->name, v->alias ? ", " : "",
@@ -98,7 +105,9 @@ void tool_usage (const char *fmt, ...)
     vfprintf (stderr, fmt, ap);
     fputc ('\n', stderr);
     va_end (ap);
-    print_usage (stderr);
+    print_synopsis (stderr);
+    fprintf (stderr, "Try '%s%s%s --help'.\n", info->name, verb ? " " : "",
+             verb ? verb->name : "");
     exit (TOOL_EXIT_USAGE);
 }
 

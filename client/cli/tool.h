@@ -58,7 +58,8 @@ int tool_main (const tool_info_t *info, int argc, char **argv);
 /* The next option of the running verb: its key, or -1 when only operands are left,
  * which are then argv[optind…]. --help and wrong usage end the program. */
 int tool_next (int argc, char **argv, const char **value);
-/* Message and usage of the verb on stderr; ends the program with 2. */
+/* Message, the verb's usage in a line and where to read more on stderr; ends the program
+ * with 2. */
 void tool_usage (const char *fmt, ...)
     __attribute__ ((format (printf, 1, 2), noreturn));
 /* Ends with 2 unless the number of operands is within MIN and MAX. */

@@ -531,8 +531,18 @@ static void wrong_usage_exits_2_with_the_usage (void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         if (client (wrong[i]) != 2 || !strstr (err, "Usage: dfs-client "))
             fail_msg ("'%s': %s", wrong[i], err);
+        /* What is wrong, the usage, where to read more: no list of options. */
+        size_t lines = 0;
+        for (const char *p = err; (p = strchr (p, '\n')); p++)
+            lines++;
+        if (lines != 3 || !strstr (err, "\nTry 'dfs-client ") ||
+            !strstr (err, "--help'.\n"))
+            fail_msg ("'%s': %s", wrong[i], err);
         assert_string_equal (out, "");
     }
+    assert_int_equal (client ("mv /a"), 2);
+    assert_non_null (strstr (err, "\nUsage: dfs-client mv [OPTION…] SRC… DEST\n"
+                                  "Try 'dfs-client mv --help'.\n"));
     assert_int_equal (client ("--help"), 0);
     assert_non_null (strstr (out, "put, upload"));
     assert_int_equal (client ("put --help"), 0);
