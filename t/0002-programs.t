@@ -8,9 +8,10 @@ for p in dfs-broker dfs-worker dfs-client dfs-cluster; do
         '$p' --help >out && grep -qi usage out &&
         '$p' --version >out && grep -q "[0-9]\.[0-9]" out
     '
-    test_expect_success "$p: a wrong option is exit 2 with the usage" '
-        test_expect_code 2 '$p' --no-such-option 2>err &&
-        grep -qi usage err
+    test_expect_success "$p: a wrong option is exit 2 with the usage, and not with all options" '
+        test_expect_code 2 '$p' --no-such-option 2>err && cat err &&
+        grep -q -e --no-such-option err && grep -q "^Usage: $p " err && grep -q "^Try .$p --help" err &&
+        test $(wc -l <err) -eq 3
     '
 done
 
@@ -50,6 +51,11 @@ test_expect_success '--check looks at the keys: one that is not there is an erro
     sed "s/keys = .*/keys = keyz/" c/cluster.cfg >c/keyz.cfg &&
     test_expect_code 2 dfs-broker --config c/keyz.cfg --node b1 --check 2>err && grep -q keyz err &&
     test_expect_code 2 dfs-worker --config c/keyz.cfg --node w1 --check 2>err && grep -q keyz err
+'
+
+test_expect_success 'a user without a key is named, and so is where it was looked for' '
+    test_expect_code 2 env DFS_CONFIG="$PWD/c/cluster.cfg" dfs-client --user nobody ls / 2>err && cat err &&
+    grep -q "no key of user nobody in .*c/keys" err
 '
 
 test_expect_success 'a node that the configuration does not have' '

@@ -40,10 +40,14 @@ static int load (dfs_t *self, const dfs_options_t *options, dfs_error_t *err)
     if (strlen (self->user) > 63)
         return fail (err, DFS_EUSAGE, "user name is too long");
     self->id.secure = self->cluster->secure;
+    int rc = 0;
     if (self->id.secure)
-        return keys_load_secret (self->cluster->keys_dir, "user", self->user,
-                                 &self->id.keys, err);
-    return 0;
+        rc = keys_load_secret (self->cluster->keys_dir, "user", self->user,
+                               &self->id.keys, err);
+    if (rc == DFS_ENOENT)
+        rc = fail (err, DFS_ECONFIG, "no key of user %s in %s (user-%s_secret)",
+                   self->user, self->cluster->keys_dir, self->user);
+    return rc;
 }
 
 static bool nothing_under_way (void *arg)
