@@ -376,7 +376,7 @@ static void analyze_text (const dfs_status_t *status, const survey_t *s)
             "workers told last)\n\n",
             ratio (status->bytes_logical, status->bytes_unique), replication (status),
             status->replicas);
-    table = table_new ("lllrrr", stdout);
+    table = table_new ("llmrrr", stdout);
     table_row (table, "WORKER", "STATE", "LOCATION", "CHUNKS", "USED", "FREE", NULL);
     for (size_t i = 0; i < status->n_workers; i++) {
         const dfs_worker_info_t *w = &status->workers[i];

@@ -38,7 +38,7 @@ uint64_t out_held (const dfs_worker_info_t *w)
 
 static void workers_text (const dfs_status_t *s)
 {
-    table_t *table = table_new ("lllllrrrrrr", stdout);
+    table_t *table = table_new ("llldmrrrrrr", stdout);
     table_row (table, "WORKER", "STATE", "DISK", "ENDPOINT", "LOCATION", "CHUNKS",
                "USED", "HELD", "FREE", "CPU", "HEARD", NULL);
     for (size_t i = 0; i < s->n_workers; i++) {

@@ -7,7 +7,8 @@
 
 typedef struct table table_t;
 
-/* COLUMNS: a letter for each, 'l' left, 'r' right. Rows are printed to FILE in blocks,
+/* COLUMNS: a letter for each, 'l' left, 'r' right. Where FILE is a terminal that is too
+ * narrow for the rows a 'd' (else left) is not there, and an 'm' loses its middle. Rows are printed to FILE in blocks,
  * so that a listing of any length takes little memory; columns only grow. */
 table_t *table_new (const char *columns, FILE *file);
 /* Prints what is left. */

@@ -3,11 +3,14 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "client/cli/output.h"
 #include "client/cli/paths.h"
@@ -76,6 +79,56 @@ static void columns_are_aligned (void **state)
     free (text);
 }
 
+/* What a terminal of COLUMNS shows of a table whose rows take 46. */
+static void draw_narrow (int columns, char *out, size_t cap)
+{
+    int terminal = posix_openpt (O_RDWR | O_NOCTTY);
+    assert_true (terminal >= 0);
+    assert_int_equal (grantpt (terminal), 0);
+    assert_int_equal (unlockpt (terminal), 0);
+    int fd = open (ptsname (terminal), O_RDWR | O_NOCTTY);
+    struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
+    assert_int_equal (ioctl (fd, TIOCSWINSZ, &size), 0);
+    FILE *file = fdopen (fd, "w");
+    assert_non_null (file);
+    table_t *table = table_new ("ldmr", file);
+    table_row (table, "W", "ENDPOINT", "LOCATION", "USED", "wü", "127.0.0.1:9000",
+               "dc1/rack-ö/host7", "1.00 MiB", NULL);
+    table_destroy (&table);
+    fflush (file);
+    size_t len = 0;
+    for (int lines = 0; lines < 2; len++) {
+        assert_true (len + 1 < cap);
+        assert_int_equal (read (terminal, out + len, 1), 1);
+        len -= out[len] == '\r';
+        lines += out[len] == '\n';
+    }
+    out[len] = 0;
+    fclose (file);
+    close (terminal);
+}
+
+static void rows_fit_a_terminal (void **state)
+{
+    (void)state;
+    char text[256];
+    draw_narrow (46, text, sizeof text);
+    assert_string_equal (text, "W   ENDPOINT        LOCATION              USED\n"
+                               "wü  127.0.0.1:9000  dc1/rack-ö/host7  1.00 MiB\n");
+    draw_narrow (45, text, sizeof text);
+    assert_string_equal (text, "W  ENDPOINT       LOCATION             USED\n"
+                               "wü 127.0.0.1:9000 dc1/rack-ö/host7 1.00 MiB\n");
+    draw_narrow (42, text, sizeof text);
+    assert_string_equal (text, "W  LOCATION             USED\n"
+                               "wü dc1/rack-ö/host7 1.00 MiB\n");
+    draw_narrow (24, text, sizeof text);
+    assert_string_equal (text, "W  LOCATION         USED\n"
+                               "wü dc1/r~/host7 1.00 MiB\n");
+    draw_narrow (10, text, sizeof text);
+    assert_string_equal (text, "W  LOCATION     USED\n"
+                               "wü dc1~ost7 1.00 MiB\n");
+}
+
 static void modes_and_times (void **state)
 {
     (void)state;
@@ -123,6 +176,7 @@ int main (void)
         cmocka_unit_test (progress_line_fits_its_width),
         cmocka_unit_test (progress_line_at_its_ends),
         cmocka_unit_test (columns_are_aligned),
+        cmocka_unit_test (rows_fit_a_terminal),
         cmocka_unit_test (modes_and_times),
         cmocka_unit_test (local_names),
     };
