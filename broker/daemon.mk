@@ -28,6 +28,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/probe.c broker/links/probe.h \
 	broker/links/pulse.c \
 	broker/links/reactor.c \
+	broker/links/status_notes.c \
 	broker/links/relay.c \
 	broker/links/reads.c broker/links/reads.h \
 	broker/links/results.c \

@@ -193,6 +193,9 @@ const link_row_t *back_row (Dfs__Envelope__BodyCase body);
 /* A look-up or listing came back from storage. */
 void front_answered (links_t *self, job_t *job);
 void front_totals (links_t *self, mail_totals_t *mail);
+/* Puts the notes of a status that is filled in but for them. */
+void status_notes (links_t *self, const core_status_t *core,
+                   Dfs__ClusterStatusReply *out);
 /* reclaim and rebalance, for an administrator. */
 void front_reclaim (links_t *self, job_t *job);
 /* JOB, whose reference is taken, goes on with ROUND when storage has told the totals.

@@ -349,14 +349,15 @@ void locations_count (locations_t *self, uint32_t worker, uint64_t *copies,
         }
 }
 
-locations_bytes_t *locations_bytes (const locations_t *self, size_t *n)
+locations_held_t *locations_held (const locations_t *self, size_t *n)
 {
-    locations_bytes_t *out = calloc (self->n_disks + 1, sizeof *out);
+    locations_held_t *out = calloc (self->n_disks + 1, sizeof *out);
 
     assert (out);
     *n = self->n_disks;
     for (size_t i = 0; i < *n; i++)
-        out[i] = (locations_bytes_t){self->disks[i].worker, self->disks[i].now.bytes};
+        out[i] = (locations_held_t){self->disks[i].worker, self->disks[i].now.copies,
+                                    self->disks[i].now.bytes};
     return out;
 }
 

@@ -73,13 +73,14 @@ int locations_of_worker (locations_t *self, uint32_t worker, const copykey_t *af
 /* Number and bytes of the copies of a worker. */
 void locations_count (locations_t *self, uint32_t worker, uint64_t *copies,
                       uint64_t *bytes);
-typedef struct locations_bytes {
+typedef struct locations_held {
     uint32_t worker;
+    uint64_t copies;
     uint64_t bytes;
-} locations_bytes_t;
+} locations_held_t;
 
-/* Bytes of the copies on each disk, *N of them; returns owned. */
-locations_bytes_t *locations_bytes (const locations_t *self, size_t *n);
+/* What each disk holds, *N of them; returns owned. */
+locations_held_t *locations_held (const locations_t *self, size_t *n);
 /* Forgets a removed worker, at most MAX copies a call; returns 1 while there are more.
  */
 int locations_forget (locations_t *self, uint32_t worker, size_t max, dfs_error_t *err);

@@ -63,7 +63,7 @@ void lookup_totals (tables_t *tables, mail_totals_t *mail)
     mail->totals.free = namespace_free_chunks (tables->ns);
     namespace_reclaim_hold (tables->ns, &mail->hold);
     mail->applied = namespace_applied (tables->ns);
-    mail->disks = locations_bytes (tables->locations, &mail->n_disks);
+    mail->disks = locations_held (tables->locations, &mail->n_disks);
 }
 
 void lookup_chores (tables_t *tables, mail_chores_t *mail)

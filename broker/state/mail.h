@@ -170,7 +170,7 @@ typedef struct mail_totals {
     namespace_totals_t totals;
     reclaim_hold_t hold;
     uint64_t applied;
-    locations_bytes_t *disks; /* owned */
+    locations_held_t *disks; /* owned */
     size_t n_disks;
 } mail_totals_t;
 

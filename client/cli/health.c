@@ -293,11 +293,13 @@ static double ratio (uint64_t a, uint64_t b)
     return b ? (double)a / (double)b : 1.0;
 }
 
+/* What is on dead workers is no copy that counts. */
 static uint64_t copies_of (const dfs_status_t *status)
 {
     uint64_t copies = 0;
     for (size_t i = 0; i < status->n_workers; i++)
-        copies += status->workers[i].chunks;
+        if (strcmp (status->workers[i].state, "dead") != 0)
+            copies += status->workers[i].copies;
     return copies;
 }
 
@@ -330,7 +332,7 @@ static void analyze_json (const dfs_status_t *status, const survey_t *s, json_t 
         json_object_set_new (o, "endpoint", out_text (w->endpoint));
         json_object_set_new (o, "state", out_text (w->state));
         json_object_set_new (o, "location", out_text (w->location));
-        json_object_set_new (o, "chunks", out_number (w->chunks));
+        json_object_set_new (o, "chunks", out_number (w->copies));
         json_object_set_new (o, "bytes_used", out_number (w->bytes_used));
         json_object_set_new (o, "bytes_free", out_number (w->bytes_free));
         json_array_append_new (workers, o);
@@ -372,8 +374,7 @@ static void analyze_text (const dfs_status_t *status, const survey_t *s)
     table_add (table, "%" PRIu64, copies_of (status));
     table_row (table, units_format_size (a, sizeof a, status->bytes_stored), NULL);
     table_destroy (&table);
-    printf ("\ndeduplication %.2f to 1, replication %.2f (policy %u; copies as the "
-            "workers told last)\n\n",
+    printf ("\ndeduplication %.2f to 1, replication %.2f (policy %u)\n\n",
             ratio (status->bytes_logical, status->bytes_unique), replication (status),
             status->replicas);
     table = table_new ("llmrrr", stdout);
@@ -382,7 +383,7 @@ static void analyze_text (const dfs_status_t *status, const survey_t *s)
         const dfs_worker_info_t *w = &status->workers[i];
         bool dead = strcmp (w->state, "dead") == 0;
         table_row (table, w->name, w->state, w->location, NULL);
-        table_add (table, "%" PRIu64, w->chunks);
+        table_add (table, "%" PRIu64, w->copies);
         table_row (table, units_format_size (a, sizeof a, w->bytes_used),
                    dead ? "-" : units_format_size (b, sizeof b, w->bytes_free), NULL);
     }

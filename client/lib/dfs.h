@@ -225,6 +225,7 @@ typedef struct dfs_worker_info {
                           * quarantine, or not yet given back */
     uint32_t flaps;      /* times that it came and went, of late */
     uint64_t damped_ns;  /* because of that it gets nothing new for so long */
+    uint64_t copies;     /* that the brokers know of; chunks: what it told last */
 } dfs_worker_info_t;
 
 /* Copies should be in different failure domains of each level of their locations. */

@@ -69,6 +69,7 @@ static void take_workers (dfs_status_t *status, const Dfs__ClusterStatusReply *r
         to->bytes_live = from->bytes_live;
         to->flaps = from->flaps;
         to->damped_ns = from->damped_ns;
+        to->copies = from->has_copies ? from->copies : from->chunks;
         COPY (to->trouble, from->trouble);
     }
 }

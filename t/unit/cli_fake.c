@@ -523,7 +523,7 @@ int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err)
         w->bytes_used = 3 << 20;
         w->bytes_live = 2 << 20;
         w->bytes_free = 9 << 20;
-        w->chunks = 4;
+        w->chunks = w->copies = 4;
     }
     status->chunks = 4;
     status->bytes_logical = 8192;

@@ -409,6 +409,7 @@ static void json_has_the_keys_promised (void **state)
                  "cluster totals unique replication_factor dedup_ratio workers files");
     assert_int_equal (json_array_size (json_object_get (v, "files")), 3);
     assert_true (json_real_value (json_object_get (v, "dedup_ratio")) == 2.0);
+    assert_true (json_real_value (json_object_get (v, "replication_factor")) == 1.0);
     json_decref (v);
     assert_int_equal (client ("explain --json /j/fine"), 0);
     v = parse_out ();

@@ -124,6 +124,17 @@ static void changes_come_in_sequence (void **state)
     locations_count (fx->l, 2, &copies, &bytes);
     assert_int_equal (copies, 0);
     assert_int_equal (bytes, 0);
+    size_t n;
+    locations_held_t *held = locations_held (fx->l, &n);
+    copies = bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        if (held[i].worker == 1) {
+            copies += held[i].copies;
+            bytes += held[i].bytes;
+        }
+    free (held);
+    assert_int_equal (copies, 3);
+    assert_int_equal (bytes, 3000);
 }
 
 static void what_was_committed_is_there_after_a_restart (void **state)
