@@ -41,20 +41,24 @@ UNIT_TESTS += t/unit/worker_parts
 t_unit_worker_parts_SOURCES = t/unit/worker_parts.c $(worker_tests)
 t_unit_worker_parts_LDADD = worker/libworker.la msgs/libmsgs.la common/libcommon.la \
 	$(ZMQ_LIBS) $(CZMQ_LIBS) $(CMOCKA_LIBS)
-UNIT_TESTS += t/unit/worker_flow
-t_unit_worker_flow_SOURCES = t/unit/worker_flow.c t/unit/worker_rig.c \
-	t/unit/worker_rig.h $(worker_tests)
-t_unit_worker_flow_LDADD = worker/libworker.la msgs/libmsgs.la common/libcommon.la \
+worker_rig = t/unit/worker_rig.c t/unit/worker_rig.h t/unit/worker_rig_broker.c \
+	t/unit/worker_rig_client.c t/unit/worker_rig_private.h $(worker_tests)
+worker_rig_libs = worker/libworker.la msgs/libmsgs.la common/libcommon.la \
 	$(ZMQ_LIBS) $(CZMQ_LIBS) $(CMOCKA_LIBS)
-UNIT_TESTS += t/unit/worker_refused
-t_unit_worker_refused_SOURCES = t/unit/worker_refused.c t/unit/worker_rig.c \
-	t/unit/worker_rig.h $(worker_tests)
-t_unit_worker_refused_LDADD = worker/libworker.la msgs/libmsgs.la common/libcommon.la \
-	$(ZMQ_LIBS) $(CZMQ_LIBS) $(CMOCKA_LIBS)
+UNIT_TESTS += t/unit/worker_ingest t/unit/worker_chain t/unit/worker_streams \
+	t/unit/worker_broker t/unit/worker_refused
+t_unit_worker_ingest_SOURCES = t/unit/worker_ingest.c $(worker_rig)
+t_unit_worker_ingest_LDADD = $(worker_rig_libs)
+t_unit_worker_chain_SOURCES = t/unit/worker_chain.c $(worker_rig)
+t_unit_worker_chain_LDADD = $(worker_rig_libs)
+t_unit_worker_streams_SOURCES = t/unit/worker_streams.c $(worker_rig)
+t_unit_worker_streams_LDADD = $(worker_rig_libs)
+t_unit_worker_broker_SOURCES = t/unit/worker_broker.c $(worker_rig)
+t_unit_worker_broker_LDADD = $(worker_rig_libs)
+t_unit_worker_refused_SOURCES = t/unit/worker_refused.c $(worker_rig)
+t_unit_worker_refused_LDADD = $(worker_rig_libs)
 
 # Not run by itself: prints figures (t/bench).
 check_PROGRAMS += t/bench/worker_bench
-t_bench_worker_bench_SOURCES = t/bench/worker_bench.c t/unit/worker_rig.c \
-	t/unit/worker_rig.h $(worker_tests)
-t_bench_worker_bench_LDADD = worker/libworker.la msgs/libmsgs.la common/libcommon.la \
-	$(ZMQ_LIBS) $(CZMQ_LIBS) $(CMOCKA_LIBS)
+t_bench_worker_bench_SOURCES = t/bench/worker_bench.c $(worker_rig)
+t_bench_worker_bench_LDADD = $(worker_rig_libs)

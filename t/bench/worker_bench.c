@@ -18,8 +18,6 @@
 #include "t/unit/worker_rig.h"
 #include "worker/context.h"
 
-#define CHANGES DFS__ENVELOPE__BODY_CHANGES
-
 typedef struct bench {
     rig_t *rig;
     size_t chunk;

@@ -20,19 +20,6 @@
 
 #define PATIENCE (60 * SEC)
 
-static int secure_rig (void **state)
-{
-    *state = rig_new (true);
-    return 0;
-}
-
-static int drop_rig (void **state)
-{
-    rig_t *rig = *state;
-    rig_destroy (&rig);
-    return 0;
-}
-
 /* --- names --- */
 
 enum names { NAMES_SILENT, NAMES_ELSEWHERE, NAMES_RIGHT, NAMES };
@@ -71,8 +58,8 @@ static copykey_t send_through (rig_t *rig, unsigned seed)
     uint8_t *data = rig_chunk (3000, seed, &key);
     grant_t grant = rig_grant (rig, &key, 3000, 2, both);
     void *push = rig_push (rig, &rig->client, 0);
-    rig_send (rig, push, &grant, data, 3000, &(upload_t){.session = 0x99});
-    rig_wait (rig, DFS__ENVELOPE__BODY_CHANGES, 0, &key);
+    rig_send (rig, push, &grant, data, 3000, &(upload_t){.session = CLIENT});
+    rig_wait (rig, CHANGES, 0, &key);
     rig_close (rig, &push);
     free (data);
     return key;
@@ -91,13 +78,12 @@ static void names_are_looked_up_again (void **state)
     wait_asked (rig, NAMES_ELSEWHERE, 1);
     /* A host that has another address since then. */
     copykey_t key = send_through (rig, 900);
-    assert_non_null (
-        rig_look (rig, DFS__ENVELOPE__BODY_REFUSED, 0, &key, PATIENCE / MS));
+    assert_non_null (rig_look (rig, REFUSED, 0, &key, PATIENCE / MS));
     atomic_store (&names, NAMES_RIGHT);
     uint64_t deadline = clock_mono () + PATIENCE;
     for (unsigned seed = 901;; seed++) {
         key = send_through (rig, seed);
-        if (rig_look (rig, DFS__ENVELOPE__BODY_CHANGES, 1, &key, 1000))
+        if (rig_look (rig, CHANGES, 1, &key, 1000))
             break;
         assert_true (clock_mono () < deadline);
     }
@@ -332,14 +318,11 @@ static void a_peer_that_always_hangs_up_is_given_up (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown (keys_are_known_before_anybody_can_connect,
-                                         secure_rig, drop_rig),
-        cmocka_unit_test_setup_teardown (heartbeats_come_after_a_refusal, secure_rig,
-                                         drop_rig),
+        SECURE (keys_are_known_before_anybody_can_connect),
+        SECURE (heartbeats_come_after_a_refusal),
         cmocka_unit_test (chunks_go_on_after_a_refusal),
         cmocka_unit_test (a_peer_that_always_hangs_up_is_given_up),
-        cmocka_unit_test_setup_teardown (names_are_looked_up_again, secure_rig,
-                                         drop_rig),
+        SECURE (names_are_looked_up_again),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     int failed = cmocka_run_group_tests_name ("worker_refused", tests, NULL, NULL);

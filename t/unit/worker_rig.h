@@ -16,6 +16,17 @@
 #include "t/unit/worker_fake.h"
 #include "worker/worker.h"
 
+/* What a worker says, in short. */
+#define CHANGES      DFS__ENVELOPE__BODY_CHANGES
+#define REFUSED      DFS__ENVELOPE__BODY_REFUSED
+#define CREDIT       DFS__ENVELOPE__BODY_CREDIT
+#define STREAM_READY DFS__ENVELOPE__BODY_STREAM_READY
+#define SEND_REFUSED DFS__ENVELOPE__BODY_SEND_REFUSED
+#define YIELDED      DFS__ENVELOPE__BODY_YIELDED
+#define ORDER_RESULT DFS__ENVELOPE__BODY_ORDER_RESULT
+#define STORED       DFS__LOCATION_KIND__LOCATION_STORED
+
+#define CLIENT      0x99u /* session of the client */
 #define RIG_WORKERS 2
 #define RIG_SEEN    8192
 #define RIG_SOCKETS 512
@@ -74,6 +85,15 @@ rig_t *rig_new (bool secure);
 /* As rig_new, with workers that are processes of PROGRAM, with their real stores. */
 rig_t *rig_new_processes (bool secure, const char *program);
 void rig_destroy (rig_t **self_p);
+/* The same as a case's set-up and tear-down, and rows of a table of cases. */
+int rig_secure (void **state);
+int rig_open (void **state);
+int rig_drop (void **state);
+#define SECURE(test) cmocka_unit_test_setup_teardown (test, rig_secure, rig_drop)
+#define OPEN(test)                                                                     \
+    {                                                                                  \
+#test " without security", test, rig_open, rig_drop, NULL                      \
+    }
 /* Member id of worker I: 1, 2. Its session as a sender: 0x1000 + id. */
 uint32_t rig_id (int i);
 uint16_t rig_port (rig_t *self, int i);
@@ -112,14 +132,23 @@ typedef struct upload {
 void rig_send (rig_t *self, void *push, const grant_t *grant, const uint8_t *data,
                size_t len, const upload_t *how);
 
+/* Sends a fresh chunk of LEN bytes, made from SEED, to worker 1 under a grant for N
+ * workers, and waits until worker 1 has it. */
+copykey_t rig_store (rig_t *self, size_t len, unsigned seed, uint32_t n);
+
 /* Tells WORKER to send [offset, offset + length) of KEY to SESSION as PIECE. */
 void rig_send_order (rig_t *self, int worker, uint64_t session, uint64_t piece,
                      const copykey_t *key, uint64_t offset, uint64_t length);
 /* A client's PULL on the stream at PORT of WORKER. */
 void *rig_pull (rig_t *self, const sock_identity_t *id, int worker, uint16_t port);
+/* The same for SESSION, once WORKER has said where. */
+void *rig_stream (rig_t *self, int worker, uint64_t session);
 /* Closes what rig_push or rig_pull made; what is left open closes with the rig. */
 void rig_close (rig_t *self, void **socket_p);
 /* Receives a frame within MS: 1 and FRAME, DATA (owned); 0. */
 int rig_recv (rig_t *self, void *pull, int ms, frame_t *frame, uint8_t **data);
+/* Receives PIECE, bytes FROM to TO of the chunk of LEN bytes made from SEED. */
+void rig_expect (rig_t *self, void *pull, uint64_t piece, size_t len, unsigned seed,
+                 size_t from, size_t to);
 
 #endif
