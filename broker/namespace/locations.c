@@ -216,7 +216,7 @@ int locations_inventory_end (locations_t *self, uint32_t worker,
         rc = disks_bury (self, disk->number, worker, err);
     if (rc < 0)
         return rc;
-    disk->number = disk->pending;
+    disks_renumber (self, disk, disk->pending);
     disk->now = disk->coming;
     disk->incarnation = incarnation;
     disk->seq = seq;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/namespace/locations_disks.h"
+#include "common/rng.h"
 
 void disks_put32 (uint8_t *p, uint32_t v)
 {
@@ -18,22 +19,113 @@ uint32_t disks_get32 (const uint8_t *p)
     return __builtin_bswap32 (v);
 }
 
+/* --- where they are --- */
+
+static size_t mix (uint64_t number)
+{
+    rng_t rng;
+
+    rng_seed (&rng, number);
+    return (size_t)rng_next (&rng);
+}
+
+static size_t hash_store (uint32_t worker, const uint8_t store[16])
+{
+    uint64_t parts[2];
+
+    memcpy (parts, store, sizeof parts);
+    return (size_t)mix (parts[0] ^ parts[1] ^ (uint64_t)worker << 32);
+}
+
+static size_t hash_number (uint32_t number)
+{
+    return (size_t)mix (number);
+}
+
+static void put_slot (disk_slots_t *slots, size_t hash, size_t position)
+{
+    size_t i = hash & (slots->size - 1);
+
+    while (slots->at[i])
+        i = (i + 1) & (slots->size - 1);
+    slots->at[i] = (uint32_t)position + 1;
+    slots->used++;
+}
+
+static void make_slots (disk_slots_t *slots, size_t n)
+{
+    size_t size = 64;
+
+    while (size < 4 * n)
+        size *= 2;
+    free (slots->at);
+    slots->at = calloc (size, sizeof *slots->at);
+    assert (slots->at);
+    slots->size = size;
+    slots->used = 0;
+}
+
+static void index_all (locations_t *self)
+{
+    make_slots (&self->by_store, self->n_disks);
+    make_slots (&self->by_number, self->n_disks);
+    for (size_t i = 0; i < self->n_disks; i++) {
+        const disk_t *d = &self->disks[i];
+        put_slot (&self->by_store, hash_store (d->worker, d->store), i);
+        put_slot (&self->by_number, hash_number (d->number), i);
+    }
+}
+
+static bool full (const disk_slots_t *slots)
+{
+    return 2 * (slots->used + 1) > slots->size;
+}
+
+void disks_renumber (locations_t *self, disk_t *disk, uint32_t number)
+{
+    disk->number = number;
+    if (full (&self->by_number))
+        index_all (self);
+    else
+        put_slot (&self->by_number, hash_number (number), (size_t)(disk - self->disks));
+}
+
+void disks_free (locations_t *self)
+{
+    free (self->disks);
+    free (self->dead);
+    free (self->by_store.at);
+    free (self->by_number.at);
+}
+
 disk_t *disks_find (locations_t *self, uint32_t worker, const uint8_t store[16])
 {
-    for (size_t i = 0; i < self->n_disks; i++)
-        if (self->disks[i].worker == worker &&
-            memcmp (self->disks[i].store, store, 16) == 0)
-            return &self->disks[i];
-    return NULL;
+    const disk_slots_t *slots = &self->by_store;
+
+    for (size_t i = hash_store (worker, store);; i++) {
+        uint32_t at = slots->at[i & (slots->size - 1)];
+        if (!at)
+            return NULL;
+        disk_t *d = &self->disks[at - 1];
+        if (d->worker == worker && memcmp (d->store, store, 16) == 0)
+            return d;
+    }
 }
 
 const disk_t *disks_live (const locations_t *self, uint32_t number)
 {
-    for (size_t i = 0; i < self->n_disks; i++)
-        if (self->disks[i].number == number)
-            return &self->disks[i];
-    return NULL;
+    const disk_slots_t *slots = &self->by_number;
+
+    for (size_t i = hash_number (number);; i++) {
+        uint32_t at = slots->at[i & (slots->size - 1)];
+        if (!at)
+            return NULL;
+        if (self->disks[at - 1].number == number)
+            return &self->disks[at - 1];
+    }
 }
+
+/* --- what becomes of them --- */
 
 uint32_t disks_number (locations_t *self)
 {
@@ -66,9 +158,14 @@ int disks_renew (locations_t *self, disk_t **disk, uint32_t worker,
         assert (self->disks);
         d = &self->disks[self->n_disks++];
     }
+    bool known = *disk != NULL;
     *d = (disk_t){.worker = worker, .incarnation = incarnation, .dirty = true};
     memcpy (d->store, store, 16);
-    d->number = disks_number (self);
+    if (!known && !full (&self->by_store))
+        put_slot (&self->by_store, hash_store (worker, store), self->n_disks - 1);
+    else if (!known)
+        index_all (self);
+    disks_renumber (self, d, disks_number (self));
     *disk = d;
     return 0;
 }
@@ -107,6 +204,7 @@ int disks_forget (locations_t *self, uint32_t worker, const locations_store_t *e
         if (rc < 0)
             return rc;
         *d = self->disks[--self->n_disks];
+        index_all (self);
     }
     return 0;
 }
@@ -230,5 +328,6 @@ int disks_load (locations_t *self, dfs_error_t *err)
             d->dirty = true;
         d->pending = 0;
     }
+    index_all (self);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* The stores that locations knows, in memory (there are few), and the numbers whose
- * records are dead. For locations.c only. */
+/* The stores that locations knows, in memory, and the numbers whose records are dead.
+ * For locations.c only. */
 #ifndef BROKER_NAMESPACE_LOCATIONS_DISKS_H
 #define BROKER_NAMESPACE_LOCATIONS_DISKS_H
 
@@ -34,11 +34,21 @@ typedef struct dead {
     uint32_t worker;
 } dead_t;
 
+/* Where stores are in the array, open addressing: position + 1, 0 free. An entry that
+ * does not fit any more is passed over, and gone when the table is made anew. */
+typedef struct disk_slots {
+    uint32_t *at;
+    size_t size; /* power of two */
+    size_t used;
+} disk_slots_t;
+
 struct locations {
     kv_t *kv;
     MDB_txn *txn; /* open write transaction */
     disk_t *disks;
     size_t n_disks;
+    disk_slots_t by_store;
+    disk_slots_t by_number;
     dead_t *dead;
     size_t n_dead;
     uint32_t next; /* number of the next store */
@@ -50,6 +60,10 @@ disk_t *disks_find (locations_t *self, uint32_t worker, const uint8_t store[16])
 /* The store with NUMBER; NULL when its records are dead or not complete yet. */
 const disk_t *disks_live (const locations_t *self, uint32_t number);
 uint32_t disks_number (locations_t *self);
+/* NUMBER's records are those of DISK from now on. */
+void disks_renumber (locations_t *self, disk_t *disk, uint32_t number);
+/* Frees what disks_load and others made. */
+void disks_free (locations_t *self);
 /* The store starts from nothing with INCARNATION; *DISK may be NULL before. */
 int disks_renew (locations_t *self, disk_t **disk, uint32_t worker,
                  const uint8_t store[16], uint64_t incarnation, dfs_error_t *err);

@@ -36,8 +36,7 @@ static void release (locations_t **self_p)
     locations_t *self = *self_p;
     kv_abort (&self->txn);
     kv_close (&self->kv);
-    free (self->disks);
-    free (self->dead);
+    disks_free (self);
     free (self);
     *self_p = NULL;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "broker/namespace/locations.h"
+#include "common/rng.h"
 #include "msgs/control.pb-c.h"
 
 enum {
@@ -284,6 +285,73 @@ static void a_damaged_table_is_made_anew (void **state)
     assert_int_equal (change (fx, 1, s1, 7, 1, STORED, 1, 5), 0);
 }
 
+/* Stores that come, begin anew, list and go, against a plain model: each is found
+ * by its number and by its name whatever else changed. */
+static void many_stores (void **state)
+{
+    enum { WORKERS = 60, STORES = 3 };
+    static struct {
+        uint64_t incarnation, seq;
+        bool has;
+    } model[WORKERS][STORES];
+    fixture_t *fx = *state;
+    location_t out[LOCATIONS_MAX];
+    rng_t rng;
+
+    memset (model, 0, sizeof model);
+    rng_seed (&rng, 7);
+    for (int i = 0; i < 6000; i++) {
+        uint32_t w = (uint32_t)rng_below (&rng, WORKERS);
+        uint32_t s = (uint32_t)rng_below (&rng, STORES);
+        uint64_t dice = rng_below (&rng, 100);
+        uint8_t store[16] = {1, (uint8_t)s, (uint8_t)(w % 7)};
+        copykey_t key = key_of ((int)w);
+
+        if (dice < 10 || model[w][s].incarnation == 0) {
+            model[w][s].incarnation = (uint64_t)i + 1;
+            model[w][s].seq = 0;
+            model[w][s].has = false;
+        }
+        if (dice < 15 && model[w][s].seq > 0) {
+            assert_int_equal (locations_inventory_begin (fx->l, w + 1, store,
+                                                         model[w][s].incarnation, NULL),
+                              0);
+            model[w][s].has = dice % 2;
+            if (model[w][s].has)
+                assert_int_equal (
+                    locations_inventory_copy (fx->l, w + 1, store, &key, 5, 1000, NULL),
+                    0);
+            assert_int_equal (locations_inventory_end (fx->l, w + 1, store,
+                                                       model[w][s].incarnation,
+                                                       ++model[w][s].seq, NULL),
+                              0);
+        } else if (dice < 18) {
+            for (int rc = 1; rc != 0;) {
+                rc = locations_forget (fx->l, w + 1, 100, NULL);
+                assert_in_range (rc, 0, 1);
+            }
+            memset (model[w], 0, sizeof model[w]);
+        } else {
+            model[w][s].has = dice > 40;
+            assert_int_equal (change (fx, w + 1, store, model[w][s].incarnation,
+                                      ++model[w][s].seq,
+                                      model[w][s].has ? STORED : GONE, (int)w, 5),
+                              0);
+        }
+        if (i % 1500 == 1499) {
+            assert_int_equal (locations_commit (fx->l, NULL), 0);
+            reopen (fx);
+        }
+        w = (uint32_t)rng_below (&rng, WORKERS);
+        int n = 0;
+        for (s = 0; s < STORES; s++)
+            n += model[w][s].has;
+        assert_int_equal (find (fx, (int)w, out), n);
+        for (int k = 0; k < n; k++)
+            assert_int_equal (out[k].worker, w + 1);
+    }
+}
+
 int main (void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown (f, setup, teardown)
@@ -295,6 +363,7 @@ int main (void)
         TEST (copies_of_a_worker_come_in_key_order),
         TEST (a_removed_worker_is_forgotten_bit_by_bit),
         TEST (a_damaged_table_is_made_anew),
+        TEST (many_stores),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("locations", tests, NULL, NULL);
