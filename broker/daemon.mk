@@ -32,7 +32,8 @@ broker_libbroker_la_SOURCES = \
 	broker/links/relay.c \
 	broker/links/reads.c broker/links/reads.h \
 	broker/links/results.c \
-	broker/links/roster.c broker/links/roster.h \
+	broker/links/roster.c broker/links/roster.h broker/links/roster_private.h \
+	broker/links/roster_find.c \
 	broker/links/seed.c broker/links/seed.h \
 	broker/links/session.c broker/links/session.h \
 	broker/links/stall.c broker/links/stall.h \
@@ -58,13 +59,15 @@ broker_dfs_broker_LDADD = broker/libbroker.la $(CZMQ_LIBS)
 broker_rig = t/unit/broker_rig.c t/unit/broker_rig.h t/unit/broker_tcp.c
 broker_rig_libs = msgs/libmsgs.la common/libcommon.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
 UNIT_TESTS += t/unit/broker_links t/unit/broker_workers t/unit/broker_files \
-	t/unit/broker_parts t/unit/broker_agree t/unit/broker_removed
+	t/unit/broker_parts t/unit/broker_agree t/unit/broker_removed t/unit/broker_near
 t_unit_broker_removed_SOURCES = t/unit/broker_removed.c $(ns_fixture)
 t_unit_broker_removed_LDADD = broker/libbroker.la $(CMOCKA_LIBS)
 t_unit_broker_agree_SOURCES = t/unit/broker_agree.c
 t_unit_broker_agree_LDADD = broker/libbroker.la $(CMOCKA_LIBS)
 t_unit_broker_files_SOURCES = t/unit/broker_files.c $(broker_rig)
 t_unit_broker_files_LDADD = $(broker_rig_libs)
+t_unit_broker_near_SOURCES = t/unit/broker_near.c
+t_unit_broker_near_LDADD = broker/libbroker.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
 t_unit_broker_parts_SOURCES = t/unit/broker_parts.c
 t_unit_broker_parts_LDADD = broker/libbroker.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
 t_unit_broker_links_SOURCES = t/unit/broker_links.c $(broker_rig)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "broker/links/links_private.h"
+#include "broker/links/near.h"
 #include "broker/links/outbox.h"
 #include "common/rng.h"
 #include "msgs/check.h"
@@ -18,6 +19,7 @@ void back_forget (links_t *self, conn_t *conn)
         idmap_remove (self->workers, conn->worker);
     if (conn->sender)
         idmap_remove (self->clients->senders, conn->sender);
+    near_remove (self->near, conn);
     link_drop (&self->back, &conn);
     if (event.u.worker.id)
         links_step (self, &event);
@@ -172,6 +174,7 @@ static void keep_facts (links_t *self, conn_t *conn, const job_t *job,
         conn->sender = rng_secret_u64 ();
     idmap_put (self->clients->senders, conn->sender, conn);
     idmap_put (self->workers, conn->worker, conn);
+    near_put (self->near, conn);
 }
 
 void back_hello (links_t *self, conn_t *conn, job_t *job)

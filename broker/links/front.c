@@ -358,18 +358,17 @@ static void welcome (links_t *self, session_t *session, job_t *job)
  * are none. */
 static bool find_place (links_t *self, int fd, char place[CORE_LOCATION_MAX])
 {
-    uint8_t client[16], worker[16];
-    const conn_t *conn;
-    size_t pos = 0;
+    uint8_t client[16];
+    const conn_t *conn = NULL;
     bool found = false;
 
     if (!near_address (fd, client))
         return false;
-    while ((conn = idmap_next (self->workers, &pos))) {
+    while ((conn = near_find (self->near, client, conn))) {
         const Dfs__Member *m = roster_worker_id (self->roster, conn->worker);
 
-        if (!m || !m->location || !near_address (conn->fd, worker) ||
-            memcmp (client, worker, sizeof client) != 0)
+        /* One that said hello on another connection since is there, too. */
+        if (!m || !m->location || back_worker (self, conn->worker) != conn)
             continue;
         if (found)
             near_common (place, m->location);

@@ -119,6 +119,7 @@ links_t *links_new (const links_config_t *config, dfs_error_t *err)
     self->reads = reads_new ();
     self->roster = roster_new ();
     self->workers = idmap_new ();
+    self->near = idmap_new ();
     self->actions = actions_new ();
     self->scratch = arena_new (SCRATCH_ARENA);
     self->directory_arena = arena_new (SCRATCH_ARENA);
@@ -237,6 +238,7 @@ void links_destroy (links_t **self_p)
     link_clear (&self->front);
     link_clear (&self->back);
     idmap_destroy (&self->workers);
+    idmap_destroy (&self->near);
     core_destroy (&self->core);
     actions_destroy (&self->actions);
     arena_destroy (&self->scratch);

@@ -76,6 +76,7 @@ struct links {
         role_at; /* monotonic: role, term and leader are what they are since then */
 
     idmap_t *workers;   /* member id → conn_t of its newest connection */
+    idmap_t *near;      /* the workers' connections by address (near.h) */
     uint64_t tick_at;   /* monotonic: once a second */
     uint64_t announced; /* their number */
     uint64_t directory_version;

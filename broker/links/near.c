@@ -38,3 +38,48 @@ void near_common (char *place, const char *other)
     }
     place[end] = 0;
 }
+
+static uint64_t hash (const uint8_t address[16])
+{
+    uint64_t parts[2];
+
+    memcpy (parts, address, sizeof parts);
+    return parts[0] ^ (parts[1] << 32 | parts[1] >> 32);
+}
+
+void near_put (idmap_t *map, conn_t *conn)
+{
+    if (conn->near_known || !near_address (conn->fd, conn->address))
+        return;
+    conn->near_known = true;
+    conn->near_before = NULL;
+    conn->near_after = idmap_get (map, hash (conn->address));
+    if (conn->near_after)
+        conn->near_after->near_before = conn;
+    idmap_put (map, hash (conn->address), conn);
+}
+
+void near_remove (idmap_t *map, conn_t *conn)
+{
+    if (!conn->near_known)
+        return;
+    conn->near_known = false;
+    if (conn->near_after)
+        conn->near_after->near_before = conn->near_before;
+    if (conn->near_before)
+        conn->near_before->near_after = conn->near_after;
+    else if (conn->near_after)
+        idmap_put (map, hash (conn->address), conn->near_after);
+    else
+        idmap_remove (map, hash (conn->address));
+}
+
+conn_t *near_find (const idmap_t *map, const uint8_t address[16], const conn_t *after)
+{
+    conn_t *conn = after ? after->near_after : idmap_get (map, hash (address));
+
+    /* Others may have the same hash. */
+    while (conn && memcmp (conn->address, address, sizeof conn->address) != 0)
+        conn = conn->near_after;
+    return conn;
+}

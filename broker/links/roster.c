@@ -6,34 +6,13 @@
 #include <string.h>
 
 #include "broker/links/links_private.h"
+#include "broker/links/roster_private.h"
 #include "broker/links/seed.h"
 
 #define STEP_RECORDS 4096       /* of one step of a job, or of pruning */
 #define PRUNE_REST   (10 * SEC) /* between looks at what is kept longer than the rest */
 #define SESSION_LIFE (600 * SEC) /* without a change */
 #define SEED_ARENA   (16 * 1024 * 1024)
-
-/* A request that is answered when the directory shows what it changed. */
-typedef struct waiter {
-    struct waiter *next;
-    job_t *job; /* holds a reference */
-    uint64_t index;
-} waiter_t;
-
-struct roster {
-    mail_directory_t *directory; /* owned, NULL at the start */
-    uint64_t term;               /* for which the core was told */
-    bool leads;
-    uint64_t led_at;    /* monotonic: leads since then */
-    uint64_t answered;  /* the youngest question that was answered */
-    uint64_t asked;     /* questions for a directory so far */
-    uint64_t role_at;   /* the one asked at a change of role: it has all before it */
-    bool chores;        /* storage was asked and has not answered */
-    uint64_t idle_from; /* session from which on it looks for idle ones */
-    namespace_place_t prune_from; /* likewise, for what is to be pruned... */
-    uint64_t prune_at;            /* ...not before this */
-    waiter_t *waiters;
-};
 
 roster_t *roster_new (void)
 {
@@ -58,6 +37,7 @@ void roster_destroy (roster_t **self_p)
             mail_free (&waiter->job->head);
         free (waiter);
     }
+    roster_unindex (self);
     free (self);
     *self_p = NULL;
 }
@@ -65,81 +45,6 @@ void roster_destroy (roster_t **self_p)
 bool roster_seeded (const roster_t *self)
 {
     return self->directory && self->directory->seeded;
-}
-
-static const Dfs__Member *find (const roster_t *self, const char *name, uint32_t id,
-                                Dfs__MemberRole role, bool removed)
-{
-    if (!self->directory)
-        return NULL;
-    for (size_t i = 0; i < self->directory->n_members; i++) {
-        const Dfs__Member *m = self->directory->members[i];
-        if (m->role != role || (m->has_removed && m->removed) != removed)
-            continue;
-        if (name ? strcmp (m->name, name) == 0 : m->id == id)
-            return m;
-    }
-    return NULL;
-}
-
-const Dfs__Member *roster_worker (const roster_t *self, const char *name)
-{
-    return find (self, name, 0, DFS__MEMBER_ROLE__MEMBER_WORKER, false);
-}
-
-bool roster_was_worker (const roster_t *self, const char *name)
-{
-    return find (self, name, 0, DFS__MEMBER_ROLE__MEMBER_WORKER, true) != NULL;
-}
-
-const Dfs__Member *roster_worker_id (const roster_t *self, uint32_t id)
-{
-    return find (self, NULL, id, DFS__MEMBER_ROLE__MEMBER_WORKER, false);
-}
-
-const Dfs__User *roster_user (const roster_t *self, const char *name)
-{
-    if (!self->directory)
-        return NULL;
-    for (size_t i = 0; i < self->directory->n_users; i++) {
-        if (strcmp (self->directory->users[i]->name, name) == 0)
-            return self->directory->users[i];
-    }
-    return NULL;
-}
-
-Dfs__Policy *roster_policy (const roster_t *self)
-{
-    return self->directory ? self->directory->policy : NULL;
-}
-
-Dfs__Policy **roster_policies (const roster_t *self, size_t *n)
-{
-    *n = self->directory ? self->directory->n_policies : 0;
-    return self->directory ? self->directory->policies : NULL;
-}
-
-bool roster_policies_many (const roster_t *self)
-{
-    return self->directory && self->directory->n_policies > 1;
-}
-
-bool roster_admin (const roster_t *self, uint32_t user)
-{
-    for (size_t i = 0; self->directory && i < self->directory->n_users; i++) {
-        const Dfs__User *u = self->directory->users[i];
-        if (u->id == user)
-            return u->has_admin && u->admin;
-    }
-    return false;
-}
-
-uint32_t roster_replicas (const roster_t *self, uint32_t policy)
-{
-    for (size_t i = 0; self->directory && i < self->directory->n_policies; i++)
-        if (self->directory->policies[i]->id == (policy ? policy : 1))
-            return self->directory->policies[i]->replicas;
-    return 0;
 }
 
 void roster_refresh (links_t *links)
@@ -398,6 +303,7 @@ void roster_directory (links_t *links, mail_directory_t *mail)
     if (self->directory)
         mail_free (&self->directory->head);
     self->directory = mail;
+    roster_index (self);
     if (mail->asked)
         self->answered = mail->asked;
     links->incarnation = mail->incarnation;

@@ -41,6 +41,10 @@ typedef struct conn {
     uint64_t hello_seq;
     uint64_t heard; /* when the core was last told of a sign of life */
     bool welcomed;
+    uint8_t address[16]; /* of its other end, and those that have the same (near.h) */
+    bool near_known;
+    struct conn *near_before;
+    struct conn *near_after;
     char name[CORE_NAME_MAX];
     char host[CORE_HOST_MAX];
     char location[CORE_LOCATION_MAX];

@@ -12,8 +12,8 @@
 #include <zmq.h>
 
 #include "broker/links/idmap.h"
-#include "broker/links/near.h"
 #include "broker/links/outbox.h"
+#include "broker/links/roster_private.h"
 #include "broker/links/timekeeper.h"
 #include "broker/state/storage.h"
 #include "common/clock.h"
@@ -57,25 +57,66 @@ static void ids (void **state)
     idmap_destroy (&map);
 }
 
-static void common_places (void **state)
+/* Members are found by name and number, whatever order they come in; brokers are none
+ * of them, and who was removed only as such. */
+static void who_is_who (void **state)
 {
-    static const struct {
-        const char *a, *b, *want;
-    } cases[] = {{"dc1/r1/h1", "dc1/r1/h2", "dc1/r1"},
-                 {"dc1/r1", "dc1/r1", "dc1/r1"},
-                 {"dc1/r1", "dc1/r12", "dc1"},
-                 {"dc1/r1", "dc1", "dc1"},
-                 {"dc1", "dc1/r1", "dc1"},
-                 {"dc1", "dc2", ""},
-                 {"local/w1", "local/w2", "local"}};
+    enum { N = 300 };
+    static Dfs__Member members[N];
+    static Dfs__User users[N];
+    static char names[N][16];
+    Dfs__Member *all[N];
+    Dfs__User *people[N];
+    mail_directory_t *mail = mail_new (MAIL_DIRECTORY, sizeof *mail);
+    roster_t *roster = roster_new ();
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char place[64];
-        strcpy (place, cases[i].a);
-        near_common (place, cases[i].b);
-        assert_string_equal (place, cases[i].want);
+    assert_null (roster_worker_id (roster, 1));
+    assert_null (roster_worker (roster, "w1"));
+    assert_null (roster_user (roster, "w1"));
+    for (uint32_t k = 0; k < N; k++) {
+        uint32_t i = k * 7 % N;
+
+        snprintf (names[i], sizeof names[i], "w%u", i);
+        dfs__member__init (&members[i]);
+        members[i].id = i + 1;
+        members[i].name = names[i];
+        members[i].role = i % 10 == 3 ? DFS__MEMBER_ROLE__MEMBER_BROKER
+                                      : DFS__MEMBER_ROLE__MEMBER_WORKER;
+        members[i].has_removed = members[i].removed = i % 10 == 4;
+        all[k] = &members[i];
+        dfs__user__init (&users[i]);
+        users[i].id = 1000 - i;
+        users[i].name = names[i];
+        users[i].has_admin = users[i].admin = i % 3 == 0;
+        people[k] = &users[i];
     }
+    mail->members = all;
+    mail->users = people;
+    mail->n_members = mail->n_users = N;
+    roster->directory = mail;
+    roster_index (roster);
+    for (uint32_t i = 0; i < N; i++) {
+        bool worker = i % 10 != 3, removed = worker && i % 10 == 4;
+        const Dfs__Member *want = worker && !removed ? &members[i] : NULL;
+
+        assert_ptr_equal (roster_worker_id (roster, i + 1), want);
+        assert_ptr_equal (roster_worker (roster, names[i]), want);
+        assert_int_equal (roster_was_worker (roster, names[i]), removed);
+        assert_ptr_equal (roster_user (roster, names[i]), &users[i]);
+        assert_int_equal (roster_admin (roster, 1000 - i), i % 3 == 0);
+    }
+    assert_null (roster_worker_id (roster, N + 1));
+    assert_null (roster_worker (roster, "w"));
+    assert_false (roster_admin (roster, 1001));
+    /* The next directory has none of them. */
+    mail->n_members = mail->n_users = 0;
+    roster_index (roster);
+    assert_null (roster_worker_id (roster, 1));
+    assert_null (roster_user (roster, "w1"));
+    mail->members = NULL;
+    mail->users = NULL;
+    roster_destroy (&roster);
 }
 
 static void ping (Dfs__Envelope *env, uint64_t seq)
@@ -587,7 +628,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (sessions_end),     cmocka_unit_test (ids),
-        cmocka_unit_test (clock_that_jumps), cmocka_unit_test (common_places),
+        cmocka_unit_test (clock_that_jumps), cmocka_unit_test (who_is_who),
         cmocka_unit_test (slow_peer),        cmocka_unit_test (storage),
         cmocka_unit_test (listings_wait),    cmocka_unit_test (installed_states),
     };
