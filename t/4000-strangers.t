@@ -23,7 +23,10 @@ test_expect_success 'secrets that others may read are refused' '
 
 test_expect_success 'a broker that is not there: exit 6 within the timeout' '
     dfs-cluster init "$PWD/e" --base-port 0 --workers 1 --replicas 1 &&
-    test_expect_code 6 env DFS_CONFIG="$PWD/e/cluster.cfg" dfs-client ls / 2>err && test -s err
+    test_expect_code 6 env DFS_CONFIG="$PWD/e/cluster.cfg" dfs-client ls / 2>err && cat err &&
+    grep -q "ls: broker b1 is not running (there is no .*/run/b1.ready)" err &&
+    test_expect_code 6 dfs-cluster status "$PWD/e" >out && grep -q "no broker is running" out &&
+    test_expect_code 6 dfs-cluster status --json "$PWD/e" >out && test "$(json reason out)" = "no broker is running"
 '
 
 test_expect_success 'an unmarked data directory is named; nothing is made in it' '

@@ -114,7 +114,8 @@ test_expect_success HOSTS 'a rolling restart under load loses nothing and fails 
 	n=0
 	while test ! -e "$1/stop"; do
 	    n=$((n + 1))
-	    timeout 60 dfs-client put "$1/mid" /roll/$n && timeout 60 dfs-client get /roll/$n "$1/roll.back" &&
+	    timeout 90 dfs-client put --timeout 60 "$1/mid" /roll/$n &&
+	        timeout 90 dfs-client get --timeout 60 /roll/$n "$1/roll.back" &&
 	        cmp "$1/mid" "$1/roll.back" || { echo "put or get $n failed"; exit 1; }
 	done
 	echo $n >"$1/rounds"

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/units.h"
 #include "output.h"
 #include "paths.h"
@@ -36,6 +37,7 @@ static dfs_t *ask (dfs_status_t *status)
 dfs_t *status_ask (dfs_status_t *status, dfs_error_t *err)
 {
     uint32_t timeout_ms = tool_common.timeout_ms ? tool_common.timeout_ms : LEADER_MS;
+    uint64_t begun = clock_mono ();
     dfs_t *dfs = tool_try (timeout_ms, false, err);
 
     memset (status, 0, sizeof *status);
@@ -43,6 +45,8 @@ dfs_t *status_ask (dfs_status_t *status, dfs_error_t *err)
         return dfs;
     dfs_close (&dfs);
     if (err->code != DFS_EUNAVAIL && err->code != DFS_ETIMEOUT)
+        return NULL;
+    if (clock_mono () - begun < timeout_ms * MS) /* given up early: there is nobody */
         return NULL;
     dfs_error_t why = {0};
     dfs = tool_try (ANYBODY_MS, true, &why);

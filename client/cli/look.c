@@ -15,6 +15,7 @@
 #include "tool.h"
 
 #define ANYBODY_MS 3000
+#define OPEN_MS    15000      /* the library's own patience */
 #define END_WAIT   (300 * MS) /* for a question in the air */
 
 struct look {
@@ -40,6 +41,7 @@ static bool nobody (int code)
 static int ask (const look_t *self, dfs_t **dfs, dfs_status_t *status, dfs_error_t *err)
 {
     dfs_error_t why = {0};
+    uint64_t begun = clock_mono ();
 
     memset (status, 0, sizeof *status);
     if (!*dfs)
@@ -49,6 +51,8 @@ static int ask (const look_t *self, dfs_t **dfs, dfs_status_t *status, dfs_error
     dfs_close (dfs);
     if (!nobody (err->code))
         return err->code;
+    if (clock_mono () - begun < (self->timeout_ms ? self->timeout_ms : OPEN_MS) * MS)
+        return err->code; /* given up early: there is nobody */
     dfs_t *any = tool_try (ANYBODY_MS, true, &why);
     int rc = any ? dfs_status (any, status, &why) : err->code;
     dfs_close (&any);

@@ -8,8 +8,10 @@
 #include "client/cli/output.h"
 #include "client/cli/table.h"
 #include "client/lib/dfs.h"
+#include "common/clock.h"
 #include "common/digest.h"
 #include "common/io.h"
+#include "common/units.h"
 #include "common/zpl.h"
 #include "hosts.h"
 #include "node.h"
@@ -184,11 +186,13 @@ static bool ask (const nodes_t *nodes, const view_t *views, dfs_status_t *status
         fail (err, DFS_EUNAVAIL, "no broker is running");
         return false;
     }
+    uint64_t begun = clock_mono ();
     dfs_t *dfs = dfs_open (&options, err);
     bool answered = dfs && dfs_status (dfs, status, err) == 0;
     dfs_close (&dfs);
-    /* When none leads, any broker tells what it knows. */
-    if (!answered && nodes->cluster->n_brokers > 1) {
+    /* When none leads, any broker tells what it knows, if there is one. */
+    if (!answered && clock_mono () - begun >= ASK_MS * MS &&
+        nodes->cluster->n_brokers > 1) {
         dfs_error_t why = {0};
         options.stale = true;
         dfs = dfs_open (&options, &why);
@@ -218,6 +222,8 @@ int verb_status (int argc, char **argv)
         print_json (nodes, views, answered ? &status : NULL, reason);
     else
         print_text (nodes, views, answered ? &status : NULL, here ? "" : reason);
+    if (!here && !answered)
+        tool_worst (&rc, dfs_error_status (err.code));
     dfs_status_clear (&status);
     free (views);
     nodes_destroy (&nodes);

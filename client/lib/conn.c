@@ -34,6 +34,7 @@ struct conn {
     bool greeted;  /* hello is sent: the socket takes nothing before it is connected */
     bool up;
     bool failed;       /* for good */
+    bool absent;       /* the one tried last refuses connections, or has no port */
     uint64_t retry_at; /* sock == NULL: connect then; !up: give this try up then */
     uint64_t backoff;
     uint64_t hello_wait;
@@ -105,6 +106,11 @@ bool conn_up (const conn_t *self)
     return self->up;
 }
 
+bool conn_absent (const conn_t *self)
+{
+    return self->absent;
+}
+
 void conn_ask_policies (conn_t *self)
 {
     self->facts.policies = true;
@@ -156,9 +162,11 @@ static void retry (conn_t *self, uint64_t now)
     const char *why = strstr (self->why.text, port);
     if (why)
         why += strlen (port);
-    else if (strncmp (self->why.text, "broker ", 7) == 0 &&
-             (why = strstr (self->why.text, ": ")))
-        why += 2;
+    else if (self->at.name && strncmp (self->why.text, "broker ", 7) == 0 &&
+             strncmp (self->why.text + 7, self->at.name, strlen (self->at.name)) == 0) {
+        why = self->why.text + 7 + strlen (self->at.name);
+        why += strspn (why, ": ");
+    }
     leader_failed (self->leader, why ? why : self->why.text, true);
     plan (self, now);
 }
@@ -211,6 +219,8 @@ static void start (conn_t *self, uint64_t now)
     dfs_error_t err = {0};
     int rc = leader_pick (self->leader, &self->at, &err);
 
+    if (rc == DFS_EUNAVAIL)
+        self->absent = true;
     if (rc == 0) {
         self->sock = sock_new (self->ctx, SOCK_CLIENT, self->id, NULL, &err);
         if (!self->sock)
@@ -244,6 +254,7 @@ static void start (conn_t *self, uint64_t now)
  * several in a row are believed, of brokers that never had the right one. */
 static void handshake_failed (conn_t *self, const sock_event_t *event, uint64_t now)
 {
+    self->absent = false;
     if (event->event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
         fail (&self->why, DFS_EAUTH, "broker %s refuses the key of user %s",
               self->at.name, self->user);
@@ -273,6 +284,7 @@ static enum conn_news watch (conn_t *self, uint64_t now)
         switch (event.event) {
         case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
             leader_key (self->leader, LEADER_KEY_RIGHT);
+            self->absent = false;
             break;
         case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
         case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
@@ -281,6 +293,7 @@ static enum conn_news watch (conn_t *self, uint64_t now)
             return self->failed ? CONN_FAILED : was_up ? CONN_DOWN : CONN_NOTHING;
         default: /* closed, refused, disconnected */
             leader_key (self->leader, LEADER_KEY_NOTHING);
+            self->absent = event.event != ZMQ_EVENT_DISCONNECTED;
             fail (&self->why, DFS_EUNAVAIL, "no broker: %s at %s:%u %s", self->at.name,
                   self->at.host, self->at.port,
                   event.event == ZMQ_EVENT_DISCONNECTED ? "closed the connection"
@@ -335,6 +348,7 @@ enum conn_news conn_tick (conn_t *self, uint64_t now)
     if (self->sock && !self->greeted)
         self->greeted = hello (self) == 0;
     if (self->sock && !self->up && now >= self->retry_at) {
+        self->absent = false;
         fail (&self->why, DFS_EUNAVAIL, "broker %s at %s:%u does not answer",
               self->at.name, self->at.host, self->at.port);
         retry (self, now);

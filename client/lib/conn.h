@@ -46,6 +46,8 @@ void conn_set_fresh (conn_t *self, bool (*fresh) (void *arg),
                      bool (*unsure) (void *arg), void *arg);
 
 bool conn_up (const conn_t *self);
+/* The broker tried last is not there, as far as can be seen from here. */
+bool conn_absent (const conn_t *self);
 const conn_facts_t *conn_facts (const conn_t *self);
 /* Policies were made since the welcome: conn_facts says so from now on. */
 void conn_ask_policies (conn_t *self);

@@ -9,12 +9,16 @@
 #include <unistd.h>
 
 #include "client/lib/client.h"
+#include "client/lib/presence.h"
 #include "common/clock.h"
 #include "common/units.h"
 #include "msgs/keys.h"
 
 #define TIMEOUT_DEFAULT (30 * SEC)
-#define OPEN_DEFAULT    (15 * SEC) /* no broker that leads has been found by then */
+#define OPEN_DEFAULT    (15 * SEC)  /* no broker that leads has been found by then */
+#define LOOK_EVERY      (400 * MS)  /* whether any broker may be there at all */
+#define NONE_WAIT       (1500 * MS) /* for one that is known not to run: a restart */
+#define REFUSED_WAIT    (5 * SEC)   /* where that cannot be known, unless told */
 #define ARENA_BUDGET    (16 * MIB)
 
 const char *dfs_version (void)
@@ -79,13 +83,45 @@ static int start (dfs_t *self, dfs_error_t *err)
     return 0;
 }
 
-static int connect_first (dfs_t *self, dfs_error_t *err)
+/* Since when nobody is there to connect to; 0: somebody may be. */
+typedef struct absence {
+    uint64_t look_at;
+    uint64_t none_since, refused_since;
+} absence_t;
+
+/* Whether it is no use to wait any longer. */
+static bool nobody (const dfs_t *self, absence_t *absence, bool patient)
+{
+    uint64_t now = clock_mono ();
+
+    if (now < absence->look_at)
+        return false;
+    enum presence found =
+        conn_absent (self->conn) ? presence_look (self->cluster) : PRESENCE_MAYBE;
+    if (found != PRESENCE_NONE)
+        absence->none_since = 0;
+    else if (!absence->none_since)
+        absence->none_since = now;
+    if (found == PRESENCE_MAYBE)
+        absence->refused_since = 0;
+    else if (!absence->refused_since)
+        absence->refused_since = now;
+    absence->look_at = now + LOOK_EVERY;
+    return (absence->none_since && now - absence->none_since >= NONE_WAIT) ||
+           (absence->refused_since && !patient &&
+            now - absence->refused_since >= REFUSED_WAIT);
+}
+
+/* PATIENT: the caller said how long. */
+static int connect_first (dfs_t *self, bool patient, dfs_error_t *err)
 {
     self->progress_at = clock_mono ();
+    absence_t absence = {.look_at = self->progress_at + LOOK_EVERY};
     while (!conn_up (self->conn)) {
         int rc = client_step (self, UINT64_MAX, err);
         if (rc == 0 && !conn_up (self->conn))
-            rc = client_stalled (self, err);
+            rc = nobody (self, &absence, patient) ? conn_failure (self->conn, err)
+                                                  : client_stalled (self, err);
         if (rc < 0)
             return rc;
     }
@@ -114,7 +150,7 @@ dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err)
     self->stale = options->stale;
     self->timeout_ns = options->timeout_ms ? options->timeout_ms * MS : OPEN_DEFAULT;
     if (load (self, options, err) < 0 || start (self, err) < 0 ||
-        connect_first (self, err) < 0) {
+        connect_first (self, options->timeout_ms > 0, err) < 0) {
         dfs_close (&self);
         return NULL;
     }

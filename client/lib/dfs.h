@@ -48,9 +48,9 @@ typedef struct dfs_options {
     void *trace_arg;
 } dfs_options_t;
 
-/* Connects (at most timeout_ms; 0: 15 s). OPTIONS may be NULL. Returns owned, NULL on
- * failure.
- */
+/* Connects (at most timeout_ms; 0: 15 s). Gives up after 2 s when every broker is of
+ * this machine and does not run; after 5 s, unless timeout_ms is given, when all hosts
+ * refuse the connection. OPTIONS may be NULL. Returns owned, NULL on failure. */
 dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err);
 /* Ends; NULL is fine. */
 void dfs_close (dfs_t **dfs_p);

@@ -59,8 +59,10 @@ int leader_pick (leader_t *self, leader_address_t *address, dfs_error_t *err)
     broker = &self->cluster->brokers[self->current % self->cluster->n_brokers];
     address->name = broker->name;
     int rc = cluster_broker_port (self->cluster, broker, 0, &address->port, err);
-    if (rc < 0)
-        return wrap (err, "broker %s", broker->name);
+    if (rc < 0) {
+        dfs_error_t why = *err; /* names it */
+        return fail (err, rc, "broker %.400s", why.text);
+    }
     rc = resolve_host (broker->host, address->host, sizeof address->host, RESOLVE_MS,
                        err);
     if (rc < 0)
@@ -88,7 +90,10 @@ void leader_failed (leader_t *self, const char *why, bool silent)
 
     if (n == 0)
         return;
-    snprintf (self->why[self->current], WHY_MAX, "%.*s", (int)strcspn (why, "("), why);
+    size_t len = strcspn (why, "(");
+    while (len > 0 && why[len - 1] == ' ')
+        len--;
+    snprintf (self->why[self->current], WHY_MAX, "%.*s", (int)len, why);
     self->silent_at[self->current] = silent ? clock_mono () : 0;
     for (size_t i = 0; i < n; i++) {
         self->current = (self->current + 1) % n;

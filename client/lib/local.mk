@@ -19,6 +19,7 @@ libdfs_sources = \
 	client/lib/locate.c \
 	client/lib/names.c \
 	client/lib/pool.c client/lib/pool.h \
+	client/lib/presence.c client/lib/presence.h \
 	client/lib/put.c client/lib/put.h \
 	client/lib/put_chunk.c \
 	client/lib/put_commit.c \

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/lib/presence.h"
 #include "lib_world.h"
 
 /* A broker remembers the results of so many numbers: none runs further ahead of one
@@ -168,6 +170,20 @@ static void test_fork (void **state)
     assert_int_equal (status, 0);
 }
 
+/* cluster.cfg of one broker with that port. */
+static void write_config (const char *path, int port)
+{
+    FILE *file = fopen (path, "w");
+    assert_non_null (file);
+    fprintf (file,
+             "cluster\n    name = x\n    id = 00112233445566778899aabbccddeeff\n"
+             "    security = none\nbrokers\n    b1\n        host = 127.0.0.1\n"
+             "        port = %d\n        data = d\nworkers\n    w1\n"
+             "        host = 127.0.0.1\n        port = 0\n        data = e\n",
+             port);
+    fclose (file);
+}
+
 static void test_no_broker (void **state)
 {
     world_t *world = *state;
@@ -176,18 +192,50 @@ static void test_no_broker (void **state)
     struct sigaction before, after;
 
     snprintf (path, sizeof path, "%s/cluster.cfg", world->dir);
-    FILE *file = fopen (path, "w");
-    fprintf (file, "cluster\n    name = x\n    id = 00112233445566778899aabbccddeeff\n"
-                   "    security = none\nbrokers\n    b1\n        host = 127.0.0.1\n"
-                   "        port = 1\n        data = d\nworkers\n    w1\n"
-                   "        host = 127.0.0.1\n        port = 0\n        data = e\n");
-    fclose (file);
+    write_config (path, 1);
     dfs_options_t options = {.config = path, .timeout_ms = 300};
     sigaction (SIGINT, NULL, &before);
     assert_null (dfs_open (&options, &err));
     sigaction (SIGINT, NULL, &after);
     assert_int_equal (err.code, DFS_EUNAVAIL);
     assert_true (before.sa_handler == after.sa_handler);
+}
+
+/* The longest patience: nobody would wait for it here. */
+static void test_known_not_to_run (void **state)
+{
+    world_t *world = *state;
+    char path[100], run[100], pid[120];
+    dfs_error_t err;
+
+    snprintf (path, sizeof path, "%s/cluster.cfg", world->dir);
+    dfs_options_t options = {.config = path, .timeout_ms = 120 * 1000};
+    write_config (path, 0);
+    assert_null (dfs_open (&options, &err));
+    assert_int_equal (err.code, DFS_EUNAVAIL);
+    assert_int_equal (strncmp (err.text, "broker b1 is not running (", 26), 0);
+
+    /* One that was started and is not ready yet is waited for. */
+    cluster_t *cluster = cluster_load (path, &err);
+    assert_non_null (cluster);
+    assert_int_equal (presence_look (cluster), PRESENCE_NONE);
+    snprintf (run, sizeof run, "%s/run", world->dir);
+    snprintf (pid, sizeof pid, "%s/b1.pid", run);
+    assert_int_equal (mkdir (run, 0755), 0);
+    FILE *file = fopen (pid, "w");
+    assert_non_null (file);
+    fprintf (file, "%d\n", (int)getpid ());
+    fclose (file);
+    assert_int_equal (presence_look (cluster), PRESENCE_MAYBE);
+    assert_int_equal (unlink (pid), 0);
+    assert_int_equal (presence_look (cluster), PRESENCE_NONE);
+    assert_int_equal (rmdir (run), 0);
+    cluster_destroy (&cluster);
+    write_config (path, 1); /* nobody listens there */
+    cluster = cluster_load (path, &err);
+    assert_non_null (cluster);
+    assert_int_equal (presence_look (cluster), PRESENCE_NONE);
+    cluster_destroy (&cluster);
 }
 
 int main (void)
@@ -201,6 +249,7 @@ int main (void)
         CASE (test_proxy),
         CASE (test_fork),
         CASE (test_no_broker),
+        CASE (test_known_not_to_run),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
