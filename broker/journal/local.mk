@@ -71,9 +71,18 @@ EXTRA_DIST += doc/format/journal.md
 
 # Several voters: the consensus library behind its guards.
 EXTRA_DIST += scripts/raft-backport
-UNIT_TESTS += t/unit/raft_guards t/sim/raft_sim
-t_unit_raft_guards_SOURCES = t/unit/raft_guards.c
-t_unit_raft_guards_LDADD = broker/libjournal.la $(CMOCKA_LIBS)
+raft_hand = t/unit/raft_hand.c t/unit/raft_hand.h
+raft_hand_libs = broker/libjournal.la $(CMOCKA_LIBS)
+UNIT_TESTS += t/unit/raft_guards t/unit/raft_guards_members t/unit/raft_guards_votes \
+	t/unit/raft_wire t/sim/raft_sim
+t_unit_raft_guards_SOURCES = t/unit/raft_guards.c $(raft_hand)
+t_unit_raft_guards_LDADD = $(raft_hand_libs)
+t_unit_raft_guards_members_SOURCES = t/unit/raft_guards_members.c $(raft_hand)
+t_unit_raft_guards_members_LDADD = $(raft_hand_libs)
+t_unit_raft_guards_votes_SOURCES = t/unit/raft_guards_votes.c $(raft_hand)
+t_unit_raft_guards_votes_LDADD = $(raft_hand_libs)
+t_unit_raft_wire_SOURCES = t/unit/raft_wire.c $(raft_hand)
+t_unit_raft_wire_LDADD = $(raft_hand_libs)
 t_sim_raft_sim_SOURCES = t/sim/raft_sim.c t/sim/raft_orders.c t/sim/raft_faults.c \
 	t/sim/raft_events.c t/sim/raft_plants.c t/sim/raft_world.c t/sim/raft_world.h \
 	t/sim/raft_world_private.h
