@@ -12,6 +12,7 @@ broker_libbroker_la_SOURCES = \
 	broker/links/near.c broker/links/near.h \
 	broker/links/front_read.c \
 	broker/links/front_admin.c \
+	broker/links/front_policy.c \
 	broker/links/front_reclaim.c \
 	broker/links/front_brokers.c \
 	broker/links/front_scrub.c \
@@ -46,7 +47,7 @@ broker_libbroker_la_SOURCES = \
 	broker/state/lookup_mail.c \
 	broker/state/selfcheck.c broker/state/selfcheck.h \
 	broker/state/storage.c broker/state/storage.h broker/state/storage_private.h \
-	broker/state/storage_state.c
+	broker/state/storage_reader.c broker/state/storage_state.c
 broker_libbroker_la_LIBADD = broker/libcore.la broker/libnamespace.la \
 	broker/libjournal.la msgs/libmsgs.la common/libcommon.la
 

@@ -206,6 +206,7 @@ int check_op (const Dfs__Op *op, bool leader, dfs_error_t *err)
         return check_path (&op->setattr->path, err);
     case DFS__OP__OP_SEED:
     case DFS__OP__OP_POLICY_SET:
+    case DFS__OP__OP_POLICY_REMOVE:
     case DFS__OP__OP_MEMBER_SET:
     case DFS__OP__OP_USER_SET:
     case DFS__OP__OP_SESSION_EXPIRE:

@@ -85,6 +85,19 @@ test_expect_success 'a policy with more copies than workers: taken with a warnin
     wait_until 60 status_has chunks_under_replicated 0
 '
 
+test_expect_success 'a policy is removed when nothing is under it, and its number is not given again' '
+    { dfs-client admin policy remove gold 2>err; test $? -eq 1; } &&
+    grep -q "gold: is in use: [0-9]* directories, [0-9]* files, .*[0-9]* chunks" err &&
+    dfs-client put d /gold/still && copies /gold/still 4 &&
+    test_expect_code 2 dfs-client admin policy remove default && test_expect_code 3 dfs-client admin policy remove silver &&
+    dfs-client admin policy create brief --replicas 2 && dfs-client admin policy list --json >before &&
+    dfs-client admin policy remove brief --json >j && test "$(json name j)" = brief &&
+    test_expect_code 3 dfs-client admin policy assign brief /gold && dfs-client admin policy create next --replicas 2 &&
+    dfs-client admin policy list --json >after && ! grep -q brief after &&
+    perl -MJSON::PP -e "my %id; for my \$f (qw(before after)) { local \$/; open my \$h, q(<), \$f; \$id{\$_->{name}} = \$_->{id} for @{JSON::PP->new->utf8->decode(<\$h>)} }
+        die qq(used again) unless \$id{next} > \$id{brief}"
+'
+
 test_expect_success 'it stops cleanly' 'cluster_down c'
 
 test_done

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* What an operator asks for: workers emptied, taken back, removed; policies; the end of
- * a hold. All but the last are entries of the log. */
+/* What an operator asks for: workers emptied, taken back, removed; the end of a hold.
+ * All but the last are entries of the log. Policies: front_policy.c. */
 #include <string.h>
 
 #include "broker/links/links_private.h"
@@ -90,54 +90,12 @@ static void set_worker (links_t *self, job_t *job, const Dfs__Admin *ask)
     pending_own_for (self, &op, job);
 }
 
-/* --- policies --- */
-
-static void list_policies (links_t *self, job_t *job)
+void front_admin_round (links_t *self, job_t *job, uint32_t round)
 {
-    Dfs__AdminReply reply = DFS__ADMIN_REPLY__INIT;
-
-    reply.policies = roster_policies (self->roster, &reply.n_policies);
-    job->answer.body_case = DFS__ENVELOPE__BODY_ADMIN_REPLY;
-    job->answer.admin_reply = &reply;
-    front_reply (self, job);
-}
-
-static void set_policy (links_t *self, job_t *job, const Dfs__Admin *ask)
-{
-    Dfs__Op op = DFS__OP__INIT;
-    Dfs__OpPolicySet set = DFS__OP_POLICY_SET__INIT;
-    Dfs__Policy policy, **all;
-    const Dfs__Policy *old = NULL;
-    size_t n;
-    dfs_error_t err;
-
-    if (!ask->policy || !ask->policy->name ||
-        check_text (ask->policy->name, NAME_MAX_LEN, "admin: name of a policy", &err) <
-            0) {
-        front_refuse (self, job, DFS_EPROTO, "admin: policy");
-        return;
-    }
-    policy = *ask->policy;
-    all = roster_policies (self->roster, &n);
-    for (size_t i = 0; i < n && policy.id > 0; i++) {
-        if (all[i]->id == policy.id)
-            old = all[i];
-        else if (all[i]->name && strcmp (all[i]->name, policy.name) == 0) {
-            front_refuse (self, job, DFS_EEXIST, "another policy has this name");
-            return;
-        }
-    }
-    if (policy.id > 0 && !old) {
-        front_refuse (self, job, DFS_ENOENT, "no such policy");
-        return;
-    }
-    /* One that is new gets its number where all agree on it: at apply. */
-    set.policy = &policy;
-    op.op_case = DFS__OP__OP_POLICY_SET;
-    op.policy_set = &set;
-    log_info ("admin_policy", "id=%u name=%s replicas=%u", policy.id, policy.name,
-              policy.replicas);
-    pending_own_for (self, &op, job);
+    if (job->env->admin->action == DFS__ADMIN_ACTION__ADMIN_POLICY_REMOVE)
+        front_policy_round (self, job, round);
+    else
+        front_reclaim_round (self, job, round);
 }
 
 void front_admin (links_t *self, conn_t *conn, job_t *job)
@@ -161,10 +119,13 @@ void front_admin (links_t *self, conn_t *conn, job_t *job)
         done_now (self, job);
         break;
     case DFS__ADMIN_ACTION__ADMIN_POLICIES:
-        list_policies (self, job);
+        front_policies (self, job);
         break;
     case DFS__ADMIN_ACTION__ADMIN_POLICY_SET:
-        set_policy (self, job, ask);
+        front_policy_set (self, job);
+        break;
+    case DFS__ADMIN_ACTION__ADMIN_POLICY_REMOVE:
+        front_policy_remove (self, job);
         break;
     case DFS__ADMIN_ACTION__ADMIN_REBALANCE:
     case DFS__ADMIN_ACTION__ADMIN_RECLAIM_RESUME:

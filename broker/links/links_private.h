@@ -202,11 +202,22 @@ void front_reclaim (links_t *self, job_t *job);
 /* JOB, whose reference is taken, goes on with ROUND when storage has told the totals.
  */
 void front_reclaim_round (links_t *self, job_t *job, uint32_t round);
+/* What the admin asked for goes on with ROUND: as front_reclaim_round. */
+void front_admin_round (links_t *self, job_t *job, uint32_t round);
 /* The totals that front_reclaim asked for. */
 void front_reclaim_totals (links_t *self, mail_totals_t *mail);
 /* What the admin asked for has happened; gives up the reference to JOB. */
 void front_admin_done (links_t *self, job_t *job);
 void front_verified (links_t *self, const action_verify_reply_t *reply);
+
+/* --- front_policy.c --- */
+
+void front_policies (links_t *self, job_t *job);
+void front_policy_set (links_t *self, job_t *job);
+/* A policy goes in rounds: a look, an entry, a look again, an entry. */
+void front_policy_remove (links_t *self, job_t *job);
+void front_policy_round (links_t *self, job_t *job, uint32_t round);
+void front_policy_found (links_t *self, mail_policy_t *mail);
 
 /* --- front_brokers.c --- */
 

@@ -91,7 +91,7 @@ void change_answer_asker (links_t *links, change_t *change, int code, const char
 
     change->asker = NULL;
     if (job && code == DFS_OK && change->round > 0)
-        front_reclaim_round (links, job, change->round + 1);
+        front_admin_round (links, job, change->round + 1);
     else if (job && code == DFS_OK)
         roster_answer_at (links, job, index);
     else if (job) {
@@ -334,7 +334,8 @@ void pending_own_round (links_t *links, Dfs__Op *op, job_t *asker, uint32_t roun
     change->round = round;
     change->member =
         op->op_case == DFS__OP__OP_SEED || op->op_case == DFS__OP__OP_MEMBER_SET ||
-        op->op_case == DFS__OP__OP_USER_SET || op->op_case == DFS__OP__OP_POLICY_SET;
+        op->op_case == DFS__OP__OP_USER_SET || op->op_case == DFS__OP__OP_POLICY_SET ||
+        op->op_case == DFS__OP__OP_POLICY_REMOVE;
     links->pending->own_members += change->member;
     if (asker)
         asker->refs++;

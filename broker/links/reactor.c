@@ -289,6 +289,9 @@ static void take_mail (links_t *self, mail_t *mail)
     case MAIL_TOTALS:
         front_totals (self, (mail_totals_t *)mail);
         break;
+    case MAIL_POLICY:
+        front_policy_found (self, (mail_policy_t *)mail);
+        break;
     case MAIL_LOST:
         lost_found (self, (mail_lost_t *)mail);
         break;

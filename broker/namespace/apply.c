@@ -6,6 +6,7 @@
 #include "broker/namespace/catalog.h"
 #include "broker/namespace/job.h"
 #include "broker/namespace/ops.h"
+#include "broker/namespace/policy.h"
 #include "broker/namespace/reclaim.h"
 #include "broker/namespace/requests.h"
 #include "broker/namespace/state_hash.h"
@@ -17,6 +18,7 @@ int apply_op (op_t *op, const Dfs__Op *what, dfs_error_t *err)
         return fail (err, DFS_EUNAVAIL, "the cluster is not seeded yet");
     op->ns->directory = what->op_case == DFS__OP__OP_SEED ||
                         what->op_case == DFS__OP__OP_POLICY_SET ||
+                        what->op_case == DFS__OP__OP_POLICY_REMOVE ||
                         what->op_case == DFS__OP__OP_MEMBER_SET ||
                         what->op_case == DFS__OP__OP_USER_SET;
     switch (what->op_case) {
@@ -46,6 +48,8 @@ int apply_op (op_t *op, const Dfs__Op *what, dfs_error_t *err)
         return op_seed (op, what->seed, err);
     case DFS__OP__OP_POLICY_SET:
         return op_policy_set (op, what->policy_set->policy, err);
+    case DFS__OP__OP_POLICY_REMOVE:
+        return op_policy_remove (op, what->policy_remove, err);
     case DFS__OP__OP_MEMBER_SET:
         return op_member_set (op, what->member_set->member, err);
     case DFS__OP__OP_USER_SET:

@@ -82,8 +82,9 @@ int op_setattr (op_t *op, const Dfs__OpSetattr *setattr, dfs_error_t *err)
     uint64_t root = rec->root;
     bool remake = false;
     if (setattr->has_policy) {
-        if (!catalog_policy (&op->ns->catalog, setattr->policy))
-            return fail (err, DFS_EINVAL, "no policy %u", setattr->policy);
+        rc = catalog_assign (&op->ns->catalog, setattr->policy, err);
+        if (rc < 0)
+            return rc;
         remake = root && setattr->policy != rec->policy;
     }
     rc = 0;

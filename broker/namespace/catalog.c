@@ -4,6 +4,7 @@
 
 #include "broker/namespace/catalog.h"
 #include "broker/namespace/dentry.h"
+#include "broker/namespace/policy.h"
 #include "broker/namespace/tables.h"
 #include "msgs/grant.h"
 
@@ -72,6 +73,16 @@ const Dfs__Policy *catalog_policy (const catalog_t *self, uint32_t id)
     return NULL;
 }
 
+int catalog_assign (const catalog_t *self, uint32_t id, dfs_error_t *err)
+{
+    const Dfs__Policy *policy = catalog_policy (self, id);
+    if (!policy)
+        return fail (err, DFS_EINVAL, "no policy %u", id);
+    if (policy->removing)
+        return fail (err, DFS_EINVAL, "policy %u is being removed", id);
+    return 0;
+}
+
 const Dfs__User *catalog_user (const catalog_t *self, uint32_t id)
 {
     size_t low = 0, high = self->n_users;
@@ -85,15 +96,15 @@ const Dfs__User *catalog_user (const catalog_t *self, uint32_t id)
     return low < self->n_users && self->users[low]->id == id ? self->users[low] : NULL;
 }
 
-static int write_id (op_t *op, enum table table, uint32_t id,
-                     const ProtobufCMessage *rec, dfs_error_t *err)
+int catalog_write (op_t *op, enum table table, uint32_t id, const ProtobufCMessage *rec,
+                   dfs_error_t *err)
 {
     uint8_t key[4];
     put32 (key, id);
     return table_write (op, table, key, sizeof key, rec, PUT_ANY, err);
 }
 
-static int reload (op_t *op, dfs_error_t *err)
+int catalog_reload (op_t *op, dfs_error_t *err)
 {
     op->ns->counters[C_CATALOG] = op->index;
     return catalog_load (&op->ns->catalog, op->view, op->index, err);
@@ -123,16 +134,19 @@ static bool same_policy (const Dfs__Policy *a, const Dfs__Policy *b)
 }
 
 /* A new policy gets the next number. 1: it is there already. */
-static int number_policy (const catalog_t *catalog, Dfs__Policy *policy,
-                          dfs_error_t *err)
+static int number_policy (op_t *op, Dfs__Policy *policy, dfs_error_t *err)
 {
-    uint32_t last = 0;
+    const catalog_t *catalog = &op->ns->catalog;
+    uint32_t last;
+    int rc = policy_highest (op->view, op->scratch, &last, err);
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < catalog->n_policies; i++) {
         const Dfs__Policy *there = catalog->policies[i];
         last = there->id > last ? there->id : last;
         if (!policy->name || !there->name || strcmp (there->name, policy->name) != 0)
             continue;
-        return same_policy (there, policy)
+        return same_policy (there, policy) && !there->removing
                    ? 1
                    : fail (err, DFS_EEXIST, "a policy with this name is there");
     }
@@ -144,17 +158,24 @@ int op_policy_set (op_t *op, const Dfs__Policy *asked, dfs_error_t *err)
 {
     Dfs__Policy fresh = *asked;
     const Dfs__Policy *policy = &fresh;
-    int rc = asked->id ? 0 : number_policy (&op->ns->catalog, &fresh, err);
+    fresh.has_removing = 0; /* who changes one wants it kept */
+    fresh.removing = 0;
+    int rc = asked->id ? 0 : number_policy (op, &fresh, err);
     if (rc != 0)
         return rc < 0 ? rc : 0;
     rc = catalog_check_policy (policy, err);
+    uint32_t highest = 0;
+    if (rc == 0)
+        rc = policy_highest (op->view, op->scratch, &highest, err);
     if (rc < 0)
         return rc;
+    if (policy->id <= highest && !catalog_policy (&op->ns->catalog, policy->id))
+        return fail (err, DFS_ENOENT, "policy %u was removed", policy->id);
     if (!catalog_policy (&op->ns->catalog, policy->id) &&
         op->ns->catalog.n_policies >= POLICIES_MAX)
         return fail (err, DFS_ETOOBIG, "too many policies");
-    rc = write_id (op, T_POLICY, policy->id, &policy->base, err);
-    return rc < 0 ? rc : reload (op, err);
+    rc = catalog_write (op, T_POLICY, policy->id, &policy->base, err);
+    return rc < 0 ? rc : catalog_reload (op, err);
 }
 
 int catalog_check_member (const Dfs__Member *member, dfs_error_t *err)
@@ -201,7 +222,7 @@ int op_member_set (op_t *op, const Dfs__Member *member, dfs_error_t *err)
     }
     if (!known && n >= MEMBERS_MAX)
         return fail (err, DFS_ETOOBIG, "too many members");
-    return write_id (op, T_MEMBER, member->id, &member->base, err);
+    return catalog_write (op, T_MEMBER, member->id, &member->base, err);
 }
 
 int op_user_set (op_t *op, const Dfs__User *user, dfs_error_t *err)
@@ -217,6 +238,6 @@ int op_user_set (op_t *op, const Dfs__User *user, dfs_error_t *err)
                          catalog->users[i]->id);
     if (!catalog_user (catalog, user->id) && catalog->n_users >= USERS_MAX)
         return fail (err, DFS_ETOOBIG, "too many users");
-    rc = write_id (op, T_USER, user->id, &user->base, err);
-    return rc < 0 ? rc : reload (op, err);
+    rc = catalog_write (op, T_USER, user->id, &user->base, err);
+    return rc < 0 ? rc : catalog_reload (op, err);
 }

@@ -228,8 +228,10 @@ static int dump_table (view_t *view, enum table table, FILE *file, dfs_error_t *
             print_hex (file, k.mv_data, k.mv_size);
         const ProtobufCMessageDescriptor *type = types[table];
         if (table == T_META)
-            type = k.mv_size == 5 ? &dfs__rec_state__descriptor
-                                  : &dfs__rec_seed__descriptor;
+            type = k.mv_size == 5   ? &dfs__rec_state__descriptor
+                   : k.mv_size == 7 ? &dfs__rec_reclaim__descriptor
+                   : k.mv_size == 8 ? &dfs__rec_count__descriptor
+                                    : &dfs__rec_seed__descriptor;
         if (type) {
             ProtobufCMessage *rec =
                 protobuf_c_message_unpack (type, NULL, v.mv_size, v.mv_data);

@@ -85,9 +85,12 @@ static int plan_policy (op_t *op, plan_t *plan, dfs_error_t *err)
 {
     if (plan->append)
         plan->policy = plan->old->policy;
-    else if (plan->commit->policy)
+    else if (plan->commit->policy) {
         plan->policy = plan->commit->policy;
-    else if (plan->old) /* replacing its content changes nothing else about a file */
+        int rc = catalog_assign (&op->ns->catalog, plan->policy, err);
+        if (rc < 0)
+            return rc;
+    } else if (plan->old) /* replacing its content changes nothing else about a file */
         plan->policy = plan->old->policy;
     else {
         int rc = inherited_policy (op, &plan->at, &plan->policy, err);

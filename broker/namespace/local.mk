@@ -27,6 +27,7 @@ broker_libnamespace_la_SOURCES = \
 	broker/namespace/namespace.c broker/namespace/namespace.h \
 	broker/namespace/page.c broker/namespace/page.h \
 	broker/namespace/past.c broker/namespace/past.h \
+	broker/namespace/policy.c broker/namespace/policy.h \
 	broker/namespace/prune.c \
 	broker/namespace/readers.c broker/namespace/readers.h \
 	broker/namespace/reclaim.c broker/namespace/reclaim.h \
@@ -49,6 +50,10 @@ ns_libs = broker/libnamespace.la $(CMOCKA_LIBS)
 UNIT_TESTS += t/unit/ns_names
 t_unit_ns_names_SOURCES = t/unit/ns_names.c $(ns_fixture)
 t_unit_ns_names_LDADD = $(ns_libs)
+
+UNIT_TESTS += t/unit/ns_policy
+t_unit_ns_policy_SOURCES = t/unit/ns_policy.c $(ns_fixture)
+t_unit_ns_policy_LDADD = $(ns_libs)
 
 UNIT_TESTS += t/unit/ns_files
 t_unit_ns_files_SOURCES = t/unit/ns_files.c $(ns_fixture)

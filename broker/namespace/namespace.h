@@ -173,6 +173,21 @@ int namespace_users (namespace_t *self, arena_t *arena, Dfs__User ***out, size_t
 int namespace_policies (namespace_t *self, arena_t *arena, Dfs__Policy ***out,
                         size_t *n, dfs_error_t *err);
 
+/* A place in a table; len 0: its beginning. */
+typedef struct namespace_place {
+    uint8_t key[320];
+    size_t len;
+} namespace_place_t;
+
+/* What is under a policy. Zeroed but for `policy` at the start. */
+typedef struct policy_use {
+    uint32_t policy;
+    uint64_t removing; /* log index of the entry that began to remove it, or 0 */
+    uint64_t files, directories, past, uploads, chunks; /* past: kept by history */
+    unsigned table;                                     /* how far it was looked */
+    namespace_place_t at;
+} policy_use_t;
+
 typedef struct namespace_totals {
     uint64_t files;
     uint64_t directories;
@@ -203,11 +218,6 @@ size_t namespace_idle_sessions (namespace_t *self, uint64_t time_ns, uint64_t *f
 /* Time at which the oldest past record was overwritten, UINT64_MAX when there is none.
  */
 uint64_t namespace_oldest_past (namespace_t *self);
-/* A place in the log of the past; len 0: its beginning. */
-typedef struct namespace_place {
-    uint8_t key[320];
-    size_t len;
-} namespace_place_t;
 /* Whether something of the past, from *AT on, is older than the history of its policy
  * at NOW: an OpPrune from *AT takes it away. Else *AT is where to go on: few enough are
  * looked at for a look-up. */
@@ -243,5 +253,10 @@ typedef struct chunk_row {
 } chunk_row_t;
 int namespace_chunks (namespace_reader_t *self, const copykey_t *after,
                       chunk_row_t *out, size_t max, dfs_error_t *err);
+
+/* Counts on in USE, at most MAX records; 1: call it again. What was put under the
+ * policy since it began is not counted, unless that could only come from what is. */
+int namespace_policy_use (namespace_reader_t *self, policy_use_t *use, size_t max,
+                          dfs_error_t *err);
 
 #endif

@@ -75,10 +75,11 @@ int op_stage (op_t *op, const Dfs__OpStage *stage, dfs_error_t *err)
     op->inl = stage->inline_;
     op->n_inl = stage->n_inline_;
     uint32_t policy = stage->policy ? stage->policy : 1;
-    if (!catalog_policy (&op->ns->catalog, policy))
-        return fail (err, DFS_EINVAL, "no policy %u", policy);
+    int rc = catalog_assign (&op->ns->catalog, policy, err);
+    if (rc < 0)
+        return rc;
     Dfs__RecUpload *old;
-    int rc = read_upload (op, stage->upload, &old, err);
+    rc = read_upload (op, stage->upload, &old, err);
     if (rc < 0)
         return rc;
     if (rc > 0 && old->policy != policy)

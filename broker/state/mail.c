@@ -39,6 +39,10 @@ void mail_free (mail_t *mail)
         if (((mail_totals_t *)mail)->job)
             mail_free (&((mail_totals_t *)mail)->job->head);
         break;
+    case MAIL_POLICY:
+        if (((mail_policy_t *)mail)->job)
+            mail_free (&((mail_policy_t *)mail)->job->head);
+        break;
     case MAIL_APPLIED:
         arena_destroy (&((mail_applied_t *)mail)->arena);
         free (((mail_applied_t *)mail)->rows);

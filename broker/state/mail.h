@@ -24,6 +24,7 @@ enum mail_kind {
     MAIL_CHORES,    /* reactor → storage → reactor */
     MAIL_DECIDED,   /* reactor → storage → reactor */
     MAIL_LOST,      /* reactor → storage → reader → reactor */
+    MAIL_POLICY,    /* reactor → storage → reader → reactor: what is under one */
     MAIL_APPLIED,   /* storage → reactor */
     MAIL_DURABLE,   /* storage → reactor */
     MAIL_CHECKED,   /* storage → reactor: what the namespace is like on the disk */
@@ -173,6 +174,14 @@ typedef struct mail_totals {
     locations_held_t *disks; /* owned */
     size_t n_disks;
 } mail_totals_t;
+
+typedef struct mail_policy {
+    mail_t head;
+    job_t *job;     /* the request that wants it */
+    uint32_t round; /* of what it takes to do what was asked */
+    int code;
+    policy_use_t use;
+} mail_policy_t;
 
 #define CHORES_SESSIONS 256
 

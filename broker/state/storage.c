@@ -253,6 +253,10 @@ static bool do_mail (storage_t *self, mail_t *mail)
         lookup_decided (&self->tables, (mail_decided_t *)mail);
         mailbox_push (self->config.out, mail);
         break;
+    case MAIL_POLICY: /* the reader sees what is committed */
+        commit (self);
+        mailbox_push (self->reader_in, mail);
+        break;
     case MAIL_LOST:
         mailbox_push (self->reader_in, mail);
         break;
@@ -349,75 +353,6 @@ static void *storage_main (void *arg)
     storage_stop_reader (self);
     close_tables (self);
     return NULL;
-}
-
-static void read_listing (storage_t *self, job_t *job)
-{
-    Dfs__Listing *listing = NULL;
-    dfs_error_t err;
-
-    if (job->expires && clock_mono () >= job->expires) { /* nobody waits for it */
-        mailbox_push (self->config.out, job);
-        return;
-    }
-    if (job->env->list->lost) {
-        namespace_reader_lost (self->reader, job->lost, job->n_lost);
-        job->lost = NULL;
-    }
-    int code = namespace_list (self->reader, job->env->list, job->out, &listing, &err);
-    if (code < 0)
-        job_refuse (job, code, err.text);
-    else {
-        job->answer.body_case = DFS__ENVELOPE__BODY_LISTING;
-        job->answer.listing = listing;
-    }
-    mailbox_push (self->config.out, job);
-}
-
-static void read_lost (storage_t *self, mail_lost_t *mail)
-{
-    dfs_error_t err;
-
-    namespace_reader_lost (self->reader, mail->keys, mail->n);
-    mail->keys = NULL;
-    mail->code =
-        namespace_list (self->reader, &mail->ask, mail->arena, &mail->listing, &err);
-    mailbox_push (self->config.out, mail);
-}
-
-static void *reader_main (void *arg)
-{
-    storage_t *self = arg;
-
-    for (;;) {
-        mail_t *mail = mailbox_wait (self->reader_in, -1);
-        if (mail == NULL)
-            continue;
-        if (mail->kind == MAIL_STOP) {
-            mail_free (mail);
-            return NULL;
-        }
-        if (mail->kind == MAIL_JOB) {
-            read_listing (self, (job_t *)mail);
-            continue;
-        }
-        if (mail->kind == MAIL_LOST) {
-            read_lost (self, (mail_lost_t *)mail);
-            continue;
-        }
-        mail_core_t *scan = (mail_core_t *)mail;
-        lookup_referenced (self->reader, scan);
-        scan->read = true;
-        mailbox_push (self->in, scan);
-    }
-}
-
-void storage_start_reader (storage_t *self)
-{
-    if (pthread_create (&self->reader_thread, NULL, reader_main, self))
-        abort ();
-    self->reading = true;
-    self->selfcheck = selfcheck_new (self->tables.ns, self->config.out);
 }
 
 storage_t *storage_open (const storage_config_t *config, dfs_error_t *err)

@@ -194,6 +194,7 @@ static int do_list (dfs_t *dfs, const wish_t *wish, char **operands, int n_opera
             json_object_set_new (o, "min_replicas",
                                  out_number (policies[i].min_replicas));
             json_object_set_new (o, "chunk_size", out_number (policies[i].chunk_size));
+            json_object_set_new (o, "removing", json_boolean (policies[i].removing));
             json_array_append_new (array, o);
         }
         out_json (array);
@@ -203,7 +204,8 @@ static int do_list (dfs_t *dfs, const wish_t *wish, char **operands, int n_opera
         for (size_t i = 0; i < n; i++) {
             char size[32];
             table_add (table, "%u", policies[i].id);
-            table_row (table, policies[i].name, NULL);
+            table_add (table, "%s%s", policies[i].name,
+                       policies[i].removing ? " (being removed)" : "");
             table_add (table, "%u", policies[i].replicas);
             table_add (table, "%u", policies[i].min_replicas);
             table_row (table,
@@ -293,6 +295,26 @@ static int do_set (dfs_t *dfs, const wish_t *wish, char **operands, int n)
     if (dfs_policy_set (dfs, &policy, &err) < 0)
         return tool_fail (operands[0], &err);
     warn_few (dfs, &policy);
+    return 0;
+}
+
+static int do_policy_remove (dfs_t *dfs, const wish_t *wish, char **operands, int n)
+{
+    dfs_policy_t policy;
+    dfs_error_t err = {0};
+
+    (void)wish;
+    (void)n;
+    if (!find_policy (dfs, operands[0], &policy))
+        return no_policy (operands[0]);
+    int rc = dfs_policy_remove (dfs, policy.id, &err);
+    if (rc < 0 && rc != DFS_ENOENT) /* that: it went when it was asked for before */
+        return tool_fail (operands[0], &err);
+    if (tool_common.json)
+        out_json (json_pack ("{s:I,s:s,s:b}", "id", (json_int_t)policy.id, "name",
+                             policy.name, "removed", 1));
+    else
+        tool_say ("%s is removed\n", policy.name);
     return 0;
 }
 
@@ -395,6 +417,7 @@ static const action_t actions[] = {
     {{"policy", "list"}, 0, 0, do_list},
     {{"policy", "create"}, 1, 1, do_create},
     {{"policy", "set"}, 1, 1, do_set},
+    {{"policy", "remove"}, 1, 1, do_policy_remove},
     {{"policy", "assign"}, 2, INT32_MAX, do_assign},
     {{"policy", NULL}, 0, 0, do_list},
 };

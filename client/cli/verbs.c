@@ -39,7 +39,7 @@ static const tool_verb_t verbs[] = {
      verb_monitor},
     {"admin", NULL,
      "drain|undrain|remove WORKER | scrub [WORKER] | repair resume | policy list | "
-     "policy create|set NAME | policy assign NAME PATH… | "
+     "policy create|set|remove NAME | policy assign NAME PATH… | "
      "rebalance | reclaim status|resume|undo | reclaim explain PATH|CHUNK | "
      "brokers [transfer [NAME]|replace NAME]",
      "operate the cluster", admin_options, true, verb_admin},

@@ -41,6 +41,7 @@ static int take (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
         to->min_replicas = from->min_replicas;
         to->chunk_size = from->chunk_size;
         to->history_ns = from->history_ns;
+        to->removing = from->removing > 0;
     }
     return 0;
 }
@@ -128,6 +129,17 @@ int dfs_policy_set (dfs_t *dfs, const dfs_policy_t *policy, dfs_error_t *err)
     p.chunk_size = policy->chunk_size;
     p.history_ns = policy->history_ns;
     body.action = DFS__ADMIN_ACTION__ADMIN_POLICY_SET;
+    body.policy = &p;
+    return ask (dfs, &body, NULL, err);
+}
+
+int dfs_policy_remove (dfs_t *dfs, uint32_t policy, dfs_error_t *err)
+{
+    Dfs__Admin body = DFS__ADMIN__INIT;
+    Dfs__Policy p = DFS__POLICY__INIT;
+
+    p.id = policy;
+    body.action = DFS__ADMIN_ACTION__ADMIN_POLICY_REMOVE;
     body.policy = &p;
     return ask (dfs, &body, NULL, err);
 }

@@ -314,6 +314,7 @@ typedef struct dfs_policy {
     char name[64];
     uint32_t replicas, min_replicas;
     uint64_t chunk_size, history_ns;
+    bool removing; /* a removal has begun and not ended: nothing more is put under it */
 } dfs_policy_t;
 
 /* Moves everything off a worker (DRAIN), or takes it back; dfs_status tells how far it
@@ -362,6 +363,9 @@ int dfs_policies (dfs_t *dfs, dfs_policy_t **policies, size_t *n, dfs_error_t *e
 /* Makes a policy (ID 0: one with the same name is DFS_EEXIST) or changes one; every
  * file under it is brought to its number of copies. */
 int dfs_policy_set (dfs_t *dfs, const dfs_policy_t *policy, dfs_error_t *err);
+/* Removes a policy: DFS_EINUSE, with the counts in the text, while anything is under
+ * it, history as well. Its number is never given again. */
+int dfs_policy_remove (dfs_t *dfs, uint32_t policy, dfs_error_t *err);
 /* Puts a file, or a directory and what is made in it from now on, under a policy. */
 int dfs_policy_assign (dfs_t *dfs, const char *path, uint32_t policy, dfs_error_t *err);
 

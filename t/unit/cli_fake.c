@@ -355,8 +355,8 @@ int dfs_policies (dfs_t *dfs, dfs_policy_t **policies, size_t *n, dfs_error_t *e
     (void)err;
     *policies = calloc (2, sizeof **policies);
     *n = 2;
-    (*policies)[0] = (dfs_policy_t){1, "default", 2, 2, 4 << 20, 0};
-    (*policies)[1] = (dfs_policy_t){2, "copies-3", 3, 2, 4 << 20, 0};
+    (*policies)[0] = (dfs_policy_t){1, "default", 2, 2, 4 << 20, 0, false};
+    (*policies)[1] = (dfs_policy_t){2, "copies-3", 3, 2, 4 << 20, 0, false};
     return 0;
 }
 
@@ -366,6 +366,15 @@ int dfs_policy_set (dfs_t *dfs, const dfs_policy_t *policy, dfs_error_t *err)
     (void)err;
     trace ("policy %u %s %u %u", policy->id, policy->name, policy->replicas,
            policy->min_replicas);
+    return 0;
+}
+
+int dfs_policy_remove (dfs_t *dfs, uint32_t policy, dfs_error_t *err)
+{
+    (void)dfs;
+    if (policy == 1)
+        return fail (err, DFS_EINVAL, "the default policy stays");
+    trace ("policy %u removed", policy);
     return 0;
 }
 

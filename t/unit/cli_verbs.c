@@ -500,6 +500,16 @@ static void an_operator_is_understood (void **state)
     assert_int_equal (client ("admin policy assign default /some"), 0);
     assert_traced ("assign /some 1");
     assert_int_equal (client ("admin policy assign silver /some"), 3);
+    assert_int_equal (client ("admin policy remove copies-3"), 0);
+    assert_traced ("policy 2 removed");
+    assert_int_equal (client ("admin policy remove default"), 2);
+    assert_non_null (strstr (err, "the default policy stays"));
+    assert_int_equal (client ("admin policy remove silver"), 3);
+    assert_int_equal (client ("admin policy remove"), 2);
+    assert_int_equal (client ("admin policy remove --json copies-3"), 0);
+    json_t *v = parse_out ();
+    assert_keys (v, "id name removed");
+    json_decref (v);
     assert_int_equal (client ("admin policy create gold"), 2);
     assert_int_equal (client ("admin policy set default --min-replicas 3"), 2);
     assert_int_equal (client ("admin"), 2);
