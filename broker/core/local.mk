@@ -47,7 +47,8 @@ broker_libcore_la_LIBADD = msgs/libmsgs.la
 sim_world = \
 	t/sim/world.c t/sim/world.h t/sim/world_private.h \
 	t/sim/world_clients.c t/sim/world_reclaim.c t/sim/world_storage.c \
-	t/sim/world_workers.c
+	t/sim/world_workers.c t/sim/world_workers.h t/sim/world_faults.c \
+	t/sim/world_chunks.c t/sim/world_orders.c
 UNIT_TESTS += t/sim/core_sim
 t_sim_core_sim_SOURCES = t/sim/core_sim.c $(sim_world)
 t_sim_core_sim_LDADD = broker/libcore.la $(CMOCKA_LIBS)
