@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* What cowsql raft 0.22.1 gets wrong or leaves to its caller, mended around it. Each
  * guard says why in raft_guards.c and has a test of its own: t/unit/raft_guards.c,
- * raft_guards_members.c, raft_guards_votes.c, raft_wire.c; none may be left out. Threads: that of the core's owner. */
+ * raft_guards_members.c, raft_guards_votes.c, raft_wire.c; none may be left out.
+ * Threads: that of the core's owner. */
 #ifndef BROKER_JOURNAL_RAFT_GUARDS_H
 #define BROKER_JOURNAL_RAFT_GUARDS_H
 
