@@ -48,14 +48,17 @@ sim_world = \
 	t/sim/world.c t/sim/world.h t/sim/world_private.h \
 	t/sim/world_clients.c t/sim/world_reclaim.c t/sim/world_storage.c \
 	t/sim/world_workers.c t/sim/world_workers.h t/sim/world_faults.c \
-	t/sim/world_chunks.c t/sim/world_orders.c
-UNIT_TESTS += t/sim/core_sim
-t_sim_core_sim_SOURCES = t/sim/core_sim.c $(sim_world)
-t_sim_core_sim_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+	t/sim/world_chunks.c t/sim/world_orders.c t/sim/cases.c t/sim/cases.h
+UNIT_TESTS += t/sim/put_sim t/sim/repair_sim
+t_sim_put_sim_SOURCES = t/sim/put_sim.c $(sim_world)
+t_sim_put_sim_LDADD = broker/libcore.la $(CMOCKA_LIBS)
+t_sim_repair_sim_SOURCES = t/sim/repair_sim.c $(sim_world)
+t_sim_repair_sim_LDADD = broker/libcore.la $(CMOCKA_LIBS)
 
 # A core of its own, in which bugs can be planted.
 UNIT_TESTS += t/sim/reclaim_sim
-t_sim_reclaim_sim_SOURCES = t/sim/reclaim_sim.c $(sim_world) $(core_sources)
+t_sim_reclaim_sim_SOURCES = t/sim/reclaim_sim.c t/sim/reclaim_sim.h \
+	t/sim/reclaim_cases.c t/sim/reclaim_storm.c $(sim_world) $(core_sources)
 t_sim_reclaim_sim_CPPFLAGS = $(AM_CPPFLAGS) -DCORE_PLANT
 t_sim_reclaim_sim_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
 
