@@ -81,6 +81,15 @@ typedef struct cluster_ready {
 } cluster_ready_t;
 int cluster_ready_read (const cluster_t *self, const char *node, cluster_ready_t *ready,
                         dfs_error_t *err);
+/* run/NAME.refused of a worker: that a broker has refused its key again and again, and
+ * none has let it in since. TEXT says so, without the worker's name. */
+int cluster_refused_write (const cluster_t *self, const char *node, const char *text,
+                           dfs_error_t *err);
+/* It was let in, or ends. */
+void cluster_refused_remove (const cluster_t *self, const char *node);
+/* Whether process PID of NODE wrote one; its text to TEXT then. */
+bool cluster_refused_read (const cluster_t *self, const char *node, int pid, char *text,
+                           size_t cap);
 /* Port I (0 front … 4 peers) of a broker: from the config, or the ready file when the
  * config says 0. */
 int cluster_broker_port (const cluster_t *self, const cluster_node_t *broker, int i,

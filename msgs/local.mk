@@ -14,7 +14,7 @@ EXTRA_DIST += msgs/entry.proto msgs/control.proto msgs/record.proto
 msgs_libmsgs_la_SOURCES = \
 	msgs/cluster.c msgs/cluster.h \
 	msgs/cluster_check.c msgs/cluster_read.h \
-	msgs/cluster_find.c \
+	msgs/cluster_find.c msgs/cluster_refused.c \
 	msgs/check.c msgs/check.h \
 	msgs/copykey.c msgs/copykey.h \
 	msgs/envelope.c msgs/envelope.h \

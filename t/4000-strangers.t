@@ -29,6 +29,14 @@ test_expect_success 'a broker that is not there: exit 6 within the timeout' '
     test_expect_code 6 dfs-cluster status --json "$PWD/e" >out && test "$(json reason out)" = "no broker is running"
 '
 
+test_expect_success 'a worker whose key is refused is named soon, and not as one that serves' '
+    dfs-cluster stop "$PWD/c" w1 && cp c/keys/worker-w1_secret right && cp e/keys/worker-w1_secret c/keys/ &&
+    test_expect_code 5 dfs-cluster start --wait 600 "$PWD/c" w1 >out 2>err && cat out err &&
+    grep -q "w1: broker b1 refuses its key (.*/worker-w1_secret)" err && test_must_fail grep serving out &&
+    dfs-cluster status "$PWD/c" >out && grep -q "w1 *worker *refused" out &&
+    cp right c/keys/worker-w1_secret && dfs-cluster restart "$PWD/c" w1 >out && grep -q "w1: serving" out
+'
+
 test_expect_success 'an unmarked data directory is named; nothing is made in it' '
     dfs-cluster stop "$PWD/d" && mv d/data/w1 d/data/w1.away && mkdir d/data/w1 &&
     test_must_fail dfs-cluster start "$PWD/d" 2>err && grep -q "data/w1" err &&

@@ -17,6 +17,7 @@ typedef struct node {
     pid_t child;                  /* started by this run of the program, else 0 */
     off_t log_start;              /* where its log stood then */
     bool started;                 /* on another host, by this run of the program */
+    bool missing;                 /* started, and no broker counts it as up */
 } node_t;
 
 typedef struct nodes {
@@ -24,6 +25,7 @@ typedef struct nodes {
     node_t *all; /* brokers first */
     size_t n;
     bool named; /* the user named some */
+    bool fresh; /* brokers were told just now of who is started: a refusal may pass */
     bool here;  /* we run for another host's dfs-cluster: all of them are ours */
 } nodes_t;
 

@@ -206,8 +206,8 @@ int process_remember (const cluster_t *cluster, const node_t *node, pid_t pid,
 
 void process_forget (const cluster_t *cluster, const node_t *node)
 {
-    static const char *const suffixes[] = {".ready", ".pid"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const suffixes[] = {".ready", ".pid", ".refused"};
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         char *path = node_path (cluster->run_dir, node->config->name, suffixes[i]);
         unlink (path);
         free (path);

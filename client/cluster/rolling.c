@@ -58,6 +58,7 @@ static int roll_role (nodes_t *nodes, const bool *wanted, const char *role,
         node->chosen = false;
         node->child = 0;
         node->started = false;
+        node->missing = false;
     }
     return status;
 }

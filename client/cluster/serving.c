@@ -71,13 +71,17 @@ static const node_t *first_missing (dfs_t *dfs, nodes_t *nodes, bool returning,
     const node_t *missing = NULL;
     memset (&status, 0, sizeof status);
     int rc = dfs_status (dfs, &status, err);
-    for (size_t i = 0; i < nodes->n && !missing; i++) {
-        const node_t *node = &nodes->all[i];
+    for (size_t i = 0; i < nodes->n; i++) {
+        node_t *node = &nodes->all[i];
+        node->missing = false;
         if (!((node->child || node->started) && is_worker (node)) &&
             !(returning && is_returning (nodes, node)))
             continue;
         const char *now = rc < 0 ? err->text : state_of (&status, node->config->name);
         if (rc < 0 || !is_settled (now)) {
+            node->missing = true;
+            if (missing)
+                continue;
             snprintf (state, cap, "%s", now);
             missing = node;
         }
@@ -85,6 +89,24 @@ static const node_t *first_missing (dfs_t *dfs, nodes_t *nodes, bool returning,
     if (rc == 0)
         dfs_status_clear (&status);
     return missing;
+}
+
+/* No use to wait for them: no broker lets them in. Exit status, said on stderr. */
+static int check_refused (const nodes_t *nodes)
+{
+    int status = 0;
+    for (size_t i = 0; i < nodes->n && !nodes->fresh; i++) {
+        const node_t *node = &nodes->all[i];
+        dfs_error_t err = {0};
+        char text[600];
+        if (!node->missing || !node->child ||
+            !cluster_refused_read (nodes->cluster, node->config->name, node->child,
+                                   text, sizeof text))
+            continue;
+        fail (&err, DFS_EAUTH, "%s", text);
+        tool_worst (&status, tool_fail (node->config->name, &err));
+    }
+    return status;
 }
 
 static uint32_t rest_ms (uint64_t deadline)
@@ -106,6 +128,7 @@ static int wait_all (dfs_t *dfs, nodes_t *nodes, bool broker_started, uint64_t d
         for (size_t i = 0; i < nodes->n; i++)
             tool_worst (&status,
                         lifecycle_check_child (nodes->cluster, &nodes->all[i]));
+        tool_worst (&status, check_refused (nodes));
         if (!missing || status)
             return status;
         if (clock_mono () > deadline) {
@@ -132,8 +155,11 @@ int serving_wait (nodes_t *nodes, uint64_t deadline)
     dfs_options_t options = {.config = nodes->cluster->path, .timeout_ms = wait_ms};
     dfs_error_t err = {0};
     dfs_t *dfs = dfs_open (&options, &err);
-    if (!dfs)
+    if (!dfs) {
+        for (size_t i = 0; i < nodes->n; i++)
+            nodes->all[i].missing = is_worker (&nodes->all[i]);
         return tool_fail (NULL, &err);
+    }
     int status = wait_all (dfs, nodes, broker_started, deadline);
     dfs_close (&dfs);
     return status;

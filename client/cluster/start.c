@@ -132,7 +132,7 @@ static void report (const nodes_t *nodes)
     for (size_t i = 0; i < nodes->n; i++) {
         const node_t *node = &nodes->all[i];
         char endpoint[320];
-        if (node->child)
+        if (node->child && !node->missing)
             tool_say ("%s %s: serving on %s (process %d)\n", node->role,
                       node->config->name,
                       node_endpoint (nodes->cluster, node, endpoint, sizeof endpoint),

@@ -51,7 +51,12 @@ static view_t look (const nodes_t *nodes, const node_t *node)
         view.state = "silent";
     else if (process_find (nodes->cluster, node, &p)) {
         view.pid = p.pid;
-        view.state = p.ready ? "running" : "starting";
+        char why[600];
+        view.state = cluster_refused_read (nodes->cluster, node->config->name, p.pid,
+                                           why, sizeof why)
+                         ? "refused"
+                     : p.ready ? "running"
+                               : "starting";
         process_close (&p);
     }
     node_endpoint (nodes->cluster, node, view.endpoint, sizeof view.endpoint);
@@ -61,10 +66,10 @@ static view_t look (const nodes_t *nodes, const node_t *node)
 /* What another host said of its node O. */
 static void take_over (view_t *view, const json_t *o)
 {
-    static const char *const states[] = {"stopped", "starting", "running"};
+    static const char *const states[] = {"stopped", "starting", "running", "refused"};
     const char *state = json_string_value (json_object_get (o, "state"));
     const char *endpoint = json_string_value (json_object_get (o, "endpoint"));
-    for (size_t i = 0; state && i < 3; i++)
+    for (size_t i = 0; state && i < sizeof states / sizeof *states; i++)
         if (strcmp (state, states[i]) == 0)
             view->state = states[i];
     view->pid = (long)json_integer_value (json_object_get (o, "pid"));

@@ -184,6 +184,7 @@ static int take_in (const plan_t *plan)
     assert (name);
     int status = give (plan->dir, name);
     nodes_t *nodes = nodes_new (plan->dir, &name, 1, false);
+    nodes->fresh = true;
     if (status == 0 && tell_brokers (nodes, &status) == 0)
         tool_say ("no broker runs here: %s joins when the cluster is started\n", name);
     else if (status == 0)

@@ -165,6 +165,38 @@ static void heartbeats_come_after_a_refusal (void **state)
     assert_int_equal (worker_welcomed (rig->workers[0]), 1);
 }
 
+/* Who started the worker is told in run/ that no broker lets it in, until one does. */
+static void a_key_that_is_refused_is_told (void **state)
+{
+    rig_t *rig = *state;
+    dfs_error_t err = {0};
+    keypair_t pair;
+    char text[300] = "";
+    int pid = (int)getpid ();
+    rig_stop (rig, 0);
+    rig_stop (rig, 1);
+    assert_int_equal (
+        keys_load_public (rig->cluster->keys_dir, "worker", "w1", &pair, &err), 0);
+    zap_forbid (rig->zap, sock_domain (SOCK_BACK), pair.public_key);
+    rig_start (rig, 0);
+    uint64_t deadline = clock_mono () + PATIENCE;
+    while (!cluster_refused_read (rig->cluster, "w1", pid, text, sizeof text)) {
+        rig_pump (rig, 20);
+        assert_true (clock_mono () < deadline);
+    }
+    assert_int_equal (strncmp (text, "broker b1 refuses its key (", 27), 0);
+    assert_false (cluster_refused_read (rig->cluster, "w1", pid + 1, text, 300));
+    assert_int_equal (worker_welcomed (rig->workers[0]), 0);
+    zap_allow (rig->zap, sock_domain (SOCK_BACK), pair.public_key,
+               DFS__ROLE__ROLE_WORKER, "w1");
+    deadline = clock_mono () + PATIENCE;
+    while (!worker_welcomed (rig->workers[0]) ||
+           cluster_refused_read (rig->cluster, "w1", pid, text, sizeof text)) {
+        rig_pump (rig, 20);
+        assert_true (clock_mono () < deadline);
+    }
+}
+
 /* --- what is sent on --- */
 
 typedef struct chain {
@@ -320,6 +352,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         SECURE (keys_are_known_before_anybody_can_connect),
         SECURE (heartbeats_come_after_a_refusal),
+        SECURE (a_key_that_is_refused_is_told),
         cmocka_unit_test (chunks_go_on_after_a_refusal),
         cmocka_unit_test (a_peer_that_always_hangs_up_is_given_up),
         SECURE (names_are_looked_up_again),

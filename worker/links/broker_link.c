@@ -67,7 +67,7 @@ static void take_results (broker_link_t *self)
             peer_address (self, &self->peers[result->peer], result);
         else if (result->kind == RESULT_PAGE)
             changes_page (self, result);
-        else {
+        else if (result->kind == RESULT_MEMBER) {
             self->names_asked--;
             if (result->code == DFS_OK)
                 directory_set_address (self->config.directory, result->host,
@@ -201,6 +201,8 @@ void broker_link_destroy (broker_link_t **self_p)
     jobs_destroy (&self->dial);
     jobs_destroy (&self->history);
     mailbox_destroy (&self->results, free);
+    if (self->refused)
+        cluster_refused_remove (self->config.cluster, self->config.node->name);
     for (size_t i = 0; i < LINK_DISKS; i++)
         recent_destroy (&self->recent[i]);
     pulse_destroy (&self->pulse);

@@ -133,6 +133,7 @@ static int on_welcome (broker_link_t *self, peer_t *peer, const Dfs__Envelope *e
     if (!peer->welcomed)
         atomic_fetch_add (&self->welcomed, 1);
     peer->welcomed = true;
+    peer_admitted (self);
     peer->hello_at = 0;
     peer->session = w->session;
     choose_session (self, w->worker);

@@ -13,6 +13,7 @@
 #define PING_NS       (1 * SEC)
 #define REFUSED_NS    (3 * SEC) /* after a failed handshake */
 #define NAMES_NS      (2 * SEC) /* between two rounds of look-ups of members */
+#define REFUSALS      2         /* in a row: a new key may take a moment to be known */
 enum { RESOLVE_MS = 3000, NAMES_AT_ONCE = 4 };
 
 /* --- on the dial thread --- */
@@ -26,11 +27,32 @@ static int look_up_broker (result_t *job, const cluster_t *cluster, dfs_error_t 
     return rc;
 }
 
+/* Says in run/ how we stand. */
+static int tell_refused (const link_config_t *config, const result_t *job,
+                         dfs_error_t *err)
+{
+    char text[300];
+    if (!job->refused) {
+        cluster_refused_remove (config->cluster, config->node->name);
+        return DFS_OK;
+    }
+    snprintf (text, sizeof text, "broker %s refuses its key (%s/worker-%s_secret)",
+              job->node->name, config->cluster->keys_dir, config->node->name);
+    return cluster_refused_write (config->cluster, config->node->name, text, err);
+}
+
 void dial_work (void *arg, void *link)
 {
     broker_link_t *self = link;
     result_t *job = arg;
     dfs_error_t err = {0};
+    if (job->kind == RESULT_REFUSED) {
+        job->code = tell_refused (&self->config, job, &err);
+        if (job->code < 0)
+            log_warn ("refusal_untold", "err=%d text=\"%s\"", job->code, err.text);
+        mailbox_push (self->results, job);
+        return;
+    }
     if (job->kind == RESULT_ADDRESS)
         job->code = look_up_broker (job, self->config.cluster, &err);
     else
@@ -153,6 +175,34 @@ void peer_address (broker_link_t *self, peer_t *peer, const result_t *result)
     }
 }
 
+static void push_refused (broker_link_t *self, const peer_t *peer, bool is)
+{
+    result_t *job = job_new (RESULT_REFUSED);
+    self->refused = job->refused = is;
+    job->node = peer->node;
+    jobs_push (self->dial, job);
+}
+
+void peer_admitted (broker_link_t *self)
+{
+    for (size_t i = 0; i < self->n; i++)
+        self->peers[i].refusals = 0;
+    if (self->refused)
+        push_refused (self, &self->peers[0], false);
+}
+
+/* The key is not the one that this broker knows; when all that are there say so, that
+ * is for who started us. */
+static void count_refusal (broker_link_t *self, peer_t *peer)
+{
+    bool inside = false;
+    peer->refusals++;
+    for (size_t i = 0; i < self->n; i++)
+        inside |= self->peers[i].connected;
+    if (peer->refusals >= REFUSALS && !inside && !self->refused)
+        push_refused (self, peer, true);
+}
+
 static void refused (const peer_t *peer, const char *socket, int code)
 {
     log_warn ("broker_refused", "peer=%s socket=%s err=%d text=\"handshake failed\"",
@@ -182,6 +232,8 @@ void peer_events (broker_link_t *self, peer_t *peer)
             break;
         default:
             refused (peer, "back", event.value);
+            if (event.event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+                count_refusal (self, peer);
             peer_close (self, peer);
             peer->dial_at = self->now + REFUSED_NS;
             return;

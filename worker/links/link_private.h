@@ -41,6 +41,7 @@ typedef struct peer {
     bool connected;
     bool welcomed;
     bool dialing;      /* its address is being looked up */
+    unsigned refusals; /* of our key, in a row */
     bool stale;        /* it speaks for an epoch that is over */
     uint64_t ping_at;  /* let it be heard (again) then */
     uint64_t here_at;  /* when it was last welcome */
@@ -81,10 +82,11 @@ struct broker_link {
     uint64_t scrub_told[LINK_DISKS]; /* change that a broker has when it knows all that
                                         they found */
     atomic_size_t welcomed;
+    bool refused; /* that no broker lets us in is told in run/ */
 };
 
 /* Answer of a helper thread. */
-enum result_kind { RESULT_ADDRESS, RESULT_MEMBER, RESULT_PAGE };
+enum result_kind { RESULT_ADDRESS, RESULT_MEMBER, RESULT_REFUSED, RESULT_PAGE };
 typedef struct result {
     enum result_kind kind;
     int code;
@@ -94,6 +96,8 @@ typedef struct result {
     char address[64];
     uint16_t ports[3];
     const cluster_node_t *node;
+    /* REFUSED: by NODE; or it is over */
+    bool refused;
     /* PAGE */
     size_t disk;
     uint32_t asked_as;
@@ -114,6 +118,8 @@ void peer_tick (broker_link_t *self, peer_t *peer);
 void peer_events (broker_link_t *self, peer_t *peer);
 void peer_address (broker_link_t *self, peer_t *peer, const result_t *result);
 void peer_close (broker_link_t *self, peer_t *peer);
+/* A broker has let us in: who was told otherwise is told. */
+void peer_admitted (broker_link_t *self);
 /* Jobs of the dial thread. */
 void dial_work (void *job, void *arg);
 /* Looks up names of members that have no address, again and again. */
