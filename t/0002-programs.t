@@ -63,6 +63,36 @@ test_expect_success 'a node that the configuration does not have' '
     test_must_fail dfs-worker --config c/cluster.cfg --node w9 --check 2>err && grep -q w9 err
 '
 
+# Prints the options of a --help that PAGE does not tell of: in the list item of VERB, or
+# among those of every verb; without VERB, anywhere.
+untold () {
+    sed -nE 's/^ +(-(.), )?--([a-z-]+).*/\2 \3/p' | sed 's/^ /- /' >options &&
+        test -s options &&
+        awk -v verb="$2" '
+            /^\.S[sh] / { item = verb == "" || /Options / }
+            verb != "" && /^\.It Ic / { item = $3 == verb }
+            item' "$1" >told || return
+    while read -r short long; do
+        grep -qE -- "Fl (Fl |-)$long([^a-z-]|\$)" told || echo "$1 $2 --$long"
+        test "$short" = - || grep -qF -- "Fl \\&$short" told ||
+            grep -qE -- "Fl [[:alnum:]]*[$short]" told || echo "$1 $2 -$short"
+    done <options
+}
+
+test_expect_success 'the man pages tell of every option that --help has' '
+    for p in dfs-client dfs-cluster; do
+        $p --help >verbs && untold "$srcdir/doc/man/$p.1" every <verbs &&
+        sed -n "/^Verbs:/,/^\$/s/^  \([a-z-]*\).*/\1/p" verbs >names && test $(wc -l <names) -ge 12 || echo $p
+        while read -r v; do
+            $p $v --help >help && untold "$srcdir/doc/man/$p.1" $v <help || echo $p $v
+        done <names
+    done >missing 2>&1 &&
+    for p in dfs-broker dfs-worker; do
+        $p --help >help && untold "$srcdir/doc/man/$p.8" "" <help || echo $p
+    done >>missing 2>&1
+    cat missing && test ! -s missing
+'
+
 test_expect_success 'the shell completes verbs, options and what admin does' '
     cat >complete.sh <<-\EOF &&
 	. "$srcdir/etc/completion/dfs-client"
