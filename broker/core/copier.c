@@ -11,9 +11,8 @@
 #include "broker/core/uploads.h"
 
 #define ORDER_CREDIT (4 * MIB)
-#define BUSY_BYTES   (16 * MIB) /* of a target's window beside clients */
-#define PUMP_MOST    256        /* jobs looked at in one step */
-#define PUMP_BUSY    16         /* in a row that cannot start end the round */
+#define PUMP_MOST    256 /* jobs looked at in one step */
+#define PUMP_BUSY    16  /* in a row that cannot start end the round */
 #define PUMP_LATER   (20 * MS)
 #define STUCK_LATER  (10 * SEC)
 #define FAILED_LATER (200 * MS)
@@ -82,6 +81,7 @@ void copier_enqueue (core_t *core, job_t *job, enum queue queue)
     job->round = self->rounds[queue];
     list_push (&self->queues[queue], &job->node);
     copier_count (self, job, true);
+    copier_leaves (core, job, false);
     if (queue < QUEUE_SERVED)
         self->wake = true;
 }
@@ -93,6 +93,7 @@ void copier_free_job (core_t *core, job_t *job)
 
     list_remove (&job->node);
     copier_count (self, job, false);
+    copier_leaves (core, job, true);
     set_lost (self, job, false);
     self->jobs--;
     self->repairs -= job->repair;
@@ -125,6 +126,8 @@ static void set_kind (core_t *core, job_t *job, bool repair, bool move)
 
     self->repairs += repair;
     self->repairs -= job->repair;
+    self->idle_repairs += job->idle && repair;
+    self->idle_repairs -= job->idle && job->repair;
     self->moves += move && !repair;
     self->moves -= job->move && !job->repair;
     job->repair = repair;
@@ -337,9 +340,8 @@ static enum started start_one (core_t *core, job_t *job, uint32_t have)
     }
     target = ask.chosen[0];
     source = copier_pick_source (core, job, target, limit, &busy);
-    yield |= !job->urgent && (worker_read_from (source) || worker_read_from (target));
-    if (yield && target->copying_bytes > 0 &&
-        target->copying_bytes + ask.credit > BUSY_BYTES)
+    if (target->copying_bytes > 0 &&
+        target->copying_bytes + ask.credit > copier_room (core, job, source, target))
         return BUSY;
     if (!copier_bandwidth (core, job->chunk->length))
         return BUSY;

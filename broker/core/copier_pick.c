@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* From where a copy is made, to which one place it goes if one is wanted, and whether
- * the bandwidth allows it. */
+ * clients and the bandwidth allow it. */
 #include "broker/core/copier_private.h"
+#include "broker/core/place.h"
+
+#define BUSY_BYTES   (16 * MIB) /* of a target's window beside clients */
+#define OPEN_DOUBLES 4          /* times, a second each, when they have gone */
 
 static bool is_bad (const job_t *job, uint32_t worker)
 {
@@ -47,6 +51,33 @@ worker_t *copier_pick_source (core_t *core, const job_t *job, const worker_t *ta
         best_cost = c;
     }
     return best;
+}
+
+/* Bytes that may be on their way at once from or to WORKER, clients' reads left their
+ * room. They pause and go on: what is opened is opened step by step. */
+static uint64_t beside_readers (const core_t *core, worker_t *worker)
+{
+    uint64_t doubled;
+
+    if (worker_read_from (worker))
+        worker->read_at = core->now;
+    if (worker->read_at == 0)
+        return UINT64_MAX;
+    doubled = (core->now - worker->read_at) / SEC;
+    return doubled > OPEN_DOUBLES ? UINT64_MAX : BUSY_BYTES << doubled;
+}
+
+uint64_t copier_room (const core_t *core, const job_t *job, worker_t *source,
+                      worker_t *target)
+{
+    uint64_t from = beside_readers (core, source);
+    uint64_t to = beside_readers (core, target);
+
+    if (job->urgent)
+        return UINT64_MAX;
+    if (place_active (core) > 0)
+        return BUSY_BYTES;
+    return from < to ? from : to;
 }
 
 bool copier_bandwidth (core_t *core, uint64_t bytes)

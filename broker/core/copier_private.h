@@ -10,6 +10,7 @@
 #define FAILED_OFTEN 8 /* then it waits as long as a stuck one */
 /* So many failures, and how far away a target is does not count any more. */
 #define BAD_WORKERS 4
+#define LEAVES      4 /* drained workers that one chunk is counted for */
 
 /* Queues in the order in which they are served. */
 enum queue {
@@ -51,6 +52,9 @@ typedef struct job {
     list_t node;
     list_t orders;
     uint32_t n_orders;
+    uint32_t leaves[LEAVES]; /* drained workers with a copy: counted there */
+    uint32_t n_leaves;
+    bool idle;       /* counted in idle_repairs, if it is one */
     uint32_t target; /* the only one for it, 0: any */
     uint64_t bytes;  /* counted as queued */
     uint32_t failures;
@@ -78,8 +82,9 @@ struct copier {
     size_t lost;           /* jobs that were so when they were looked at */
     uint64_t lost_changes; /* of which ones those are */
     size_t jobs;
-    size_t repairs; /* jobs that references count on */
-    size_t moves;   /* other jobs that move copies */
+    size_t repairs;      /* jobs that references count on */
+    size_t moves;        /* other jobs that move copies */
+    size_t idle_repairs; /* of the repairs, those that nothing can be done for */
     uint64_t bytes_queued;
     uint64_t bytes_idle;           /* of those, of jobs that nothing can be done for */
     uint64_t few[CORE_COPIES + 1]; /* STUCK_FEW, by the copies they shall have */
@@ -111,6 +116,9 @@ void copier_enqueue (core_t *core, job_t *job, enum queue queue);
 void copier_free_job (core_t *core, job_t *job);
 /* JOB came to its queue (COMES) or leaves it: keeps the counts. */
 void copier_count (copier_t *self, job_t *job, bool comes);
+/* Counts JOB for the drained workers that have a copy of its chunk now; for nobody when
+ * it ENDS. */
+void copier_leaves (core_t *core, job_t *job, bool ends);
 /* QUEUE is FAILED, STUCK or UNSURE: each has one length of waiting, so it is in order.
  */
 void copier_wait_in (core_t *core, job_t *job, enum queue queue);
@@ -124,6 +132,9 @@ worker_t *copier_pick_source (core_t *core, const job_t *job, const worker_t *ta
                               uint32_t limit, bool *busy);
 /* The one place that is wanted, if it takes anything. */
 void copier_choose_target (core_t *core, const job_t *job, placement_t *ask);
+/* Bytes that may be on their way to TARGET at once, beside clients. */
+uint64_t copier_room (const core_t *core, const job_t *job, worker_t *source,
+                      worker_t *target);
 /* Bytes that may be sent now under the configured bandwidth. */
 bool copier_bandwidth (core_t *core, uint64_t bytes);
 

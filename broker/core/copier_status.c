@@ -36,8 +36,11 @@ void copier_count (copier_t *self, job_t *job, bool comes)
 
     self->counts[job->queue] += (size_t)one;
     if (job->queue == QUEUE_STUCK || job->queue == QUEUE_UNSURE ||
-        job->queue == QUEUE_LOST)
+        job->queue == QUEUE_LOST) {
         self->bytes_idle += comes ? job->bytes : 0 - job->bytes;
+        self->idle_repairs += job->repair ? (size_t)one : 0;
+        job->idle = comes;
+    }
     if (job->queue != QUEUE_STUCK)
         return;
     if (comes)
@@ -47,6 +50,30 @@ void copier_count (copier_t *self, job_t *job, bool comes)
     self->stuck_room += job->stuck == STUCK_ROOM ? one : 0;
     if (!comes)
         job->stuck = STUCK_OTHER;
+}
+
+void copier_leaves (core_t *core, job_t *job, bool ends)
+{
+    uint32_t holders[CORE_COPIES];
+    size_t n;
+
+    while (job->n_leaves > 0) {
+        worker_t *worker = members_find (core, job->leaves[--job->n_leaves]);
+
+        if (worker)
+            worker->leaving--;
+    }
+    if (ends || members_drained (core) == 0)
+        return;
+    n = chunk_workers (core, job->chunk, holders, CORE_COPIES);
+    for (size_t i = 0; i < n && job->n_leaves < LEAVES; i++) {
+        worker_t *worker = members_find (core, holders[i]);
+
+        if (!worker || !worker->member.draining)
+            continue;
+        worker->leaving++;
+        job->leaves[job->n_leaves++] = holders[i];
+    }
 }
 
 /* Only those are looked at again that WORKER may help, or whose lot it is: there may be
@@ -98,9 +125,8 @@ static size_t waiting (const copier_t *self)
 size_t copier_busy (const core_t *core)
 {
     const copier_t *self = core->copier;
-    size_t idle = waiting (self);
 
-    return self->repairs > idle ? self->repairs - idle : 0;
+    return self->repairs - self->idle_repairs;
 }
 
 size_t core_lost (const core_t *core, copykey_t *out, size_t max, uint64_t *changes)

@@ -153,6 +153,9 @@ size_t core_lost (const core_t *core, copykey_t *out, size_t max, uint64_t *chan
 /* State of a worker (enum worker_state), WORKER_REMOVED when not known; *NAME borrowed
  * until the next step, may be NULL. */
 int core_worker_state (const core_t *self, uint32_t worker, const char **name);
+/* Chunks that are still to be copied elsewhere because WORKER is drained, as far as
+ * what it has was looked through. */
+uint64_t core_worker_leaving (const core_t *self, uint32_t worker);
 const char *core_health_name (int health);
 /* May WORKER be removed? DFS_OK; DFS_ENOENT; DFS_EINUSE: data still depends on it. */
 int core_may_remove (const core_t *core, uint32_t worker);

@@ -241,6 +241,8 @@ void members_heartbeat (core_t *core, const event_heartbeat_t *beat)
     if (worker->beat.interval_ns > core->config.heartbeat_timeout_ns)
         worker->beat.interval_ns = core->config.heartbeat_timeout_ns;
     worker->beaten = true;
+    if (worker_read_from (worker))
+        worker->read_at = core->now;
     worker->ordered = 0;
     for (size_t i = 0; i < beat->n_stores && beat->stores; i++)
         for (size_t k = 0; k < worker->n_stores; k++) {

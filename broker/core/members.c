@@ -218,6 +218,16 @@ size_t members_unsure (const core_t *core)
            core->members->in_state[WORKER_JOINING];
 }
 
+bool members_may_return (const core_t *core)
+{
+    return members_unsure (core) > 0 || core->members->n_damped > 0;
+}
+
+size_t members_drained (const core_t *core)
+{
+    return core->members->n_drained;
+}
+
 uint64_t members_directory (const core_t *core)
 {
     return core->members->directory;
@@ -241,7 +251,11 @@ bool members_update_placeable (core_t *core, worker_t *worker)
     members_t *self = core->members;
     bool is = worker->place_pos != SIZE_MAX;
     bool should = takes_new (core, worker);
+    bool damped = worker->state == WORKER_UP && core->now < worker->damped_until;
 
+    self->n_damped += damped;
+    self->n_damped -= worker->damped;
+    worker->damped = damped;
     if (is == should)
         return false;
     if (should) {
@@ -298,6 +312,7 @@ void members_forget_work (core_t *core)
         worker->granted = worker->ordered = worker->copying_bytes = 0;
         worker->copying_from = worker->copying_to = 0;
         worker->looked_through = false;
+        worker->leaving = 0;
     }
 }
 
@@ -337,6 +352,7 @@ static void remove_worker (core_t *core, worker_t *worker)
     }
     members_set_state (core, worker, WORKER_REMOVED);
     self->in_state[WORKER_REMOVED]--;
+    self->n_drained -= worker->member.draining;
     table_remove (self->by_id, table_hash (id), &id);
     for (size_t i = 0; i < self->n_all; i++)
         if (self->all[i] == worker) {
@@ -381,6 +397,9 @@ void members_member (core_t *core, const core_member_t *member)
     }
     if (!worker)
         worker = add_worker (core, member);
+    else
+        core->members->n_drained -= worker->member.draining;
+    core->members->n_drained += next.draining;
     worker->member = next;
     members_set_location (core, worker);
     if (worker->state == WORKER_DRAINING && !member->draining)

@@ -61,6 +61,8 @@ typedef struct worker {
     size_t later;     /* pieces of work for later that storage has of it */
     size_t place_pos; /* in the array of those that take new chunks, SIZE_MAX none */
     bool looked_through; /* draining: all its chunks were looked at since it began */
+    uint64_t leaving;    /* of those, chunks that are to be copied elsewhere */
+    bool damped;         /* counted: up, and gets nothing new for a while */
 
     /* credit: bytes of its ingest window given out */
     uint64_t granted;
@@ -70,8 +72,9 @@ typedef struct worker {
     struct seen_by_copier {
         int state;
         bool told;
-        bool takes; /* new chunks */
-    } copier_saw;   /* when it was told of a change last */
+        bool takes;   /* new chunks */
+    } copier_saw;     /* when it was told of a change last */
+    uint64_t read_at; /* clients were seen to read from it in earnest then, 0 never */
     uint32_t copying_from;
     uint32_t copying_to;
     uint64_t copying_bytes; /* credit of the orders that it is the target of */
@@ -147,6 +150,10 @@ worker_t *const *members_all (const core_t *core, size_t *n);
 worker_t *const *members_placeable (const core_t *core, size_t *n);
 size_t members_in_state (const core_t *core, enum worker_state state);
 size_t members_unsure (const core_t *core);
+/* Somebody who is missing now may take new chunks soon. */
+bool members_may_return (const core_t *core);
+/* Members that are to be emptied. */
+size_t members_drained (const core_t *core);
 /* Domains of LEVEL (0: the first component) that members which stay stand in, whether
  * they are there now or not. */
 uint32_t members_domains (core_t *core, uint32_t level);

@@ -15,7 +15,9 @@ struct members {
     size_t n_placeable;
     size_t cap_placeable;
     size_t in_state[WORKER_REMOVED + 1];
-    table_t *marks; /* token -> asked */
+    size_t n_damped;  /* up, and get nothing new for a while */
+    size_t n_drained; /* are to be emptied */
+    table_t *marks;   /* token -> asked */
     uint64_t directory;
     bool directory_changed; /* an address: sent at once, others send there */
     bool states_changed;    /* only states: sent with the next announcement */

@@ -153,20 +153,6 @@ void place_flush (core_t *core)
 
 /* --- deciding --- */
 
-/* Somebody who is missing now may take chunks soon. */
-static bool may_come_back (const core_t *core)
-{
-    size_t n;
-    worker_t *const *all = members_all (core, &n);
-
-    if (members_unsure (core) > 0)
-        return true;
-    for (size_t i = 0; i < n; i++)
-        if (all[i]->state == WORKER_UP && all[i]->damped_until > core->now)
-            return true;
-    return false;
-}
-
 /* How long an item waits for workers before it is told that there are not enough. */
 static uint64_t workers_wait (const core_t *core)
 {
@@ -247,7 +233,7 @@ bool place_try (core_t *core, pin_t *pin, session_t *session)
     if (live + ask.n_chosen < want) {
         uint32_t total = live + (uint32_t)ask.n_chosen;
 
-        if (may_come_back (core) && core->now < pin->since + workers_wait (core)) {
+        if (members_may_return (core) && core->now < pin->since + workers_wait (core)) {
             place_set_timer (core, pin->since + workers_wait (core));
             place_park (core, pin, session);
             return false;

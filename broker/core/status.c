@@ -155,3 +155,10 @@ int core_worker_state (const core_t *core, uint32_t id, const char **name)
         *name = worker ? worker->member.name : NULL;
     return worker ? worker->state : WORKER_REMOVED;
 }
+
+uint64_t core_worker_leaving (const core_t *core, uint32_t id)
+{
+    const worker_t *worker = members_find (core, id);
+
+    return worker ? worker->leaving : 0;
+}

@@ -35,9 +35,9 @@ static void note_workers (links_t *self, const core_status_t *core,
             snprintf (text, sizeof text, "%s is drained and may be removed", w->name);
         else if (strcmp (w->state, "draining") == 0)
             snprintf (text, sizeof text,
-                      "%s is being drained; copies to move in the whole cluster, as "
-                      "far as looked through: %" PRIu64,
-                      w->name, core->moves);
+                      "%s is being drained; chunks to move, as far as looked through: "
+                      "%" PRIu64,
+                      w->name, core_worker_leaving (self->core, w->id));
         else if (strcmp (w->state, "dead") == 0)
             snprintf (text, sizeof text, "%s is dead; %s", w->name,
                       core->lost > 0               ? "some chunks have no live copy"

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "broker/core/copier.h"
+
 #define ALL  0xfffffffeULL
 #define MANY 1000 /* jobs: more than one step looks at */
 
@@ -197,6 +199,139 @@ static void test_unused_uploads (void **state)
     cluster_free (&c);
 }
 
+/* The page that was asked for: N chunks from number FIRST on, of LENGTH, REPLICAS
+ * wanted, all on the workers of COPIES; MORE follow. */
+static void page (cluster_core_t *c, uint64_t first, size_t n, uint64_t copies,
+                  uint32_t replicas, uint64_t length, bool more)
+{
+    core_chunk_t chunks[64];
+    event_t event = {.type = EVENT_SCANNED};
+
+    memset (chunks, 0, sizeof chunks);
+    for (size_t i = 0; i < n; i++) {
+        chunks[i] = (core_chunk_t){.key = cluster_key (first + i),
+                                   .refs = 1,
+                                   .length = length,
+                                   .replicas = replicas};
+        for (uint32_t id = 1; id < 32; id++)
+            if (copies >> id & 1)
+                chunks[i].copies[chunks[i].n_copies++] = (core_copy_t){id, 1, false};
+    }
+    event.u.scanned = (event_scanned_t){c->scan.token, DFS_OK, chunks, n, more};
+    cluster_step (c, event);
+}
+
+typedef struct order {
+    uint64_t number; /* of its chunk */
+    uint32_t target;
+} order_t;
+
+/* The copy orders of the last step, behind the N that there are; returns how many. */
+static size_t note_orders (const cluster_core_t *c, order_t *orders, size_t n)
+{
+    const action_t *action;
+
+    for (size_t i = 0; (action = cluster_action (c, ACTION_REPLICATE, i)); i++) {
+        const grant_t *grant = &action->u.replicate.grant;
+
+        for (uint64_t number = 1; number < 64; number++) {
+            copykey_t key = cluster_key (number);
+
+            if (copykey_cmp (&key, &grant->key) == 0)
+                orders[n++] = (order_t){number, grant->targets[0]};
+        }
+    }
+    return n;
+}
+
+/* Of two that are drained each tells how much it still has to be rid of, itself. */
+static void test_own_moves (void **state)
+{
+    cluster_core_t c;
+    order_t orders[5];
+    size_t n_orders = 0;
+
+    (void)state;
+    cluster_make (&c, NULL, 5, 2, 2, NULL);
+    cluster_member (&c, 1, NULL, true, false);
+    cluster_member (&c, 2, NULL, true, false);
+    assert_int_equal (c.scan.worker, 1);
+    page (&c, 1, 3, 1 << 1 | 1 << 3, 2, 1000, false);
+    n_orders = note_orders (&c, orders, n_orders);
+    assert_int_equal (core_worker_leaving (c.core, 1), 3);
+    assert_int_equal (c.scan.worker, 2);
+    page (&c, 11, 2, 1 << 2 | 1 << 3, 2, 1000, false);
+    n_orders = note_orders (&c, orders, n_orders);
+    assert_int_equal (n_orders, 5);
+    assert_int_equal (core_worker_leaving (c.core, 1), 3);
+    assert_int_equal (core_worker_leaving (c.core, 2), 2);
+    assert_int_equal (core_worker_leaving (c.core, 3), 0);
+    assert_int_equal (core_worker_leaving (c.core, 9), 0);
+    assert_int_equal (status_of (&c).moves, 5);
+    while (n_orders > 0) {
+        n_orders--;
+        cluster_change (&c, orders[n_orders].target, CHANGE_STORED,
+                        orders[n_orders].number, 1000);
+        assert_int_equal (core_worker_leaving (c.core, 1), n_orders < 3 ? n_orders : 3);
+        assert_int_equal (core_worker_leaving (c.core, 2),
+                          n_orders > 3 ? n_orders - 3 : 0);
+    }
+    cluster_member (&c, 1, NULL, false, true);
+    assert_int_equal (core_worker_leaving (c.core, 1), 0);
+    cluster_free (&c);
+}
+
+/* Moves that have no place do not hide a repair that is under way. */
+static void test_busy (void **state)
+{
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 3, 2, 1, NULL);
+    cluster_member (&c, 1, NULL, true, false);
+    page (&c, 1, 8, 1 << 1 | 1 << 2 | 1 << 3, 3, 1000, true);
+    assert_int_equal (status_of (&c).waiting_moves, 8);
+    assert_int_equal (copier_busy (c.core), 0);
+    page (&c, 11, 1, 1 << 2, 2, 1000, false);
+    assert_int_equal (cluster_count (&c, ACTION_REPLICATE), 1);
+    assert_int_equal (copier_busy (c.core), 1);
+    cluster_change (&c, 3, CHANGE_STORED, 11, 1000);
+    assert_int_equal (copier_busy (c.core), 0);
+    assert_int_equal (status_of (&c).waiting_moves, 8);
+    cluster_free (&c);
+}
+
+/* Clients that read pause and go on: repair takes their room step by step. */
+static void test_opening (void **state)
+{
+    cluster_core_t c;
+
+    (void)state;
+    cluster_make (&c, NULL, 4, 2, 2, NULL);
+    cluster_pass (&c, 3 * SEC, ALL & ~2ULL);
+    assert_int_equal (c.scan.worker, 1);
+    cluster_beat (&c, 2, CONDITION_OK, 0, 8 * MIB);
+    cluster_beat (&c, 3, CONDITION_OK, 0, 8 * MIB);
+    page (&c, 1, 40, 1 << 1 | 1 << 2 | 1 << 3, 3, 4 * MIB, false);
+    assert_int_equal (status_of (&c).repair_active, 4);
+    cluster_pass (&c, 900 * MS, ALL & ~2ULL);
+    assert_int_equal (status_of (&c).repair_active, 4);
+    cluster_pass (&c, SEC, ALL & ~2ULL);
+    assert_int_equal (status_of (&c).repair_active, 8);
+    cluster_pass (&c, SEC, ALL & ~2ULL);
+    assert_int_equal (status_of (&c).repair_active, 16);
+    /* The next read: what is in the air stays, nothing is added. */
+    cluster_beat (&c, 2, CONDITION_OK, 0, 8 * MIB);
+    cluster_beat (&c, 3, CONDITION_OK, 0, 8 * MIB);
+    cluster_change (&c, 4, CHANGE_STORED, 1, 4 * MIB);
+    cluster_pass (&c, 100 * MS, ALL & ~2ULL);
+    assert_int_equal (status_of (&c).repair_active, 15);
+    /* All that the target takes, when nobody has read for long. */
+    cluster_pass (&c, 5 * SEC, ALL & ~2ULL);
+    assert_int_equal (status_of (&c).repair_active, 24);
+    cluster_free (&c);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +340,9 @@ int main (void)
         cmocka_unit_test (test_stuck),
         cmocka_unit_test (test_policies),
         cmocka_unit_test (test_unused_uploads),
+        cmocka_unit_test (test_own_moves),
+        cmocka_unit_test (test_busy),
+        cmocka_unit_test (test_opening),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
