@@ -60,7 +60,8 @@ broker_dfs_broker_LDADD = broker/libbroker.la $(CZMQ_LIBS)
 broker_rig = t/unit/broker_rig.c t/unit/broker_rig.h t/unit/broker_tcp.c
 broker_rig_libs = msgs/libmsgs.la common/libcommon.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
 UNIT_TESTS += t/unit/broker_links t/unit/broker_workers t/unit/broker_files \
-	t/unit/broker_parts t/unit/broker_agree t/unit/broker_removed t/unit/broker_near
+	t/unit/broker_parts t/unit/broker_storage t/unit/broker_agree \
+	t/unit/broker_removed t/unit/broker_near
 t_unit_broker_removed_SOURCES = t/unit/broker_removed.c $(ns_fixture)
 t_unit_broker_removed_LDADD = broker/libbroker.la $(CMOCKA_LIBS)
 t_unit_broker_agree_SOURCES = t/unit/broker_agree.c
@@ -71,6 +72,8 @@ t_unit_broker_near_SOURCES = t/unit/broker_near.c
 t_unit_broker_near_LDADD = broker/libbroker.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
 t_unit_broker_parts_SOURCES = t/unit/broker_parts.c
 t_unit_broker_parts_LDADD = broker/libbroker.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
+t_unit_broker_storage_SOURCES = t/unit/broker_storage.c
+t_unit_broker_storage_LDADD = broker/libbroker.la $(ZMQ_LIBS) $(CMOCKA_LIBS)
 t_unit_broker_links_SOURCES = t/unit/broker_links.c $(broker_rig)
 t_unit_broker_links_LDADD = $(broker_rig_libs)
 t_unit_broker_workers_SOURCES = t/unit/broker_workers.c $(broker_rig)
