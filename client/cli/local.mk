@@ -37,16 +37,18 @@ client_cli_libverbs_la_SOURCES = \
 	client/cli/view.c client/cli/view.h \
 	client/cli/walk.c client/cli/walk.h
 
+cli_fake = t/unit/cli_fake.c t/unit/cli_fake.h t/unit/cli_fake_private.h \
+	t/unit/cli_fake_admin.c t/unit/cli_fake_data.c t/unit/cli_fake_names.c
 UNIT_TESTS += t/unit/cli_verbs
-t_unit_cli_verbs_SOURCES = t/unit/cli_verbs.c t/unit/cli_fake.c t/unit/cli_fake.h \
+t_unit_cli_verbs_SOURCES = t/unit/cli_verbs.c $(cli_fake) \
 	t/unit/cli_run.c t/unit/cli_run.h
 t_unit_cli_verbs_LDADD = client/cli/libverbs.la client/cli/libcli.la msgs/libmsgs.la \
 	$(JANSSON_LIBS) $(CMOCKA_LIBS) -lm
 UNIT_TESTS += t/unit/cli_monitor
-t_unit_cli_monitor_SOURCES = t/unit/cli_monitor.c t/unit/cli_fake.c t/unit/cli_fake.h
+t_unit_cli_monitor_SOURCES = t/unit/cli_monitor.c $(cli_fake)
 t_unit_cli_monitor_LDADD = $(t_unit_cli_verbs_LDADD)
 UNIT_TESTS += t/unit/cli_output
-t_unit_cli_output_SOURCES = t/unit/cli_output.c t/unit/cli_fake.c t/unit/cli_fake.h
+t_unit_cli_output_SOURCES = t/unit/cli_output.c $(cli_fake)
 t_unit_cli_output_LDADD = $(t_unit_cli_verbs_LDADD)
 
 # Linked whole, so that an installation runs from anywhere (DESTDIR, another prefix).

@@ -26,7 +26,7 @@ client_dfs_cluster_LDADD = client/cluster/libcluster.la client/cli/libcli.la \
 	client/libdfs-internal.la msgs/libmsgs.la $(JANSSON_LIBS) -lm
 
 UNIT_TESTS += t/unit/cli_cluster
-t_unit_cli_cluster_SOURCES = t/unit/cli_cluster.c t/unit/cli_fake.c t/unit/cli_fake.h \
+t_unit_cli_cluster_SOURCES = t/unit/cli_cluster.c $(cli_fake) \
 	t/unit/cli_run.c t/unit/cli_run.h
 t_unit_cli_cluster_LDADD = client/cluster/libcluster.la client/cli/libcli.la \
 	msgs/libmsgs.la $(JANSSON_LIBS) $(CMOCKA_LIBS) -lm
