@@ -65,6 +65,9 @@ t_unit_ns_limits_LDADD = $(ns_libs)
 UNIT_TESTS += t/unit/ns_life
 t_unit_ns_life_SOURCES = t/unit/ns_life.c $(ns_fixture)
 t_unit_ns_life_LDADD = $(ns_libs)
+UNIT_TESTS += t/unit/ns_past
+t_unit_ns_past_SOURCES = t/unit/ns_past.c $(ns_fixture)
+t_unit_ns_past_LDADD = $(ns_libs)
 
 UNIT_TESTS += t/unit/ns_hash
 t_unit_ns_hash_SOURCES = t/unit/ns_hash.c $(ns_fixture)
