@@ -48,6 +48,37 @@ test_expect_success 'nothing is left undone in the words of the tree' '
     grep -nwE "TODO|FIXME|XXX|HACK" -r common msgs broker worker client | none
 '
 
+# Prints those names that come in which doc/protocol does not have as PATTERN says (NAME in it
+# stands for the name), and that there are fewer names than LEAST.
+undescribed () { # LEAST PATTERN WHAT
+    cat doc/protocol/*.md >"$SHARNESS_TRASH_DIRECTORY/protocol"
+    awk -v least="$1" -v pattern="$2" -v what="$3" '
+        FILENAME != "-" { text = text "\n" $0; next }
+        { n++; here = pattern; sub (/NAME/, $1, here) }
+        text !~ here { print what " in doc/protocol: " $1 }
+        END { if (n < least) print "only " n + 0 " names were found" }
+    ' "$SHARNESS_TRASH_DIRECTORY/protocol" -
+}
+
+test_expect_success 'doc/protocol names every message' '
+    sed -nE "s/^message ([A-Za-z]+).*/\1/p" msgs/control.proto msgs/entry.proto |
+        undescribed 100 "\`NAME[^A-Za-z]" "not" | none
+'
+
+# The types of the fields of the oneof in a message of a file.
+types () {
+    awk -v message="$2" '
+        $1 == "message" { here = $2 == message }
+        $1 == "}" { one = 0 }
+        here && one && $1 !~ /^\/\// { print $1 }
+        $1 == "oneof" { one = 1 }' "$1"
+}
+
+test_expect_success 'doc/protocol has a row for each body of an envelope and each operation' '
+    { types msgs/control.proto Envelope; types msgs/entry.proto Op; } |
+        undescribed 70 "\n[|] \`NAME\` [|]" "no row" | none
+'
+
 if command -v mandoc >/dev/null; then
     test_expect_success 'man pages are clean' '
         for f in doc/man/*.[1-8]; do
