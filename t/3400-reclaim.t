@@ -67,7 +67,12 @@ test_expect_success 'worker and broker killed in the middle of it' '
 
 test_expect_success 'explained, by path and by chunk' '
     dfs-client admin reclaim explain --json /keep >e.json && test "$(json 0.state e.json)" = used &&
-    dfs-client admin reclaim explain "$(json 0.id e.json)" >e.txt && grep -q "used by" e.txt && grep -q "born" e.txt &&
+    id=$(json 0.id e.json) && dfs-client admin reclaim explain "$id" >e.txt && grep -q "used by" e.txt && grep -q "born" e.txt &&
+    dfs-client admin reclaim explain "$(printf %.12s "$id")" >e.txt && grep -q "^$id: used by" e.txt &&
+    test_expect_code 3 dfs-client admin reclaim explain 0123456789 && test_expect_code 3 dfs-client admin reclaim explain 012345 &&
+    dfs-client explain --json /keep >e.json && test "$(json 0.policy e.json)" = default &&
+    dfs-client explain /keep >e.txt && grep -q "^policy default, wanted: 2 copies" e.txt &&
+    dfs-client admin reclaim status >e.txt && grep -q "^dropped since the broker started (.* ago): [0-9]* chunks" e.txt &&
     test_expect_code 3 dfs-client admin reclaim explain /nowhere
 '
 
@@ -88,7 +93,9 @@ test_expect_success 'undone: nothing is condemned until it is resumed' '
     dfs-cluster init "$PWD/u" --base-port 0 --workers 2 --replicas 2 --chunk-size 256KiB && short u 20s &&
     mkdir many && perl -e "for (1 .. 1500) { open my \$f, q(>), qq(many/\$_) or die; print \$f qq(file \$_\n) }" &&
     dfs-cluster start "$PWD/u" && DFS_CONFIG=$PWD/u/cluster.cfg && dfs-client put keep /f && dfs-client put -r many /many &&
+    dfs-client explain --json /f >e.json && id=$(json 0.id e.json | cut -c1-16) &&
     dfs-client rm /f && dfs-client rm -r /many && wait_until 60 condemned_above 1100 &&
+    dfs-client admin reclaim explain "$id" >e.txt && grep -q "^$id.*: condemned [0-9]* s ago, dropped " e.txt &&
     dfs-client admin reclaim undo && reclaim_is chunks_condemned 0 &&
     reclaim_is held true && dfs-client monitor --count 1 >mon </dev/null && grep -q "reclaim: held: " mon &&
     test "$(json reclaim.chunks_free status.json)" -gt 1100 &&

@@ -58,6 +58,10 @@ test_expect_success 'add-worker joins a running cluster' '
     dfs-cluster status "$PWD/c" >out && grep -q w3 out && dfs-cluster status --json "$PWD/c" >j &&
     dfs-cluster env "$PWD/c" >env && grep -q "export DFS_CONFIG=" env && dfs-cluster logs "$PWD/c" w3 >l && test -s l
 '
+test_expect_success 'stat of a file that its writer cut otherwise' '
+    dfs-client put --chunk-size 128KiB f /cut && dfs-client stat --json /cut >j &&
+    test "$(json chunk_size j)" -eq 131072 && test "$(json chunks j)" -eq 2
+'
 test_expect_success 'it stops cleanly' 'cluster_down c'
 
 test_done

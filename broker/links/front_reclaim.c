@@ -91,8 +91,10 @@ void front_reclaim (links_t *self, job_t *job)
     default:
         if (ask->n_keys > KEYS_MAX)
             front_refuse (self, job, DFS_ETOOBIG, "too many chunks at once");
-        else
+        else {
+            job->grace_ns = self->config.cluster->reclaim_grace_ns;
             links_ask_storage (self, job);
+        }
         break;
     }
 }

@@ -210,6 +210,9 @@ static void put_reclaim (links_t *self, const core_status_t *core,
     out->reclaim_waits = core->reclaim_waits;
     out->chunks_free = mail->totals.free;
     out->chunks_condemned = mail->totals.condemned;
+    out->has_chunks_reclaimed = out->has_bytes_reclaimed = true;
+    out->chunks_reclaimed = mail->totals.reclaimed;
+    out->bytes_reclaimed = mail->totals.reclaimed_bytes;
     out->copies_dropping = mail->totals.drops;
     out->copies_trimmed = core->trimmed;
     out->rebalancing = core->rebalancing;

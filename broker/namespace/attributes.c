@@ -4,7 +4,9 @@
 #include "broker/namespace/attributes.h"
 #include "broker/namespace/catalog.h"
 #include "broker/namespace/dentry.h"
+#include "broker/namespace/extent.h"
 #include "broker/namespace/inode.h"
+#include "broker/namespace/page.h"
 
 void attributes_fill (const view_t *view, uint64_t id, const Dfs__RecInode *rec,
                       Dfs__Attr *out)
@@ -57,6 +59,28 @@ int attributes_new (const view_t *view, arena_t *arena, uint64_t id,
     return 0;
 }
 
+/* A file is cut as its writer wanted; what its policy says holds for those of one chunk
+ * that is no longer. */
+static int cut_as (view_t *view, arena_t *scratch, const Dfs__RecInode *rec,
+                   Dfs__Attr *out, dfs_error_t *err)
+{
+    Dfs__RecExtent **extents;
+    uint64_t offset, longest = 0;
+    size_t n;
+    if (rec->type != DFS__FILE_TYPE__FILE_REGULAR || rec->root == 0 ||
+        (rec->chunks <= 1 && rec->size <= out->chunk_size))
+        return 0;
+    int rc = page_extents (view, scratch, rec->root, PAGE_BY_NUMBER, 0, 2, &extents, &n,
+                           &offset, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        if (extent_kind (extents[i]) == DFS__EXTENT_KIND__EXTENT_CHUNK &&
+            extent_chunk_length (extents[i]) > longest)
+            longest = extent_chunk_length (extents[i]);
+    if (longest > 0)
+        set_field (out, chunk_size, longest);
+    return rc;
+}
+
 int attributes_stat (view_t *view, arena_t *scratch, const void *path, size_t len,
                      bool follow, arena_t *arena, Dfs__Attr **attr, dfs_error_t *err)
 {
@@ -67,5 +91,7 @@ int attributes_stat (view_t *view, arena_t *scratch, const void *path, size_t le
         return rc;
     Dfs__RecInode *rec;
     rc = inode_must (view, scratch, at.inode, &rec, err);
-    return rc < 0 ? rc : attributes_new (view, arena, at.inode, rec, attr, err);
+    if (rc == 0)
+        rc = attributes_new (view, arena, at.inode, rec, attr, err);
+    return rc < 0 ? rc : cut_as (view, scratch, rec, *attr, err);
 }

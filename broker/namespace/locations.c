@@ -284,6 +284,34 @@ int locations_find (locations_t *self, const copykey_t *key,
     return rc == 0 || rc == MDB_NOTFOUND ? n : lmdb (rc, "locations", err);
 }
 
+int locations_between (locations_t *self, const uint8_t from[32], const uint8_t to[32],
+                       copykey_t *out, size_t max, dfs_error_t *err)
+{
+    copykey_t first = {0};
+    uint8_t at[COPY_KEY];
+    memcpy (first.digest, from, 32);
+    key_copy (&first, 0, at);
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open (self->txn, kv_dbi (self->kv, L_COPY), &cursor);
+    if (rc != 0)
+        return lmdb (rc, "locations", err);
+    MDB_val k = {.mv_size = COPY_KEY, .mv_data = at}, v;
+    size_t n = 0;
+    for (rc = mdb_cursor_get (cursor, &k, &v, MDB_SET_RANGE);
+         rc == 0 && n < max && k.mv_size == COPY_KEY;
+         rc = mdb_cursor_get (cursor, &k, &v, MDB_NEXT)) {
+        copykey_t key;
+        copykey_unpack (k.mv_data, &key);
+        if (key.domain != 0 || memcmp (key.digest, to, 32) > 0)
+            break;
+        if (disks_live (self, disks_get32 ((const uint8_t *)k.mv_data + COPYKEY_LEN)) &&
+            (n == 0 || copykey_cmp (&out[n - 1], &key) != 0))
+            out[n++] = key;
+    }
+    mdb_cursor_close (cursor);
+    return rc == 0 || rc == MDB_NOTFOUND ? (int)n : lmdb (rc, "locations", err);
+}
+
 /* Up to MAX keys on one disk behind AFTER, merged in order into the N that are in OUT.
  */
 static int merge_disk (locations_t *self, uint32_t number, const copykey_t *after,

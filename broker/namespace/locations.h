@@ -67,6 +67,10 @@ int locations_commit (locations_t *self, dfs_error_t *err);
 /* Copies of KEY into OUT; returns their number (damaged ones included, marked). */
 int locations_find (locations_t *self, const copykey_t *key,
                     location_t out[LOCATIONS_MAX], dfs_error_t *err);
+/* Chunks that have copies and whose digests are from FROM to TO, at most MAX, in OUT;
+ * returns their number. */
+int locations_between (locations_t *self, const uint8_t from[32], const uint8_t to[32],
+                       copykey_t *out, size_t max, dfs_error_t *err);
 /* Copies on WORKER in key order after AFTER; returns the number. */
 int locations_of_worker (locations_t *self, uint32_t worker, const copykey_t *after,
                          copykey_t *out, size_t max, dfs_error_t *err);

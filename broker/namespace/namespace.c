@@ -237,5 +237,7 @@ void namespace_totals (const namespace_t *self, namespace_totals_t *out)
         .sessions = c[C_SESSIONS],
         .condemned = c[C_CONDEMNED],
         .drops = c[C_DROPS],
+        .reclaimed = self->reclaimed,
+        .reclaimed_bytes = self->reclaimed_bytes,
     };
 }

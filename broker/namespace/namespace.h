@@ -104,6 +104,14 @@ typedef struct chunk_facts {
 int namespace_chunk (namespace_t *self, const copykey_t *key, chunk_facts_t *facts,
                      dfs_error_t *err);
 
+/* Log time since which the chunk of FACTS is free or condemned; 0: it is neither. */
+uint64_t namespace_chunk_since (namespace_t *self, const copykey_t *key,
+                                const chunk_facts_t *facts);
+/* Chunks that have a record and whose digests are from FROM to TO, at most MAX, in OUT;
+ * returns their number. */
+int namespace_chunks_between (namespace_t *self, const uint8_t from[32],
+                              const uint8_t to[32], copykey_t *out, size_t max,
+                              dfs_error_t *err);
 /* Copies of KEY on WORKER born before this log index count as gone; 0: none does. */
 uint64_t namespace_drop_limit (namespace_t *self, const copykey_t *key,
                                uint32_t worker);
@@ -202,6 +210,8 @@ typedef struct namespace_totals {
     uint64_t condemned; /* chunks */
     uint64_t drops;     /* copies not confirmed gone */
     uint64_t free;      /* chunks that nothing refers to and that are not condemned */
+    uint64_t reclaimed; /* chunks given back since the namespace was opened... */
+    uint64_t reclaimed_bytes; /* ...and the length of each, once */
 } namespace_totals_t;
 void namespace_totals (const namespace_t *self, namespace_totals_t *out);
 

@@ -342,6 +342,8 @@ static int forget_one (op_t *op, const ProtobufCBinaryData *packed, dfs_error_t 
     counters[C_CONDEMNED]--;
     if (rec->condemned > counters[C_FORGOTTEN])
         counters[C_FORGOTTEN] = rec->condemned;
+    op->ns->reclaimed++;
+    op->ns->reclaimed_bytes += rec->length;
     effect (op, EFFECT_FORGOTTEN, &key, 0, 0, 0);
     rc = del_row (op, T_CONDEMNED, rec->condemned, &key, err);
     return rc < 0 ? rc : table_del (op, T_CHUNK, packed->data, packed->len, err);

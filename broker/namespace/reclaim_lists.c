@@ -31,6 +31,55 @@ uint64_t namespace_drop_limit (namespace_t *self, const copykey_t *key, uint32_t
     return limit;
 }
 
+uint64_t namespace_chunk_since (namespace_t *self, const copykey_t *key,
+                                const chunk_facts_t *facts)
+{
+    uint64_t index = facts->condemned ? facts->condemned : facts->freed, time = 0;
+    uint8_t row[KEY_MAX];
+    const void *value;
+    size_t len;
+
+    if (index == 0 || ready (self, NULL) < 0 ||
+        table_fetch (&self->view, facts->condemned ? T_CONDEMNED : T_FREE, row,
+                     reclaim_key (row, index, key), &value, &len, NULL) <= 0)
+        return 0;
+    Dfs__RecFree *rec = dfs__rec_free__unpack (NULL, len, value);
+    if (rec)
+        time = rec->time_ns;
+    dfs__rec_free__free_unpacked (rec, NULL);
+    return time;
+}
+
+int namespace_chunks_between (namespace_t *self, const uint8_t from[32],
+                              const uint8_t to[32], copykey_t *out, size_t max,
+                              dfs_error_t *err)
+{
+    copykey_t first = {0}, last = {0};
+    uint8_t key[COPYKEY_LEN], end[COPYKEY_LEN];
+    size_t n = 0;
+    int rc = ready (self, err);
+
+    if (rc < 0)
+        return rc;
+    memcpy (first.digest, from, 32);
+    memcpy (last.digest, to, 32);
+    last.part = UINT16_MAX;
+    copykey_pack (&first, key);
+    copykey_pack (&last, end);
+    MDB_cursor *cursor = table_cursor (&self->view, T_CHUNK, err);
+    if (!cursor)
+        return err ? err->code : DFS_EINTERNAL;
+    MDB_val k = {.mv_size = sizeof key, .mv_data = key}, v;
+    rc = mdb_cursor_get (cursor, &k, &v, MDB_SET_RANGE);
+    while (rc == 0 && n < max && k.mv_size == COPYKEY_LEN &&
+           memcmp (k.mv_data, end, sizeof end) <= 0) {
+        copykey_unpack (k.mv_data, &out[n++]);
+        rc = mdb_cursor_get (cursor, &k, &v, MDB_NEXT);
+    }
+    mdb_cursor_close (cursor);
+    return (int)n;
+}
+
 static bool read_row (enum reclaim_list list, const MDB_val *k, const MDB_val *v,
                       reclaim_row_t *out)
 {

@@ -156,6 +156,8 @@ struct namespace
     namespace_effect_t *effects; /* of the last entry */
     size_t n_effects;
     size_t cap_effects;
+    uint64_t reclaimed; /* chunks, since it was opened: not part of the state */
+    uint64_t reclaimed_bytes;
     pthread_mutex_t lock; /* over readers */
     struct namespace_reader *readers;
 };

@@ -2,10 +2,13 @@
 /* What the core asks of the tables about chunks on their way out, and how full workers
  * are. */
 #include <assert.h>
+#include <string.h>
 
 #include "broker/state/storage_private.h"
 #include "common/log.h"
 #include "msgs/check.h"
+
+#define PREFIX_LEAST 8 /* digits that may name a chunk */
 
 static_assert ((int)EFFECT_CONDEMNED == (int)CORE_CONDEMNED &&
                    (int)EFFECT_LIFTED == (int)CORE_LIFTED &&
@@ -66,9 +69,26 @@ void lookup_reclaim (tables_t *tables, mail_core_t *mail)
     answer->more = answer->n == max;
 }
 
-static Dfs__ReclaimChunk *explain (tables_t *tables, arena_t *arena,
+/* In log time, as leaders judge. */
+static void put_times (tables_t *tables, const job_t *job, const copykey_t *key,
+                       const chunk_facts_t *facts, Dfs__ReclaimChunk *out)
+{
+    uint64_t since = namespace_chunk_since (tables->ns, key, facts);
+    uint64_t now = job->log_time;
+
+    if (since == 0)
+        return;
+    out->has_since_ago_ns = true;
+    out->since_ago_ns = now > since ? now - since : 0;
+    out->has_drop_in_ns = facts->condemned > 0;
+    if (out->has_drop_in_ns && out->since_ago_ns < job->grace_ns)
+        out->drop_in_ns = job->grace_ns - out->since_ago_ns;
+}
+
+static Dfs__ReclaimChunk *explain (tables_t *tables, const job_t *job,
                                    const copykey_t *key, dfs_error_t *err)
 {
+    arena_t *arena = job->out;
     Dfs__ReclaimChunk *out = arena_zalloc (arena, sizeof *out);
     Dfs__CopyKey *wire = arena_zalloc (arena, sizeof *wire);
     copykey_t *kept = arena_dup (arena, key, sizeof *key);
@@ -90,6 +110,7 @@ static Dfs__ReclaimChunk *explain (tables_t *tables, arena_t *arena,
     out->has_freed = out->has_condemned = true;
     out->freed = facts.freed;
     out->condemned = facts.condemned;
+    put_times (tables, job, key, &facts, out);
     out->copies = arena_zalloc (arena, (size_t)n * sizeof *out->copies + 1);
     assert (out->copies);
     for (int i = 0; i < n; i++) {
@@ -108,6 +129,52 @@ static Dfs__ReclaimChunk *explain (tables_t *tables, arena_t *arena,
     return out;
 }
 
+static int nibble (char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* The one chunk whose digest begins with the hexadecimal digits in TEXT. */
+static int find_chunk (tables_t *tables, const char *text, copykey_t *key,
+                       dfs_error_t *err)
+{
+    uint8_t from[32] = {0}, to[32];
+    copykey_t found[2 + 2];
+    size_t n = strlen (text);
+
+    if (n < PREFIX_LEAST || n > 64)
+        return fail (err, DFS_EINVAL, "%d to 64 hexadecimal digits name a chunk",
+                     PREFIX_LEAST);
+    memset (to, 0xff, sizeof to);
+    for (size_t i = 0; i < n; i++) {
+        int digit = nibble (text[i]);
+
+        if (digit < 0)
+            return fail (err, DFS_EINVAL, "%.64s is no id of a chunk", text);
+        from[i / 2] |= (uint8_t)(i % 2 ? digit : digit << 4);
+        to[i / 2] &= (uint8_t)(i % 2 ? 0xf0 | digit : digit << 4 | 0xf);
+    }
+    int known = namespace_chunks_between (tables->ns, from, to, found, 2, err);
+    int stored = known < 0 ? known
+                           : locations_between (tables->locations, from, to,
+                                                found + known, 2, err);
+    if (stored < 0)
+        return stored;
+    if (known + stored == 0)
+        return fail (err, DFS_ENOENT, "no chunk begins with %s", text);
+    for (int i = 1; i < known + stored; i++)
+        if (copykey_cmp (&found[0], &found[i]) != 0)
+            return fail (err, DFS_EINVAL,
+                         "more than one chunk begins with %s: name more "
+                         "digits",
+                         text);
+    *key = found[0];
+    return DFS_OK;
+}
+
 void lookup_explain (tables_t *tables, job_t *job)
 {
     const Dfs__Admin *ask = job->env->admin;
@@ -116,14 +183,16 @@ void lookup_explain (tables_t *tables, job_t *job)
 
     assert (reply);
     dfs__admin_reply__init (reply);
-    reply->chunks = arena_zalloc (job->out, ask->n_keys * sizeof *reply->chunks + 1);
+    size_t n = ask->n_keys > 0 ? ask->n_keys : ask->chunk != NULL;
+    reply->chunks = arena_zalloc (job->out, n * sizeof *reply->chunks + 1);
     assert (reply->chunks);
-    for (size_t i = 0; i < ask->n_keys; i++) {
+    for (size_t i = 0; i < n; i++) {
         copykey_t key;
         Dfs__ReclaimChunk *chunk = NULL;
 
-        if (check_copykey (ask->keys[i], &key, &err) == DFS_OK)
-            chunk = explain (tables, job->out, &key, &err);
+        if ((ask->n_keys > 0 ? check_copykey (ask->keys[i], &key, &err)
+                             : find_chunk (tables, ask->chunk, &key, &err)) == DFS_OK)
+            chunk = explain (tables, job, &key, &err);
         if (!chunk) {
             job_refuse (job, err.code, err.text);
             return;

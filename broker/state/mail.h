@@ -119,6 +119,7 @@ typedef struct job {
     /* A listing of lost files: the chunks without a live copy. */
     copykey_t *lost; /* owned */
     size_t n_lost;
+    uint64_t grace_ns; /* of condemned chunks */
 } job_t;
 
 /* A page of the files that need a chunk without a live copy. */

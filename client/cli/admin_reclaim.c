@@ -48,6 +48,15 @@ int admin_rebalance (dfs_t *dfs)
     return 0;
 }
 
+/* In whole units, for a sentence. */
+static const char *span (char *text, size_t cap, uint64_t ns)
+{
+    uint64_t s = ns / SEC, n = s < 120 ? s : s < 7200 ? s / 60 : s / 3600;
+
+    snprintf (text, cap, "%" PRIu64 " %s", n, s < 120 ? "s" : s < 7200 ? "min" : "h");
+    return text;
+}
+
 int admin_reclaim_status (dfs_t *dfs)
 {
     dfs_status_t s = {0};
@@ -61,6 +70,10 @@ int admin_reclaim_status (dfs_t *dfs)
         printf ("%" PRIu64 " chunks unused, %" PRIu64 " condemned, %" PRIu64
                 " copies being dropped, %" PRIu64 " surplus copies let go\n",
                 s.chunks_free, s.chunks_condemned, s.copies_dropping, s.copies_trimmed);
+        char size[32], time[32];
+        printf ("dropped since the broker started (%s ago): %" PRIu64 " chunks, %s\n",
+                span (time, sizeof time, s.uptime_ns), s.chunks_reclaimed,
+                units_format_size (size, sizeof size, s.bytes_reclaimed));
         if (s.reclaim_held)
             printf ("held: %s\n", s.reclaim_why);
         else if (s.reclaim_waits)
@@ -140,6 +153,28 @@ static const char *state_of (const dfs_reclaim_chunk_t *chunk)
                               : "absent";
 }
 
+/* Since when nothing refers to it, and when its copies go. */
+static void print_times (const dfs_reclaim_chunk_t *chunk, const dfs_status_t *status)
+{
+    char text[32];
+
+    if (chunk->has_since)
+        printf (chunk->condemned ? " %s ago" : " since %s",
+                span (text, sizeof text, chunk->since_ago_ns));
+    if (status->reclaim_held && (chunk->condemned || chunk->recorded))
+        printf (", kept while reclaim is held");
+    else if (chunk->condemned && chunk->drop_in_ns > 0)
+        printf (", dropped in %s", span (text, sizeof text, chunk->drop_in_ns));
+    else if (chunk->condemned)
+        printf (", dropped %s", status->reclaim_waits
+                                    ? "when enough is known of all workers"
+                                    : "as soon as its workers are there");
+    else if (chunk->recorded)
+        printf (", condemned %s", status->reclaim_waits
+                                      ? "when enough is known of all workers"
+                                      : "at one of the next looks");
+}
+
 static int show (const dfs_reclaim_chunk_t *chunk, void *arg)
 {
     explained_t *e = arg;
@@ -149,10 +184,8 @@ static int show (const dfs_reclaim_chunk_t *chunk, void *arg)
         printf ("%s: %s", chunk->id, state_of (chunk));
         if (chunk->refs)
             printf (" by %" PRIu64 " pages of files or their history", chunk->refs);
-        else if (chunk->condemned)
-            printf (" at %" PRIu64, chunk->condemned);
-        else if (chunk->recorded)
-            printf (" since %" PRIu64, chunk->freed);
+        else
+            print_times (chunk, e->status);
         putchar ('\n');
     }
     for (size_t i = 0; i < chunk->n_copies; i++) {
@@ -183,15 +216,24 @@ static int show (const dfs_reclaim_chunk_t *chunk, void *arg)
         json_object_set_new (o, "condemned",
                              chunk->condemned ? out_number (chunk->condemned)
                                               : json_null ());
+        json_object_set_new (o, "since_ms",
+                             chunk->has_since ? out_number (chunk->since_ago_ns / MS)
+                                              : json_null ());
+        json_object_set_new (o, "drop_in_ms",
+                             chunk->condemned ? out_number (chunk->drop_in_ns / MS)
+                                              : json_null ());
         json_object_set_new (o, "copies", copies);
         json_array_append_new (e->array, o);
     }
     return 0;
 }
 
+/* The first digits of one will do. */
 static bool is_id (const char *text)
 {
-    return strlen (text) == 64 && strspn (text, "0123456789abcdefABCDEF") == 64;
+    size_t n = strlen (text);
+
+    return n >= 8 && n <= 64 && strspn (text, "0123456789abcdefABCDEF") == n;
 }
 
 int admin_reclaim_explain (dfs_t *dfs, const char *what)
@@ -200,19 +242,21 @@ int admin_reclaim_explain (dfs_t *dfs, const char *what)
     dfs_status_t status = {0};
     dfs_error_t err = {0};
     explained_t e = {.status = &status};
+    bool by_path = !is_id (what);
     int rc = dfs_status (dfs, &status, &err);
 
+    if (tool_common.json)
+        e.array = json_array ();
     if (rc == 0 && is_id (what)) {
-        dfs_chunk_info_t one = {0};
-        memcpy (one.id, what, 64);
-        add_id (&one, &list);
-    } else if (rc == 0) {
+        rc = dfs_reclaim_explain (dfs, &what, 1, show, &e, &err);
+        by_path = rc == DFS_ENOENT; /* names may look like that, too */
+        rc = by_path ? 0 : rc;
+    }
+    if (rc == 0 && by_path) {
         char *path = path_remote (what);
         rc = dfs_locate (dfs, path, add_id, &list, &err);
         free (path);
     }
-    if (tool_common.json)
-        e.array = json_array ();
     for (size_t at = 0; rc == 0 && at < list.n; at += AT_ONCE) {
         const char *ids[AT_ONCE];
         size_t n = list.n - at < AT_ONCE ? list.n - at : AT_ONCE;

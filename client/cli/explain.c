@@ -20,6 +20,7 @@ typedef struct explainer {
     dfs_stat_t file;
     size_t domains[LEVELS];    /* of the cluster */
     uint64_t chunks, short_of; /* on workers; those with fewer copies than wanted */
+    char policy[64];           /* its name; empty: only administrators may ask */
     uint64_t crowded[LEVELS];  /* those that do not meet the rule of a level */
 } explainer_t;
 
@@ -140,7 +141,8 @@ static void explain_why (const explainer_t *e)
 {
     if (e->chunks == 0)
         return;
-    printf ("\nwanted: %u cop%s of each chunk, in different failure domains: ",
+    printf ("\n%s%s%swanted: %u cop%s of each chunk, in different failure domains: ",
+            *e->policy ? "policy " : "", e->policy, *e->policy ? ", " : "",
             e->file.replicas, e->file.replicas == 1 ? "y" : "ies");
     bool met = e->short_of == 0;
     for (size_t i = 0; i < LEVELS; i++)
@@ -183,6 +185,7 @@ static void explain_json (explainer_t *e, const dfs_chunk_info_t *chunk)
     json_object_set_new (o, "replicas", array);
     size_t level = 0;
     const char *rule = chunk->inlined ? NULL : judge (e, chunk, &level);
+    json_object_set_new (o, "policy", *e->policy ? out_text (e->policy) : json_null ());
     json_object_set_new (o, "wanted", out_number (e->file.replicas));
     json_object_set_new (o, "rule", rule ? out_text (rule) : json_null ());
     json_object_set_new (o, "unmet_level", level ? out_number (level) : json_null ());
@@ -237,6 +240,20 @@ static int explain_chunk (const dfs_chunk_info_t *chunk, void *arg)
     return 0;
 }
 
+static void find_policy (explainer_t *e, dfs_t *dfs)
+{
+    dfs_policy_t *policies;
+    dfs_error_t err;
+    size_t n;
+
+    if (dfs_policies (dfs, &policies, &n, &err) < 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (policies[i].id == e->file.policy)
+            memcpy (e->policy, policies[i].name, sizeof e->policy);
+    free (policies);
+}
+
 int verb_explain (int argc, char **argv)
 {
     explainer_t e = {0};
@@ -253,6 +270,8 @@ int verb_explain (int argc, char **argv)
         count_domains (&e, &cluster);
     if (rc == 0)
         rc = dfs_stat (dfs, path, true, &e.file, &err);
+    if (rc == 0)
+        find_policy (&e, dfs);
     if (rc == 0)
         rc = dfs_locate (dfs, path, explain_chunk, &e, &err);
     if (tool_common.json)

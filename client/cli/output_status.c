@@ -200,6 +200,8 @@ json_t *out_reclaim_json (const dfs_status_t *s)
     json_object_set_new (o, "chunks_condemned", out_number (s->chunks_condemned));
     json_object_set_new (o, "copies_dropping", out_number (s->copies_dropping));
     json_object_set_new (o, "copies_trimmed", out_number (s->copies_trimmed));
+    json_object_set_new (o, "chunks_dropped", out_number (s->chunks_reclaimed));
+    json_object_set_new (o, "bytes_dropped", out_number (s->bytes_reclaimed));
     return o;
 }
 

@@ -256,6 +256,8 @@ typedef struct dfs_status {
     bool reclaim_held, reclaim_waits; /* until an operator; until enough is known */
     char reclaim_why[160];
     uint64_t chunks_free, chunks_condemned; /* nothing refers to them */
+    uint64_t chunks_reclaimed,
+        bytes_reclaimed;      /* given back since the broker started */
     uint64_t copies_dropping; /* count as gone; their workers have not confirmed it */
     uint64_t copies_trimmed;  /* surplus ones, since the broker leads */
     bool rebalancing;
@@ -342,10 +344,15 @@ typedef struct dfs_reclaim_chunk {
     bool recorded; /* the namespace has a record of it */
     uint64_t refs, length;
     uint64_t freed, condemned; /* log indexes, 0: not */
+    uint64_t since_ago_ns;     /* it is unused or condemned since then, if has_since */
+    uint64_t drop_in_ns;       /* condemned: its grace ends then; 0: it has */
+    bool has_since;
     const dfs_reclaim_copy_t *copies;
     size_t n_copies;
 } dfs_reclaim_chunk_t;
-/* What is known of chunks, named by their ids (64 hexadecimal digits), at most 256. */
+/* What is known of chunks, named by their ids (64 hexadecimal digits), at most 256; a
+ * single one also by the first of them, at least 8 (DFS_EINVAL when they are the first
+ * of several). */
 int dfs_reclaim_explain (dfs_t *dfs, const char *const *ids, size_t n,
                          int (*each) (const dfs_reclaim_chunk_t *chunk, void *arg),
                          void *arg, dfs_error_t *err);

@@ -147,6 +147,8 @@ static int take_status (void *arg, const Dfs__Envelope *env, dfs_error_t *err)
         COPY (status->reclaim_why, reply->reclaim_why);
     status->chunks_free = reply->chunks_free;
     status->chunks_condemned = reply->chunks_condemned;
+    status->chunks_reclaimed = reply->chunks_reclaimed;
+    status->bytes_reclaimed = reply->bytes_reclaimed;
     status->copies_dropping = reply->copies_dropping;
     status->copies_trimmed = reply->copies_trimmed;
     status->rebalancing = reply->rebalancing;

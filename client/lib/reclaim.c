@@ -25,6 +25,9 @@ static int tell (explain_t *explain, const Dfs__ReclaimChunk *from)
                                  .length = from->length,
                                  .freed = from->freed,
                                  .condemned = from->condemned,
+                                 .since_ago_ns = from->since_ago_ns,
+                                 .drop_in_ns = from->drop_in_ns,
+                                 .has_since = from->has_since_ago_ns,
                                  .copies = copies};
 
     if (from->key->digest.len == 32)
@@ -141,9 +144,17 @@ int dfs_reclaim_explain (dfs_t *dfs, const char *const *ids, size_t n,
     explain_t explain = {.each = each, .arg = arg};
     Dfs__CopyKey keys[KEYS_MAX], *list[KEYS_MAX];
     uint8_t digests[KEYS_MAX][32];
+    char begins[64];
 
     if (n > KEYS_MAX)
         return fail (err, DFS_ETOOBIG, "too many chunks at once");
+    body.action = DFS__ADMIN_ACTION__ADMIN_RECLAIM_EXPLAIN;
+    if (n == 1 && strlen (ids[0]) < 64) {
+        memccpy (begins, ids[0], 0, sizeof begins);
+        body.chunk = begins;
+        int rc = ask (dfs, &body, &explain, err);
+        return rc < 0 ? rc : explain.stopped;
+    }
     for (size_t i = 0; i < n; i++) {
         if (!read_id (ids[i], digests[i]))
             return fail (err, DFS_EINVAL, "%s is no id of a chunk", ids[i]);
@@ -152,7 +163,6 @@ int dfs_reclaim_explain (dfs_t *dfs, const char *const *ids, size_t n,
         keys[i].digest.len = 32;
         list[i] = &keys[i];
     }
-    body.action = DFS__ADMIN_ACTION__ADMIN_RECLAIM_EXPLAIN;
     body.keys = list;
     body.n_keys = n;
     int rc = ask (dfs, &body, &explain, err);

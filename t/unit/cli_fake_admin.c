@@ -65,7 +65,12 @@ int dfs_reclaim_explain (dfs_t *dfs, const char *const *ids, size_t n,
                          void *arg, dfs_error_t *err)
 {
     dfs_reclaim_copy_t copy = {.worker = 1, .birth = 7};
-    dfs_reclaim_chunk_t chunk = {.recorded = true, .condemned = 9, .copies = &copy};
+    dfs_reclaim_chunk_t chunk = {.recorded = true,
+                                 .condemned = 9,
+                                 .copies = &copy,
+                                 .has_since = true,
+                                 .since_ago_ns = 3000000000,
+                                 .drop_in_ns = 57ULL * 60 * 1000000000};
 
     (void)dfs;
     (void)err;

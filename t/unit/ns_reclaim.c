@@ -313,13 +313,71 @@ static void freed_in_pieces (void **state)
     assert_int_equal (rows (fx, LIST_FREE), 16);
 }
 
+static int between (ns_fixture_t *fx, char tag, size_t digits, copykey_t *out)
+{
+    uint8_t from[32] = {0}, to[32];
+
+    memset (to, 0xff, sizeof to);
+    if (tag) {
+        uint8_t digest[32];
+        ns_digest (tag, digest);
+        memcpy (from, digest, digits);
+        memcpy (to, digest, digits);
+    }
+    return namespace_chunks_between (fx->ns, from, to, out, 4, NULL);
+}
+
+static uint64_t since (ns_fixture_t *fx, char tag)
+{
+    copykey_t key = {0};
+    chunk_facts_t facts;
+
+    ns_digest (tag, key.digest);
+    assert_true (recorded (fx, tag, &facts));
+    return namespace_chunk_since (fx->ns, &key, &facts);
+}
+
+static void what_a_person_asks_of_a_chunk (void **state)
+{
+    ns_fixture_t *fx = *state;
+    namespace_totals_t totals;
+    copykey_t out[4];
+    uint8_t digest[32];
+
+    assert_ok (ns_put (fx, "c", "/f", "abc"));
+    assert_int_equal (between (fx, 0, 0, out), 3);
+    assert_int_equal (between (fx, 'b', 8, out), 1);
+    ns_digest ('b', digest);
+    assert_memory_equal (out[0].digest, digest, 32);
+    assert_int_equal (between (fx, 'd', 8, out), 0);
+    assert_int_equal (since (fx, 'b'), 0);
+    assert_ok (ns_rm (fx, "/f"));
+    assert_ok (ns_code (ns_prune (fx, fx->time + SECOND, 1000)));
+    uint64_t freed = since (fx, 'b');
+    assert_int_equal (freed, namespace_time (fx->ns));
+    assert_ok (condemn (fx, 'b'));
+    assert_int_equal (since (fx, 'b'), namespace_time (fx->ns));
+    assert_true (since (fx, 'b') > freed);
+    assert_int_equal (since (fx, 'c'), freed);
+    namespace_totals (fx->ns, &totals);
+    assert_int_equal (totals.reclaimed, 0);
+    assert_ok (forget (fx, 'b'));
+    namespace_totals (fx->ns, &totals);
+    assert_int_equal (totals.reclaimed, 1);
+    assert_int_equal (totals.reclaimed_bytes, 1000);
+}
+
 int main (void)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown (fn, ns_setup, ns_teardown)
     const struct CMUnitTest tests[] = {
-        CASE (a_chunk_goes_step_by_step), CASE (a_reference_lifts_the_mark),
-        CASE (unknown_ones_get_a_record), CASE (a_trim_needs_what_is_asked_for),
-        CASE (undone_and_held),           CASE (freed_in_pieces),
+        CASE (a_chunk_goes_step_by_step),
+        CASE (a_reference_lifts_the_mark),
+        CASE (unknown_ones_get_a_record),
+        CASE (a_trim_needs_what_is_asked_for),
+        CASE (undone_and_held),
+        CASE (freed_in_pieces),
+        CASE (what_a_person_asks_of_a_chunk),
     };
 
     cmocka_set_message_output (CM_OUTPUT_TAP);
