@@ -85,6 +85,24 @@ const char *out_eta (const dfs_status_t *s, char *buf, size_t cap)
     return units_format_duration (buf, cap, s->repair_eta_seconds * SEC);
 }
 
+static void reads_text (const dfs_status_t *s)
+{
+    uint64_t hits = 0, looks = 0;
+    for (size_t i = 0; i < s->n_workers; i++) {
+        hits += s->workers[i].cache_hits;
+        looks += s->workers[i].cache_hits + s->workers[i].cache_misses;
+    }
+    if (s->reads == 0 && looks == 0)
+        return;
+    printf ("reads: %" PRIu64 " pieces, %" PRIu64 " asked for twice, %" PRIu64
+            " taken over by idle workers",
+            s->reads, s->reads_hedged, s->reads_stolen);
+    if (looks)
+        printf ("; caches had %.0f %% of %" PRIu64 " looked up",
+                100.0 * (double)hits / (double)looks, looks);
+    putchar ('\n');
+}
+
 void out_status (const dfs_status_t *s)
 {
     char a[32], b[32], c[32], d[32];
@@ -121,10 +139,7 @@ void out_status (const dfs_status_t *s)
         printf ("reclaim: %" PRIu64 " chunks unused, %" PRIu64 " condemned, %" PRIu64
                 " copies being dropped\n",
                 s->chunks_free, s->chunks_condemned, s->copies_dropping);
-    if (s->reads_hedged || s->reads_stolen)
-        printf ("reads: %" PRIu64 " pieces, %" PRIu64 " asked for twice, %" PRIu64
-                " taken over by idle workers\n",
-                s->reads, s->reads_hedged, s->reads_stolen);
+    reads_text (s);
     for (size_t i = 0; i < s->n_notes; i++)
         printf ("note: %s\n", s->notes[i]);
 }
