@@ -124,6 +124,21 @@ uint64_t df_room (const dfs_status_t *s)
     return room;
 }
 
+/* Whether two live workers are on one host, by their endpoints. */
+static bool df_share (const dfs_status_t *s)
+{
+    for (size_t i = 0; i < s->n_workers; i++)
+        for (size_t k = 0; k < i; k++) {
+            const dfs_worker_info_t *a = &s->workers[i], *b = &s->workers[k];
+            const char *port = strrchr (a->endpoint, ':');
+            size_t len = port ? (size_t)(port + 1 - a->endpoint) : 0;
+            if (len && strncmp (a->endpoint, b->endpoint, len) == 0 &&
+                strcmp (a->state, "up") == 0 && strcmp (b->state, "up") == 0)
+                return true;
+        }
+    return false;
+}
+
 static void df_json (const dfs_status_t *s, uint64_t used, uint64_t left)
 {
     json_t *o = json_object (), *array = json_array ();
@@ -181,6 +196,9 @@ int verb_df (int argc, char **argv)
         printf ("room for about %s more in %u cop%s\n",
                 units_format_size (text, sizeof text, df_room (&s)), s.replicas,
                 s.replicas == 1 ? "y" : "ies");
+        if (df_share (&s))
+            printf ("(a file system that several workers of a host share is counted "
+                    "for each of them)\n");
     }
     dfs_status_clear (&s);
     dfs_close (&dfs);
@@ -421,7 +439,11 @@ int verb_analyze (int argc, char **argv)
     tool_operands (argc, 0, 1);
     char *top = path_remote (optind < argc ? argv[optind] : "/");
     dfs_status_t status;
+    dfs_stat_t st = {0};
     dfs_t *dfs = ask (&status);
+    if (dfs_stat (dfs, top, true, &st, &err) < 0) /* before anything is printed */
+        exit (tool_fail (top, &err));
+    dfs_stat_clear (&st);
     s.top = top;
     s.json = tool_common.json;
     s.largest = calloc (s.max + 1, sizeof *s.largest);

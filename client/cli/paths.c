@@ -72,12 +72,10 @@ char *path_local_name (const char *operand)
     return name;
 }
 
-static int refuse_many (const char *operand, bool exists, dfs_error_t *err)
+static int refuse_target (const char *operand, bool exists, bool many, dfs_error_t *err)
 {
-    return exists ? fail (err, DFS_ENOTDIR,
-                          "%s: not a directory, but there are several "
-                          "things to put there",
-                          operand)
+    return exists ? fail (err, DFS_ENOTDIR, "%s: not a directory%s", operand,
+                          many ? ", but there are several things to put there" : "")
                   : fail (err, DFS_ENOENT, "%s: no such directory", operand);
 }
 
@@ -101,7 +99,7 @@ int target_remote (dfs_t *dfs, const char *operand, bool many, target_t *target,
         dfs_stat_clear (&st);
     }
     if (needed && !target->into)
-        return refuse_many (operand, target->exists, err);
+        return refuse_target (operand, target->exists, many, err);
     return 0;
 }
 
@@ -117,7 +115,7 @@ int target_local (const char *operand, bool many, target_t *target, dfs_error_t 
     } else if (errno != ENOENT && errno != ENOTDIR)
         return fail_errno (err, "%s", operand);
     if ((many || path_means_directory (operand)) && !target->into)
-        return refuse_many (operand, target->exists, err);
+        return refuse_target (operand, target->exists, many, err);
     return 0;
 }
 

@@ -173,17 +173,20 @@ int verb_du (int argc, char **argv)
     char **operands = n ? argv + optind : nothing;
     out_array_t array = {0};
     dfs_t *dfs = tool_open ();
-    table_t *table = tool_common.json ? NULL : table_new ("rrrrl", stdout);
-    if (table)
-        table_row (table, "SIZE", "BYTES", "FILES", "DIRS", "PATH", NULL);
+    table_t *table = NULL;
     for (int i = 0; i < (n ? n : 1); i++) {
         char *path = path_remote (operands[i]);
         sums_t sums = {0};
         dfs_error_t err = {0};
         if (measure (dfs, path, &sums, &err) < 0)
             tool_worst (&status, tool_fail (path, &err));
-        else
+        else {
+            if (!table && !tool_common.json) {
+                table = table_new ("rrrrl", stdout);
+                table_row (table, "SIZE", "BYTES", "FILES", "DIRS", "PATH", NULL);
+            }
             du_show (path, &sums, table, &array);
+        }
         free (path);
     }
     table_destroy (&table);
