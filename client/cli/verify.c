@@ -62,13 +62,16 @@ static bool seen_add (seen_t *seen, const char *id)
 typedef struct broken {
     char *path; /* of the file in which it was found */
     char id[88];
+    uint64_t index;
     size_t wanted; /* copies that it had or should have had */
     size_t good;   /* that were whole when last looked at */
     bool repaired;
+    bool lost; /* nothing it could come back from */
 } broken_t;
 
 #define REPAIR_QUIET (10 * SEC) /* no longer than that without any progress */
 #define REPAIR_LOOK  (500 * MS)
+#define SHOWN_MAX    20 /* chunks with bad copies, in the text */
 
 typedef struct verifier {
     const char *top;
@@ -77,7 +80,7 @@ typedef struct verifier {
     seen_t seen;
     uint64_t files, chunks, replicas, bytes, corrupt, missing, unreachable, repaired;
     broken_t *broken;
-    size_t n_broken, cap_broken;
+    size_t n_broken, cap_broken, n_lost;
     int status;
 } verifier_t;
 
@@ -112,7 +115,7 @@ static void note_broken (verifier_t *v, const char *path, const dfs_chunk_info_t
         good += code == DFS_OK;
         bad += code == DFS_EDAMAGED || code == DFS_ENOENT;
     }
-    if (bad == 0 || good == 0) /* nothing it could come back from */
+    if (bad == 0)
         return;
     if (v->n_broken == v->cap_broken) {
         v->cap_broken = v->cap_broken ? 2 * v->cap_broken : 64;
@@ -120,9 +123,13 @@ static void note_broken (verifier_t *v, const char *path, const dfs_chunk_info_t
         assert (v->broken);
     }
     broken_t *broken = &v->broken[v->n_broken++];
-    *broken =
-        (broken_t){.path = strdup (path), .wanted = chunk->n_replicas, .good = good};
+    *broken = (broken_t){.path = strdup (path),
+                         .index = chunk->index,
+                         .wanted = chunk->n_replicas,
+                         .good = good,
+                         .lost = good == 0};
     assert (broken->path);
+    v->n_lost += broken->lost;
     snprintf (broken->id, sizeof broken->id, "%s", chunk->id);
 }
 
@@ -225,7 +232,8 @@ static int look_chunk (const dfs_chunk_info_t *chunk, void *arg)
     look_t *look = arg;
     for (size_t i = 0; i < look->v->n_broken; i++) {
         broken_t *broken = &look->v->broken[i];
-        if (!broken->repaired && strcmp (broken->path, look->path) == 0 &&
+        if (!broken->repaired && !broken->lost &&
+            strcmp (broken->path, look->path) == 0 &&
             strcmp (broken->id, chunk->id) == 0)
             look->better |= look_again (chunk, broken);
     }
@@ -237,9 +245,9 @@ static bool look_round (verifier_t *v, dfs_t *dfs)
 {
     look_t look = {.v = v};
     for (size_t i = 0; i < v->n_broken && !progress_interrupted (); i++) {
-        bool first = !v->broken[i].repaired;
+        bool first = !v->broken[i].repaired && !v->broken[i].lost;
         for (size_t k = 0; k < i && first; k++)
-            first = v->broken[k].repaired ||
+            first = v->broken[k].repaired || v->broken[k].lost ||
                     strcmp (v->broken[k].path, v->broken[i].path) != 0;
         if (!first)
             continue;
@@ -263,7 +271,7 @@ static uint64_t count_repaired (const verifier_t *v)
 static void await_repair (verifier_t *v, dfs_t *dfs)
 {
     uint64_t quiet_since = clock_mono ();
-    while (v->repaired < v->n_broken && !progress_interrupted () &&
+    while (v->repaired < v->n_broken - v->n_lost && !progress_interrupted () &&
            clock_mono () - quiet_since < REPAIR_QUIET) {
         nanosleep (&(struct timespec){.tv_nsec = REPAIR_LOOK}, NULL);
         if (look_round (v, dfs))
@@ -279,23 +287,63 @@ static void free_broken (verifier_t *v)
     free (v->broken);
 }
 
+/* What becomes of the damage that was found. */
+static json_t *damage_json (const verifier_t *v)
+{
+    json_t *array = json_array ();
+    for (size_t i = 0; i < v->n_broken; i++) {
+        const broken_t *b = &v->broken[i];
+        json_t *o = json_object ();
+        json_object_set_new (o, "path", out_text (b->path));
+        json_object_set_new (o, "index", out_number (b->index));
+        json_object_set_new (o, "id", out_text (b->id));
+        json_object_set_new (o, "copies", out_number (b->wanted));
+        json_object_set_new (o, "whole", out_number (b->good));
+        json_object_set_new (o, "state",
+                             out_text (b->lost       ? "lost"
+                                       : b->repaired ? "replaced"
+                                                     : "pending"));
+        json_array_append_new (array, o);
+    }
+    return array;
+}
+
+static void damage_text (const verifier_t *v)
+{
+    for (size_t i = 0; i < v->n_broken && i < SHOWN_MAX; i++) {
+        const broken_t *b = &v->broken[i];
+        char *shown = tool_shown (b->path);
+        tool_say ("%s: chunk %" PRIu64 ": %zu of %zu copies whole, %s\n", shown,
+                  b->index, b->good, b->wanted,
+                  b->lost       ? "nothing to replace the others from"
+                  : b->repaired ? "what was bad is replaced"
+                                : "what is bad will be replaced");
+        free (shown);
+    }
+    if (v->n_broken > SHOWN_MAX)
+        tool_say ("… and %zu more (--json has all of them)\n", v->n_broken - SHOWN_MAX);
+}
+
 static void verify_report (const verifier_t *v)
 {
     char bytes[32];
     if (tool_common.json)
-        out_json (json_pack (
-            "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "chunks", (json_int_t)v->chunks,
-            "replicas", (json_int_t)v->replicas, "bytes", (json_int_t)v->bytes,
-            "corrupt", (json_int_t)v->corrupt, "missing", (json_int_t)v->missing,
-            "repaired", (json_int_t)v->repaired, "unreachable",
-            (json_int_t)v->unreachable, "files", (json_int_t)v->files));
-    else
+        out_json (json_pack ("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "chunks",
+                             (json_int_t)v->chunks, "replicas", (json_int_t)v->replicas,
+                             "bytes", (json_int_t)v->bytes, "corrupt",
+                             (json_int_t)v->corrupt, "missing", (json_int_t)v->missing,
+                             "repaired", (json_int_t)v->repaired, "unreachable",
+                             (json_int_t)v->unreachable, "files", (json_int_t)v->files,
+                             "damaged", damage_json (v)));
+    else {
+        damage_text (v);
         tool_say ("%" PRIu64 " files, %" PRIu64 " chunks (%s) in %" PRIu64
                   " copies on workers: %" PRIu64 " corrupt, %" PRIu64
                   " missing, %" PRIu64 " out of reach, %" PRIu64 " chunks repaired\n",
                   v->files, v->chunks,
                   units_format_size (bytes, sizeof bytes, v->bytes), v->replicas,
                   v->corrupt, v->missing, v->unreachable, v->repaired);
+    }
 }
 
 int verb_verify (int argc, char **argv)

@@ -111,6 +111,11 @@ int dfs_status (dfs_t *dfs, dfs_status_t *status, dfs_error_t *err)
         w->bytes_free = 9 << 20;
         w->chunks = w->copies = 4;
     }
+    status->workers[0].cache_hits = 1;
+    status->workers[0].cache_misses = 3;
+    status->reads = 12;
+    status->reads_hedged = 3;
+    status->reads_stolen = 2;
     status->chunks = 4;
     status->bytes_logical = 8192;
     status->bytes_unique = 4096;

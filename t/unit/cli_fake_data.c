@@ -130,7 +130,8 @@ int dfs_get (dfs_t *dfs, dfs_get_item_t *items, size_t n,
 }
 
 /* A file called "damaged" has a bad copy, "lonely" one out of reach. */
-static int chunks (const char *path, dfs_chunk_f *each, void *arg, dfs_error_t *err)
+static int chunks (const char *path, bool verify, dfs_chunk_f *each, void *arg,
+                   dfs_error_t *err)
 {
     struct stat s;
     if (stat (fake_path (path), &s) < 0)
@@ -142,8 +143,10 @@ static int chunks (const char *path, dfs_chunk_f *each, void *arg, dfs_error_t *
     dfs_chunk_info_t chunk = {
         .size = (uint64_t)s.st_size, .replicas = replicas, .n_replicas = 2};
     snprintf (chunk.id, sizeof chunk.id, "%064" PRIx64, (uint64_t)s.st_size);
-    if (strstr (path, "damaged"))
+    if (strstr (path, "damaged") && verify)
         replicas[1].code = DFS_EDAMAGED;
+    if (strstr (path, "hopeless"))
+        replicas[0].code = replicas[1].code = DFS_EDAMAGED;
     if (strstr (path, "lonely"))
         replicas[1].code = DFS_EUNAVAIL;
     return each (&chunk, arg);
@@ -153,12 +156,12 @@ int dfs_locate (dfs_t *dfs, const char *path, dfs_chunk_f *each, void *arg,
                 dfs_error_t *err)
 {
     (void)dfs;
-    return chunks (path, each, arg, err);
+    return chunks (path, false, each, arg, err);
 }
 
 int dfs_verify (dfs_t *dfs, const char *path, dfs_chunk_f *each, void *arg,
                 dfs_error_t *err)
 {
     (void)dfs;
-    return chunks (path, each, arg, err);
+    return chunks (path, true, each, arg, err);
 }

@@ -442,10 +442,30 @@ static void verify_counts_and_judges (void **state)
     assert_int_equal (client ("verify /v"), 7);
     assert_non_null (strstr (err, "verify: /v/damaged: chunk 0 "));
     assert_non_null (strstr (err, "worker w2: data damaged\n"));
-    shell ("rm cluster/v/damaged && echo longest >cluster/v/lonely");
+    assert_non_null (strstr (out, "/v/damaged: chunk 0: 2 of 2 copies whole, what was "
+                                  "bad is replaced\n"));
+    shell ("mv cluster/v/damaged cluster/v/hopeless");
+    assert_int_equal (client ("verify /v/hopeless"), 7);
+    assert_non_null (strstr (out,
+                             "/v/hopeless: chunk 0: 0 of 2 copies whole, nothing to "
+                             "replace the others from\n"));
+    assert_int_equal (client ("verify --json /v/hopeless"), 7);
+    v = parse_out ();
+    json_t *one = json_array_get (json_object_get (v, "damaged"), 0);
+    assert_keys (one, "path index id copies whole state");
+    assert_string_equal (json_string_value (json_object_get (one, "state")), "lost");
+    json_decref (v);
+    shell ("rm cluster/v/hopeless && echo longest >cluster/v/lonely");
     assert_int_equal (client ("verify /v"), 6);
     assert_int_equal (client ("verify /v/fine"), 0);
     assert_int_equal (client ("verify /nowhere"), 3);
+    /* What is not there is said before anything is printed. */
+    assert_int_equal (client ("analyze /nowhere"), 3);
+    assert_string_equal (out, "");
+    assert_int_equal (client ("du /nowhere"), 3);
+    assert_string_equal (out, "");
+    assert_int_equal (client ("mv /v/fine /v/same/"), 1);
+    assert_non_null (strstr (err, "/v/same/: not a directory\n"));
 }
 
 static void text_is_for_people (void **state)
@@ -469,6 +489,9 @@ static void text_is_for_people (void **state)
     assert_string_equal (out, "/w/d/e/g.txt\n");
     assert_int_equal (client ("search e /w"), 0);
     assert_string_equal (out, "/w/d/e/\n");
+    assert_int_equal (client ("status"), 0);
+    assert_non_null (strstr (out, "\nreads: 12 pieces, 3 asked for twice, 2 taken over "
+                                  "by idle workers; caches had 25 % of 4 looked up\n"));
 }
 
 static void an_operator_is_understood (void **state)
