@@ -8,16 +8,10 @@ test_description="A worker that is cut off, wholly or in part, or killed, in the
 # workers that are away at once take no chunk's last copy.
 # CUT_ONLY="put:cut drain:deaf": these only (with DFS_LONG); CUT_ROUNDS: so many times.
 test -z "$DFS_LONG" || test_set_prereq LONG
-S=$PWD/site
-DFS_CONFIG=$S/cluster.cfg
-export DFS_CONFIG
-client () {
-    on 8 timeout 120 dfs-client "$@"
-}
+site_client 8 120
 cluster () {
     on 8 dfs-cluster "$@"
 }
-verifier=client
 n=0
 part=${DFS_LONG:+64}
 part=${part:-16}
@@ -239,7 +233,7 @@ combination () {
 }
 
 test_expect_success HOSTS 'one broker, six workers on a host each, three copies' '
-    hosts_up 8 && hosts_site 8 && wait_until 10 host_run 8 "$srcdir/t/lib/nsssh" 10.88.0.1 true &&
+    site_up 8 &&
     on 8 dfs-cluster init "$S" --host 10.88.0.1 --replicas 3 --chunk-size 256KiB --inline-max 0 \
         --workers-on "$(seq -f 10.88.0.%.0f -s , 2 7)" &&
     sed -i -e "s,^ *data = data/w.\$,&\n        capacity = 128MiB," h8/cluster.cfg &&
@@ -266,7 +260,7 @@ for how in cut mute deaf broker workers client kill; do
 done
 
 test_expect_success HOSTS 'all stop' '
-    on 8 dfs-cluster stop "$S" && for i in 1 2 3 4 5 6 7; do cluster_clean h$i || return 1; done
+    on 8 dfs-cluster stop "$S" && site_clean 1 2 3 4 5 6 7
 '
 
 test_done

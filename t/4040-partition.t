@@ -5,13 +5,7 @@ test_description="Three hosts with a broker and a worker each, cut into a majori
 . "${srcdir:-.}/t/lib/hosts.sh"
 
 test -z "$DFS_LONG" || test_set_prereq LONG
-S=$PWD/site
-DFS_CONFIG=$S/cluster.cfg
-export DFS_CONFIG
-client () {
-    on 4 timeout 60 dfs-client "$@"
-}
-verifier=client
+site_client 4 60
 other () {
     on 5 timeout 60 dfs-client "$@"
 }
@@ -50,7 +44,7 @@ acks_go_on () {
 }
 
 test_expect_success HOSTS 'three hosts, and a client host on each side' '
-    hosts_up 5 && hosts_site 5 && wait_until 5 host_run 4 "$srcdir/t/lib/nsssh" 10.88.0.1 true &&
+    site_up 5 &&
     three=10.88.0.1,10.88.0.2,10.88.0.3 &&
     on 4 dfs-cluster init "$S" --brokers-on $three --workers-on $three --chunk-size 64KiB &&
     on 4 dfs-cluster deploy "$S" && on 4 dfs-cluster start "$S" && wait_until 30 healthy &&
@@ -90,9 +84,8 @@ test_expect_success HOSTS,LONG 'every host alone: nothing goes; together again: 
 '
 
 test_expect_success HOSTS 'all stop, and their namespaces are sound' '
-    on 4 dfs-cluster stop "$S" && for i in 1 2 3; do
-        cluster_clean h$i && on $i dfs-broker --config "$DFS_CONFIG" --node b$i --fsck || return 1
-    done
+    on 4 dfs-cluster stop "$S" && site_clean 1 2 3 &&
+    for i in 1 2 3; do on $i dfs-broker --config "$DFS_CONFIG" --node b$i --fsck || return 1; done
 '
 
 test_done

@@ -4,16 +4,10 @@ test_description="A cluster on three hosts, used from a fourth: deployed, cut, h
 . "${srcdir:-.}/t/lib/cluster.sh"
 . "${srcdir:-.}/t/lib/hosts.sh"
 
-S=$PWD/site
-client () {
-    on 4 timeout 60 dfs-client "$@"
-}
-verifier=client
-DFS_CONFIG=$S/cluster.cfg
-export DFS_CONFIG
+site_client 4 60
 
 test_expect_success HOSTS 'three hosts and a client host' '
-    hosts_up 4 && hosts_site 4 && wait_until 5 host_run 4 "$srcdir/t/lib/nsssh" 10.88.0.1 true &&
+    site_up 4 &&
     random_file big 20000000 1 && mkdir tree &&
     for i in $(seq 40); do random_file tree/$i $((i * 3000)) $i || return 1; done
 '
@@ -85,7 +79,7 @@ test_expect_success HOSTS 'one host falls silent: it is named, put and get go on
 '
 
 test_expect_success HOSTS 'it is back: healthy again' '
-    host_heal 3 && wait_until 5 host_run 4 "$srcdir/t/lib/nsssh" 10.88.0.3 true &&
+    host_heal 3 && wait_until 5 host_reaches 4 3 &&
     healthy () { on 4 dfs-client status --json >h.json && test "$(json health h.json)" = ok &&
         for k in 0 1 2; do test "$(json workers.$k.state h.json)" = up || return 1; done; } &&
     wait_until 20 healthy
@@ -96,7 +90,7 @@ test_expect_success HOSTS 'the client is cut off from one worker only: put and g
     random_file cut 6000000 cut && client put cut /cut && client get /cut cut.back && cmp cut cut.back &&
     client get /big back3 && cmp big back3 &&
     host_run 4 ip neigh del 10.88.0.2 dev eth0 &&
-    wait_until 5 host_run 4 "$srcdir/t/lib/nsssh" 10.88.0.2 true
+    wait_until 5 host_reaches 4 2
 '
 
 # Nothing on the client host listens while a get is under way: only the client connects.
@@ -141,7 +135,7 @@ test_expect_success HOSTS 'logs of all hosts in the order of time; kill and star
 
 test_expect_success HOSTS 'stop ends all hosts' '
     on 4 dfs-cluster stop "$S" >out && test $(grep -c ": stopped" out) -eq 4 &&
-    for i in 1 2 3; do cluster_clean h$i || return 1; done
+    site_clean 1 2 3
 '
 
 test_done

@@ -4,13 +4,7 @@ test_description="Several hosts by name, over IPv6 alone, and without a name ser
 . "${srcdir:-.}/t/lib/cluster.sh"
 . "${srcdir:-.}/t/lib/hosts.sh"
 
-S=$PWD/site
-DFS_CONFIG=$S/cluster.cfg
-export DFS_CONFIG
-client () {
-    on 4 timeout 30 dfs-client "$@"
-}
-verifier=client
+site_client 4 30
 round_trip () {
     client put some "/$1" && client get "/$1" "$1.back" && cmp some "$1.back"
 }
@@ -54,7 +48,7 @@ test_expect_success HOSTS 'a name that never resolves holds nobody up' '
 '
 
 test_expect_success HOSTS 'stop' '
-    on 4 dfs-cluster stop "$S" b1 w1 w2 w3 && for i in 1 2 3; do cluster_clean h$i || return 1; done &&
+    on 4 dfs-cluster stop "$S" b1 w1 w2 w3 && site_clean 1 2 3 &&
     for i in 1 2 3 4; do rm -rf h$i h$i.hosts h$i.resolv && mkdir h$i || return 1; done
 '
 
@@ -62,7 +56,7 @@ test_expect_success HOSTS 'IPv6 alone' '
     for i in 1 2 3 4; do host_run $i ip -4 addr flush dev eth0 || return 1; done &&
     on 4 dfs-cluster init "$S" --host "[fd88::1]" --workers-on "[fd88::1],[fd88::2],[fd88::3]" &&
     on 4 dfs-cluster deploy "$S" && on 4 dfs-cluster start "$S" && round_trip six &&
-    on 4 dfs-cluster stop "$S" && for i in 1 2 3; do cluster_clean h$i || return 1; done
+    on 4 dfs-cluster stop "$S" && site_clean 1 2 3
 '
 
 test_done

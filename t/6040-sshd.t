@@ -51,7 +51,7 @@ test_expect_success HOSTS,SSHD 'deployed, started, used and stopped over ssh' '
     random_file some 3000000 1 && on 3 dfs-client put some /some && on 3 dfs-client get /some back && cmp some back &&
     on 3 dfs-cluster status "$S" >out && test $(grep -c running out) -eq 3 &&
     on 3 dfs-cluster logs "$S" >log && grep -q node=w2 log &&
-    on 3 dfs-cluster stop "$S" && for i in 1 2; do cluster_clean h$i || return 1; done
+    on 3 dfs-cluster stop "$S" && site_clean 1 2
 '
 
 test_done

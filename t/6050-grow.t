@@ -4,16 +4,10 @@ test_description="A cluster on two hosts grows onto a third while it serves"
 . "${srcdir:-.}/t/lib/cluster.sh"
 . "${srcdir:-.}/t/lib/hosts.sh"
 
-S=$PWD/site
-client () {
-    on 4 timeout 60 dfs-client "$@"
-}
-verifier=client
-DFS_CONFIG=$S/cluster.cfg
-export DFS_CONFIG
+site_client 4 60
 
 test_expect_success HOSTS 'two hosts serve, a third has nothing' '
-    hosts_up 4 && hosts_site 4 && wait_until 10 host_run 4 "$srcdir/t/lib/nsssh" 10.88.0.1 true &&
+    site_up 4 &&
     on 4 dfs-cluster init "$S" --host 10.88.0.1 --workers-on 10.88.0.1,10.88.0.2 --replicas 2 \
         --chunk-size 1MiB --inline-max 0 &&
     on 4 dfs-cluster deploy "$S" && on 4 dfs-cluster start "$S" &&
@@ -27,7 +21,7 @@ test_expect_success HOSTS 'a host that does not answer: nothing is added' '
 '
 
 test_expect_success HOSTS 'add-worker: its host gets what it needs, and it serves' '
-    wait_until 10 host_run 4 "$srcdir/t/lib/nsssh" 10.88.0.3 true &&
+    wait_until 10 host_reaches 4 3 &&
     on 4 dfs-cluster add-worker "$S" w3 --host 10.88.0.3 >out && grep "w3: serving on 10.88.0.3:9010" out &&
     test_expect_code 4 on 4 dfs-cluster add-worker "$S" w3 --host 10.88.0.3 2>err && grep -q "exists already" err &&
     test "$(stat -c %a h3/keys/worker-w3_secret)" = 600 && test -f h3/data/w3/dfs-mark &&
@@ -50,7 +44,7 @@ test_expect_success HOSTS 'it takes new files, and what a dead host had' '
 '
 
 test_expect_success HOSTS 'stop ends all hosts' '
-    on 4 dfs-cluster stop "$S" && for i in 1 2 3; do cluster_clean h$i || return 1; done
+    on 4 dfs-cluster stop "$S" && site_clean 1 2 3
 '
 
 test_done

@@ -4,13 +4,7 @@ test_description="The example of two racks: three brokers and twelve workers, fo
 . "${srcdir:-.}/t/lib/cluster.sh"
 . "${srcdir:-.}/t/lib/hosts.sh"
 
-S=$PWD/site
-DFS_CONFIG=$S/cluster.cfg
-export DFS_CONFIG
-client () {
-    on 4 timeout 90 dfs-client "$@"
-}
-verifier=client
+site_client 4 90
 ok () {
     client status --json >s.json && test "$(json health s.json)" = ok
 }
@@ -18,7 +12,7 @@ ok () {
 # Rack a on host 1, rack b on host 2, the third place on host 3. Nodes of one host need
 # ports and directories of their own.
 test_expect_success HOSTS 'it starts' '
-    hosts_up 4 && hosts_site 4 && wait_until 10 host_run 4 "$srcdir/t/lib/nsssh" 10.88.0.1 true &&
+    site_up 4 &&
     awk "/^ +[bw][0-9]+\$/ { name = \$1; n++ }
          /host = head/ { sub(/head/, \"10.88.0.\") } /host = a/ { sub(/a[0-9]/, \"10.88.0.1\") }
          /host = b/ { sub(/b[0-9]/, \"10.88.0.2\") } /port = / { sub(/[0-9]+\$/, 9000 + 10 * n) }
@@ -45,7 +39,7 @@ test_expect_success HOSTS 'it is back: healthy, everything is there' '
 
 test_expect_success HOSTS 'it stops' '
     on 4 dfs-cluster stop "$S" >out && test $(grep -c ": stopped" out) -eq 15 &&
-    for i in 1 2 3; do cluster_clean h$i || return 1; done
+    site_clean 1 2 3
 '
 
 test_done

@@ -99,3 +99,26 @@ hosts_site () {
 on () {
     "$srcdir/t/lib/hostenter" "$@"
 }
+# host_reaches I J: as dfs-cluster does.
+host_reaches () {
+    host_run "$1" "$srcdir/t/lib/nsssh" "10.88.0.$2" true
+}
+
+# site_client I SECONDS: the test has one site, in $S, which `client` uses from host I,
+# SECONDS at most.
+site_client () {
+    S=$PWD/site DFS_CONFIG=$PWD/site/cluster.cfg verifier=client
+    client_host=$1 client_seconds=$2
+    export DFS_CONFIG
+}
+client () {
+    on "$client_host" timeout "$client_seconds" dfs-client "$@"
+}
+# site_up N: hosts 1..N with files of their own; the client's reaches host 1.
+site_up () {
+    hosts_up "$1" && hosts_site "$1" && wait_until 10 host_reaches "$client_host" 1
+}
+# site_clean I…: what cluster_clean asks, of these hosts.
+site_clean () {
+    for site_i in "$@"; do cluster_clean "h$site_i" || return 1; done
+}
