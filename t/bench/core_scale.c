@@ -2,7 +2,9 @@
 /* How the broker's core grows: the real core with 10 to 1,000 workers and 10^4 to 10^6
  * chunks of three copies, on virtual time. For each size a worker dies and everything
  * it had is copied again while clients write: the print shows that time, the CPU time
- * of each kind of event (mean, and the longest step), and memory. Asserts nothing.
+ * of each kind of event (mean, and the longest step), and memory. Then, without a
+ * death, what placing costs where it is hard: with few workers in one of three racks,
+ * and when no worker has credit left. Asserts nothing.
  *
  *   t/bench/core_scale [MAX-WORKERS [MAX-CHUNKS]] */
 #include <malloc.h>
@@ -23,24 +25,38 @@
 #define DISK    (3 * MS)
 #define RATE    (200 * MIB) /* bytes a second of a worker, in */
 #define SETTLED (30 * SEC)  /* of virtual time before the death */
+#define GRANTED 100000
 
 enum kind {
     K_BEAT,
     K_CHANGES,
     K_ORDER,
-    K_FOUND,
+    K_APPLIED,
     K_SCANNED,
     K_PLACE,
+    K_TARGETS,
+    K_FETCH,
+    K_SOURCES,
+    K_HELLO,
     K_TICK,
     K_OTHER,
     KINDS
 };
-static const char *const kind_names[KINDS] = {"heartbeat", "stored", "order", "lookup",
-                                              "page",      "place",  "timer", "other"};
+static const char *const kind_names[KINDS] = {
+    "heartbeat", "stored", "order",   "applied", "page",  "place",
+    "targets",   "fetch",  "sources", "hello",   "timer", "other"};
 
 typedef struct cost {
     uint64_t n, total, longest; /* ns */
 } cost_t;
+
+/* A place that was given out for a copy. */
+typedef struct granted {
+    uint32_t worker;
+    uint64_t birth;
+    uint64_t upload;
+    copykey_t key;
+} granted_t;
 
 typedef struct later {
     uint64_t when, serial;
@@ -64,7 +80,12 @@ typedef struct bench {
     later_t **heap;
     size_t n_heap, cap_heap;
     cost_t costs[KINDS];
-    uint64_t places; /* requests of the one client */
+    uint64_t places;    /* requests of the one client */
+    bool uneven;        /* two racks for nearly all of the workers, one for the rest */
+    bool starved;       /* nothing is stored */
+    uint64_t length;    /* of chunks */
+    granted_t *granted; /* when starved */
+    size_t n_granted;
 } bench_t;
 
 static uint64_t cpu_ns (void)
@@ -150,7 +171,7 @@ static void fill (const bench_t *b, uint64_t number, core_chunk_t *out)
 {
     memset (out, 0, sizeof *out);
     out->key = key_of (number);
-    out->length = LENGTH;
+    out->length = b->length;
     if (number >= b->chunks)
         return; /* a new one */
     out->refs = 1;
@@ -192,7 +213,7 @@ static void stored (bench_t *b, uint64_t after, uint32_t worker, const copykey_t
     core_change_t *change = malloc (sizeof *change);
     event_t event = {.type = EVENT_CHANGES};
 
-    *change = (core_change_t){CHANGE_STORED, *key, birth, LENGTH, upload};
+    *change = (core_change_t){CHANGE_STORED, *key, birth, b->length, upload};
     event.u.changes.worker = worker;
     event.u.changes.conn = worker;
     event.u.changes.store[0] = 1;
@@ -229,10 +250,29 @@ static void replicate (bench_t *b, const action_replicate_t *order)
 static void placed (bench_t *b, const action_placed_t *placed)
 {
     for (size_t i = 0; i < placed->n; i++)
-        for (uint32_t k = 0; k < placed->items[i].grant.n_targets; k++)
+        for (uint32_t k = 0; k < placed->items[i].grant.n_targets; k++) {
+            if (b->starved) {
+                if (b->n_granted < GRANTED)
+                    b->granted[b->n_granted++] = (granted_t){
+                        placed->items[i].grant.targets[k], placed->items[i].grant.birth,
+                        placed->upload, placed->items[i].key};
+                continue;
+            }
             stored (b, taken (b, placed->items[i].grant.targets[k]),
                     placed->items[i].grant.targets[k], &placed->items[i].key,
                     placed->items[i].grant.birth, placed->upload);
+        }
+}
+
+static void extents (bench_t *b, const action_lookup_extents_t *ask)
+{
+    event_extent_t *found = calloc (ask->n + 1, sizeof *found);
+    event_t event = {.type = EVENT_EXTENTS_FOUND};
+
+    for (size_t i = 0; i < ask->n; i++)
+        fill (b, ask->pieces[i].inode, &found[i].chunk);
+    event.u.extents = (event_extents_t){ask->token, DFS_OK, found, ask->n};
+    later (b, STORE, &event, found);
 }
 
 static void answer (bench_t *b, const action_t *action)
@@ -273,6 +313,9 @@ static void answer (bench_t *b, const action_t *action)
         later (b, STORE, &event, chunks);
         break;
     }
+    case ACTION_LOOKUP_EXTENTS:
+        extents (b, &action->u.extents);
+        break;
     case ACTION_SCAN_WORKER:
         scan (b, &action->u.scan);
         break;
@@ -319,8 +362,16 @@ static enum kind kind_of (const event_t *event)
     case EVENT_ORDER_RESULT:
         return K_ORDER;
     case EVENT_CHUNKS_FOUND:
+        return K_TARGETS;
+    case EVENT_FETCH:
+        return K_FETCH;
+    case EVENT_EXTENTS_FOUND:
+        return K_SOURCES;
+    case EVENT_SESSION_OPEN:
+    case EVENT_SESSION_GONE:
+        return K_HELLO;
     case EVENT_LOCATIONS_APPLIED:
-        return K_FOUND;
+        return K_APPLIED;
     case EVENT_SCANNED:
         return K_SCANNED;
     case EVENT_PLACE:
@@ -367,20 +418,41 @@ static void beat (bench_t *b, uint32_t worker)
     later (b, 500 * MS, &event, NULL);
 }
 
+/* A client comes, and goes; another reads 64 chunks. */
+static void look (bench_t *b)
+{
+    event_piece_t pieces[64] = {0};
+    event_t event = {.type = EVENT_SESSION_OPEN, .u.session = {.id = 1000 + b->places}};
+
+    event.u.session.location = "dc/r1/h1";
+    step (b, &event);
+    event.type = EVENT_SESSION_GONE;
+    step (b, &event);
+    for (uint64_t i = 0; i < 64; i++) {
+        pieces[i].piece = 64 * b->places + i;
+        pieces[i].inode = mixed (pieces[i].piece) % b->chunks;
+        pieces[i].length = LENGTH;
+    }
+    event = (event_t){.type = EVENT_FETCH, .u.fetch = {1, b->places, pieces, 64}};
+    step (b, &event);
+}
+
 /* The client writes 64 new chunks. */
 static void place (bench_t *b)
 {
     event_place_item_t *items = calloc (64, sizeof *items);
     event_t event = {.type = EVENT_PLACE}, done = {.type = EVENT_UPLOAD_DONE};
 
-    if (b->places > 0) {
-        done.u.upload = (event_upload_t){1, b->places};
+    /* The one before the last has been stored. */
+    if (b->places > 1 && !b->starved) {
+        done.u.upload = (event_upload_t){1, b->places - 1};
         step (b, &done);
     }
+    look (b);
     b->places++;
     for (uint64_t i = 0; i < 64; i++) {
         items[i].key = key_of (b->chunks + 64 * b->places + i);
-        items[i].length = LENGTH;
+        items[i].length = b->length;
     }
     event.u.place = (event_place_t){1, b->places, b->places, 1, items, 64};
     later (b, 100 * MS, &event, items);
@@ -475,7 +547,10 @@ static void begin (bench_t *b)
         snprintf (event.u.member.name, sizeof event.u.member.name, "w%u", w);
         snprintf (event.u.member.host, sizeof event.u.member.host, "host%u", w);
         snprintf (event.u.member.location, sizeof event.u.member.location, "dc/r%u/h%u",
-                  w % RACKS, w);
+                  !b->uneven    ? w % RACKS
+                  : w % 50 == 0 ? 2
+                                : w % 2,
+                  w);
         step (b, &event);
         event = (event_t){.type = EVENT_WORKER_HELLO};
         event.u.hello.worker = w;
@@ -507,6 +582,7 @@ static void end (bench_t *b)
     free (b->first);
     free (b->seq);
     free (b->busy);
+    free (b->granted);
     core_destroy (&b->core);
     actions_destroy (&b->actions);
 }
@@ -548,7 +624,7 @@ static bool redundant (const bench_t *b)
 
 static void one_size (uint32_t workers, uint32_t chunks)
 {
-    bench_t b = {.now = SEC, .workers = workers, .chunks = chunks};
+    bench_t b = {.now = SEC, .workers = workers, .chunks = chunks, .length = LENGTH};
     size_t before, idle, most = 0;
     event_t closed = {.type = EVENT_WORKER_CLOSED, .u.worker = {1, 1}};
     core_status_t status = {0};
@@ -591,6 +667,66 @@ static void one_size (uint32_t workers, uint32_t chunks)
     end (&b);
 }
 
+static void print_kind (const bench_t *b, enum kind kind)
+{
+    printf (" %s %.1f/%.0f", kind_names[kind],
+            b->costs[kind].n
+                ? (double)b->costs[kind].total / (double)b->costs[kind].n / 1e3
+                : 0,
+            (double)b->costs[kind].longest / 1e3);
+}
+
+/* A few workers in the third of three racks: each chunk has a copy there. */
+static void one_uneven (uint32_t workers)
+{
+    bench_t b = {.now = SEC,
+                 .workers = workers,
+                 .chunks = 1000,
+                 .length = LENGTH,
+                 .uneven = true};
+
+    spread (&b);
+    begin (&b);
+    run (&b, b.now + 2 * SEC);
+    memset (b.costs, 0, sizeof b.costs);
+    run (&b, b.now + 50 * SEC);
+    printf ("%u workers, one of 50 in the third rack:", workers);
+    print_kind (&b, K_TARGETS);
+    printf ("\n");
+    end (&b);
+}
+
+/* Nobody stores what comes until nobody has credit; then each "stored" lets a little of
+ * what waits go on. */
+static void one_starved (uint32_t workers)
+{
+    bench_t b = {.now = SEC,
+                 .workers = workers,
+                 .chunks = 1000,
+                 .length = 16 * MIB,
+                 .starved = true};
+    size_t before;
+
+    b.granted = calloc (GRANTED, sizeof *b.granted);
+    spread (&b);
+    begin (&b);
+    do {
+        before = b.n_granted;
+        run (&b, b.now + 3 * SEC);
+    } while (b.n_granted > before);
+    memset (b.costs, 0, sizeof b.costs);
+    for (size_t i = 0; i < before && i < 2000; i++) {
+        const granted_t *g = &b.granted[i];
+
+        stored (&b, 0, g->worker, &g->key, g->birth, g->upload);
+        run (&b, b.now + 10000);
+    }
+    printf ("%u workers, all of them without credit:", workers);
+    print_kind (&b, K_CHANGES);
+    printf ("\n");
+    end (&b);
+}
+
 int main (int argc, char **argv)
 {
     uint32_t max_workers = argc > 1 ? (uint32_t)strtoul (argv[1], NULL, 10) : 1000;
@@ -603,5 +739,9 @@ int main (int argc, char **argv)
     for (uint32_t chunks = 10000; chunks <= max_chunks; chunks *= 10)
         for (uint32_t workers = 10; workers <= max_workers; workers *= 10)
             one_size (workers, chunks);
+    for (uint32_t workers = 10; workers <= max_workers; workers *= 10)
+        one_uneven (workers);
+    for (uint32_t workers = 10; workers <= max_workers; workers *= 10)
+        one_starved (workers);
     return 0;
 }
