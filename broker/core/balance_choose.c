@@ -128,9 +128,8 @@ uint32_t balance_target (core_t *core, const core_chunk_t *found)
         uint64_t then =
             permille (planned (self, share) + found->length, share->capacity);
 
-        if (!worker || worker->place_pos == SIZE_MAX ||
-            (then > left && !PLANTED (BUG_BALANCE_EVER)) || then >= best_fill ||
-            holds (found, share->worker) ||
+        if (!worker || !worker->takes || (then > left && !PLANTED (BUG_BALANCE_EVER)) ||
+            then >= best_fill || holds (found, share->worker) ||
             nearness (core, found, worker, self->source) >
                 nearness (core, found, source, self->source))
             continue;

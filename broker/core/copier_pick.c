@@ -105,8 +105,8 @@ void copier_choose_target (core_t *core, const job_t *job, placement_t *ask)
 
     ask->n_chosen = 0;
     ask->starved = false;
-    if (!worker || worker->place_pos == SIZE_MAX ||
-        worker_free (worker) < ask->length || chunk_on (core, job->chunk, job->target))
+    if (!worker || !worker->takes || worker_free (worker) < ask->length ||
+        chunk_on (core, job->chunk, job->target))
         return;
     ask->starved = !credit_fits (core, worker, LANE_REPAIR, ask->credit) ||
                    worker->copying_to >= ask->busy_to;

@@ -81,9 +81,8 @@ void copier_leaves (core_t *core, job_t *job, bool ends)
 static void call_jobs (core_t *core, worker_t *worker)
 {
     copier_t *self = core->copier;
-    struct seen_by_copier now = {.state = worker->state,
-                                 .told = worker->told,
-                                 .takes = worker->place_pos != SIZE_MAX};
+    struct seen_by_copier now = {
+        .state = worker->state, .told = worker->told, .takes = worker->takes};
     const struct seen_by_copier before = worker->copier_saw;
     bool other = now.state != before.state;
     bool here = worker_live (worker) && (other || (now.told && !before.told));

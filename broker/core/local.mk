@@ -20,6 +20,7 @@ core_sources = \
 	broker/core/list.h \
 	broker/core/liveness.c \
 	broker/core/members.c broker/core/members.h broker/core/members_private.h \
+	broker/core/takers.c \
 	broker/core/memory.c broker/core/memory.h \
 	broker/core/orders.c \
 	broker/core/parking.c \

@@ -201,12 +201,6 @@ worker_t *const *members_all (const core_t *core, size_t *n)
     return core->members->all;
 }
 
-worker_t *const *members_placeable (const core_t *core, size_t *n)
-{
-    *n = core->members->n_placeable;
-    return core->members->placeable;
-}
-
 size_t members_in_state (const core_t *core, enum worker_state state)
 {
     return core->members->in_state[state];
@@ -249,44 +243,31 @@ static bool takes_new (const core_t *core, const worker_t *worker)
 bool members_update_placeable (core_t *core, worker_t *worker)
 {
     members_t *self = core->members;
-    bool is = worker->place_pos != SIZE_MAX;
     bool should = takes_new (core, worker);
     bool damped = worker->state == WORKER_UP && core->now < worker->damped_until;
 
     self->n_damped += damped;
     self->n_damped -= worker->damped;
     worker->damped = damped;
-    if (is == should)
+    if (worker->takes == should)
         return false;
-    if (should) {
-        void *data = self->placeable;
-
-        core_grow (&data, &self->cap_placeable, self->n_placeable, sizeof (worker_t *));
-        self->placeable = data;
-        worker->place_pos = self->n_placeable;
-        self->placeable[self->n_placeable++] = worker;
-        domains_count (core->domains, &worker->path, 1);
-    } else {
-        worker_t *last = self->placeable[--self->n_placeable];
-
-        self->placeable[worker->place_pos] = last;
-        last->place_pos = worker->place_pos;
-        worker->place_pos = SIZE_MAX;
-        domains_count (core->domains, &worker->path, -1);
-    }
+    if (should)
+        takers_add (core, worker);
+    else
+        takers_remove (core, worker);
     return true;
 }
 
 void members_set_location (core_t *core, worker_t *worker)
 {
-    core->members->levels_stale = true;
-    bool counted = worker->place_pos != SIZE_MAX;
+    bool takes = worker->takes;
 
-    if (counted)
-        domains_count (core->domains, &worker->path, -1);
+    core->members->levels_stale = true;
+    if (takes)
+        takers_remove (core, worker);
     worker->path = domains_path (core->domains, worker->member.location);
-    if (counted)
-        domains_count (core->domains, &worker->path, 1);
+    if (takes)
+        takers_add (core, worker);
 }
 
 void members_condition (core_t *core, worker_t *worker, int condition)
@@ -327,7 +308,6 @@ static worker_t *add_worker (core_t *core, const core_member_t *member)
     worker->member = *member;
     worker->state = WORKER_JOINING;
     worker->since = core->now;
-    worker->place_pos = SIZE_MAX;
     list_init (&worker->slots);
     list_init (&worker->orders);
     list_init (&worker->sources);

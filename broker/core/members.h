@@ -51,15 +51,16 @@ typedef struct worker {
     store_state_t stores[CORE_STORES];
     size_t n_stores;
     bool said_hello;
-    bool seen;        /* it was live since it was dead last, or since the start */
-    bool known;       /* it has told in this term */
-    bool long_dead;   /* it was dead already when this term began */
-    bool placed;      /* its hello said where it stands */
-    bool told;        /* what it had at its hello has come: its copies are known */
-    bool doubt;       /* copies told before its marks may be of a store that is gone */
-    uint32_t epoch;   /* counts the times that a store of it went away */
-    size_t later;     /* pieces of work for later that storage has of it */
-    size_t place_pos; /* in the array of those that take new chunks, SIZE_MAX none */
+    bool seen;      /* it was live since it was dead last, or since the start */
+    bool known;     /* it has told in this term */
+    bool long_dead; /* it was dead already when this term began */
+    bool placed;    /* its hello said where it stands */
+    bool told;      /* what it had at its hello has come: its copies are known */
+    bool doubt;     /* copies told before its marks may be of a store that is gone */
+    uint32_t epoch; /* counts the times that a store of it went away */
+    size_t later;   /* pieces of work for later that storage has of it */
+    bool takes;     /* new chunks: it is one of members_placeable */
+    uint64_t named; /* the answer to a Place that names it already */
     bool looked_through; /* draining: all its chunks were looked at since it began */
     uint64_t leaving;    /* of those, chunks that are to be copied elsewhere */
     bool damped;         /* counted: up, and gets nothing new for a while */
@@ -146,8 +147,12 @@ uint64_t worker_free (const worker_t *worker);
 void members_condition (core_t *core, worker_t *worker, int condition);
 /* All that are not removed. */
 worker_t *const *members_all (const core_t *core, size_t *n);
-/* Those that take new chunks. */
+/* Those that take new chunks: those of one domain are next to each other. */
 worker_t *const *members_placeable (const core_t *core, size_t *n);
+/* The first of those among them that stand in the same domain of LEVEL as PATH, which
+ * is deeper than that; *N of them. */
+size_t members_run (const core_t *core, const domain_path_t *path, uint32_t level,
+                    size_t *n);
 size_t members_in_state (const core_t *core, enum worker_state state);
 size_t members_unsure (const core_t *core);
 /* Somebody who is missing now may take new chunks soon. */

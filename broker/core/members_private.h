@@ -11,7 +11,7 @@ struct members {
     worker_t **all;
     size_t n_all;
     size_t cap_all;
-    worker_t **placeable;
+    worker_t **placeable; /* in order of where they stand (takers.c) */
     size_t n_placeable;
     size_t cap_placeable;
     size_t in_state[WORKER_REMOVED + 1];
@@ -42,6 +42,10 @@ void members_set_timer (core_t *core, worker_t *worker);
 void members_send_probe (core_t *core, worker_t *worker);
 /* True when it has begun or ceased to take new chunks. */
 bool members_update_placeable (core_t *core, worker_t *worker);
+/* takers.c: WORKER takes new chunks from now on, or no more. Its path is what it was.
+ */
+void takers_add (core_t *core, worker_t *worker);
+void takers_remove (core_t *core, worker_t *worker);
 /* LOCATION of its member record is new. The domains count those that take new chunks:
  * a path never changes but here. */
 void members_set_location (core_t *core, worker_t *worker);

@@ -106,6 +106,7 @@ static void flush_request (core_t *core, request_t *request)
     action_t *action = actions_add (core->out, ACTION_PLACED);
     action_placed_t *placed = &action->u.placed;
     core_address_t *workers;
+    uint64_t answer = core_id (core);
     size_t n = 0, cap = 0;
 
     for (size_t i = 0; i < request->n_ready; i++)
@@ -115,13 +116,12 @@ static void flush_request (core_t *core, request_t *request)
         const grant_t *grant = &request->ready[i].grant;
 
         for (uint32_t k = 0; k < grant->n_targets; k++) {
-            const worker_t *worker = members_find (core, grant->targets[k]);
-            size_t at = 0;
+            worker_t *worker = members_find (core, grant->targets[k]);
 
-            while (at < n && workers[at].id != grant->targets[k])
-                at++;
-            if (at == n && worker)
-                workers[n++] = members_address (core, worker);
+            if (!worker || worker->named == answer)
+                continue;
+            worker->named = answer;
+            workers[n++] = members_address (core, worker);
         }
     }
     placed->session = request->session;

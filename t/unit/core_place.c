@@ -2,6 +2,7 @@
 /* Place, grants, Durable and the check of a Commit. */
 #include "t/unit/core_cluster.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define ALL 0xfffffffeULL
@@ -139,6 +140,55 @@ static void test_domains (void **state)
     /* Within the large rack everybody gets some. */
     for (int id = 1; id <= 4; id++)
         assert_true (first[id] > 20);
+    cluster_free (&c);
+}
+
+/* Puts N chunks from number FIRST on: each gets a copy in the racks of NEED (bits) and
+ * none on worker NOT. */
+static void put_many (cluster_core_t *c, uint64_t first, size_t n, uint32_t need,
+                      uint32_t not, const uint32_t *rack)
+{
+    for (size_t i = 0; i < n; i++) {
+        const core_placed_t *placed = cluster_put (c, first + i, 1000);
+        uint32_t racks = 0;
+
+        assert_int_equal (placed->grant.n_targets, 3);
+        for (uint32_t k = 0; k < 3; k++) {
+            uint32_t id = placed->grant.targets[k];
+
+            assert_int_not_equal (id, not );
+            assert_int_not_equal (id, placed->grant.targets[(k + 1) % 3]);
+            racks |= 1U << rack[id];
+        }
+        assert_int_equal (racks, need);
+    }
+}
+
+/* Of more workers than are looked at one by one those are met that stand alone, however
+ * few, also when somebody has moved or gone. */
+static void test_many_workers (void **state)
+{
+    enum { N = 60 };
+    static char places[N][16];
+    const char *locations[N];
+    uint32_t rack[N + 1];
+    cluster_core_t c;
+
+    (void)state;
+    for (uint32_t i = 0; i < N; i++) {
+        rack[i + 1] = i == 20 || i == 41 ? 2 : i % 2;
+        snprintf (places[i], sizeof places[i], "dc/r%u/h%u", rack[i + 1], i);
+        locations[i] = places[i];
+    }
+    cluster_make (&c, NULL, N, 3, 3, locations);
+    put_many (&c, 1, 100, 7, 0, rack);
+    rack[21] = 0;
+    cluster_member (&c, 21, "dc/r0/h99", false, false);
+    put_many (&c, 201, 100, 7, 0, rack);
+    cluster_closed (&c, 42);
+    put_many (&c, 401, 100, 3, 42, rack);
+    cluster_join (&c, 42, 0);
+    put_many (&c, 601, 100, 7, 0, rack);
     cluster_free (&c);
 }
 
@@ -553,7 +603,7 @@ static void test_replayed (void **state)
     event.u.marks.marks = &mark;
     event.u.marks.n = 1;
     cluster_step (&c, event);
-    cluster_place (&c, 1, 1, 1000, 0);
+    cluster_place (&c, 1, 1, 1000, 1); /* on any of the others */
     cluster_found (&c, cluster_want (&c, ACTION_LOOKUP_CHUNKS)->u.chunks.token, 1, 0, 0,
                    0, 0);
     for (uint64_t i = 0; i < 2; i++) {
@@ -629,6 +679,7 @@ int main (void)
         cmocka_unit_test (test_grant),
         cmocka_unit_test (test_bad_items),
         cmocka_unit_test (test_domains),
+        cmocka_unit_test (test_many_workers),
         cmocka_unit_test (test_weights),
         cmocka_unit_test (test_avoid),
         cmocka_unit_test (test_waits_for_workers),
