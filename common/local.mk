@@ -13,6 +13,7 @@ common_libcommon_la_SOURCES = \
 	common/kv.c common/kv.h \
 	common/log.c common/log.h \
 	common/mailbox.c common/mailbox.h \
+	common/peername.c common/peername.h \
 	common/resolve.c common/resolve.h \
 	common/rng.c common/rng.h \
 	common/timer.c common/timer.h \

@@ -22,6 +22,7 @@ msgs_libmsgs_la_SOURCES = \
 	msgs/grant.c msgs/grant.h \
 	msgs/handle.c msgs/handle.h \
 	msgs/keys.c msgs/keys.h \
+	msgs/knock.c msgs/knock.h \
 	msgs/mark.c msgs/mark.h \
 	msgs/node.c msgs/node.h \
 	msgs/path.c msgs/path.h \
@@ -39,5 +40,5 @@ t_unit_cluster_config_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
 UNIT_TESTS += t/unit/msgs t/unit/sockets
 t_unit_msgs_SOURCES = t/unit/msgs.c
 t_unit_msgs_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)
-t_unit_sockets_SOURCES = t/unit/sockets.c
+t_unit_sockets_SOURCES = t/unit/sockets.c t/unit/broker_tcp.c
 t_unit_sockets_LDADD = msgs/libmsgs.la $(CMOCKA_LIBS)

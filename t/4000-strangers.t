@@ -83,7 +83,8 @@ test_expect_success 'garbage on every port changes nothing' '
         close \$_ for @s" $ports &&
     dfs-client cat /f >out && test_cmp f out &&
     dfs-client put f /after && dfs-client cat /after >out && test_cmp f out &&
-    for n in b1 w1 w2; do kill -0 $(cluster_pid c $n) || return 1; done
+    for n in b1 w1 w2; do kill -0 $(cluster_pid c $n) && grep -q "bad_peer node=$n door=" c/logs/$n.log || return 1; done &&
+    for door in front back pulse announce; do grep -q "bad_peer node=b1 door=$door " c/logs/b1.log || return 1; done
 '
 
 test_expect_success 'security = none works the same' '

@@ -13,6 +13,7 @@
 #include "common/mailbox.h"
 #include "common/units.h"
 #include "msgs/control.pb-c.h"
+#include "msgs/knock.h"
 #include "msgs/sock.h"
 #include "msgs/zap.h"
 
@@ -44,6 +45,8 @@ struct peers {
     char name[JOURNAL_NAME];
     peer_env_t env;
     void *router;
+    void *monitor; /* of the router */
+    knock_t knock;
     uint16_t port;
     mailbox_t *orders;
     pthread_t thread;
@@ -250,6 +253,7 @@ static int poll_items (peers_t *self, zmq_pollitem_t *items)
     items[n++] =
         (zmq_pollitem_t){.fd = mailbox_fd (self->orders), .events = ZMQ_POLLIN};
     items[n++] = (zmq_pollitem_t){.socket = self->router, .events = ZMQ_POLLIN};
+    items[n++] = (zmq_pollitem_t){.socket = self->monitor, .events = ZMQ_POLLIN};
     for (size_t i = 0; i < self->n_links; i++) {
         peer_t *link = &self->links[i];
         if (link->monitor)
@@ -264,7 +268,7 @@ static int poll_items (peers_t *self, zmq_pollitem_t *items)
 static void *run (void *arg)
 {
     peers_t *self = arg;
-    zmq_pollitem_t items[2 + 2 * LINKS_MAX];
+    zmq_pollitem_t items[3 + 2 * LINKS_MAX];
 
     self->going = true;
     while (self->going) {
@@ -276,6 +280,7 @@ static void *run (void *arg)
         while (self->going && (order = mailbox_pop (self->orders)))
             obey (self, order);
         hear (self);
+        knock_drain (&self->knock, "peers", self->monitor, clock_mono ());
         uint64_t now = clock_mono () / MS;
         for (size_t i = 0; i < self->n_links; i++)
             peer_work (&self->links[i], &self->env, now);
@@ -336,6 +341,9 @@ static int bind_router (peers_t *self, dfs_error_t *err)
     const journal_peers_t *p = &self->config.peers;
     self->router = sock_new (p->zmq, SOCK_PEERS, p->secret, NULL, err);
     if (!self->router)
+        return err->code;
+    self->monitor = sock_monitor (p->zmq, self->router, KNOCK_EVENTS, err);
+    if (!self->monitor)
         return err->code;
     return sock_bind (self->router, p->bind ? p->bind : "*", p->port, &self->port, err);
 }
@@ -402,6 +410,8 @@ void peers_destroy (peers_t **self_p)
     if (!self)
         return;
     peers_stop (self);
+    if (self->router)
+        sock_monitor_close (self->router, &self->monitor);
     sock_close (&self->router);
     mailbox_destroy (&self->orders, order_free);
     pthread_cond_destroy (&self->wake);

@@ -31,6 +31,7 @@ void back_closed (links_t *self)
 
     while (sock_monitor_read (self->back.monitor, &event) == 1) {
         conn_t *conn = link_by_fd (&self->back, event.value);
+        knock_event (&self->back.knock, "back", &event, self->now);
         if (event.event == ZMQ_EVENT_DISCONNECTED && conn)
             back_forget (self, conn);
     }

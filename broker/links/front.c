@@ -30,6 +30,7 @@ void front_closed (links_t *self)
 
     while (sock_monitor_read (self->front.monitor, &event) == 1) {
         conn_t *conn = link_by_fd (&self->front, event.value);
+        knock_event (&self->front.knock, "front", &event, self->now);
         if (event.event == ZMQ_EVENT_DISCONNECTED && conn)
             lose (self, conn);
     }

@@ -64,37 +64,34 @@ void links_journal_members (void *mailbox)
     mailbox_push (mailbox, mail_new (MAIL_MEMBERS, sizeof (mail_t)));
 }
 
-static void *bound (links_t *self, enum sock_kind kind, int i, dfs_error_t *err)
+/* A listening socket and its monitor; NULL and neither on failure. */
+static void *bound (links_t *self, enum sock_kind kind, int i, void **monitor,
+                    dfs_error_t *err)
 {
     const cluster_node_t *broker = self->config.broker;
     void *sock = sock_new (self->config.zmq, kind, self->config.id, NULL, err);
     uint16_t port = broker->port ? (uint16_t)(broker->port + i) : 0;
 
-    if (sock && sock_bind (sock, broker->bind, port, &self->ports[i], err) < 0)
-        sock_close (&sock);
-    return sock;
+    if (!sock)
+        return NULL;
+    *monitor = sock_monitor (self->config.zmq, sock, KNOCK_EVENTS, err);
+    if (*monitor &&
+        sock_bind (sock, broker->bind, port, &self->ports[i], err) == DFS_OK)
+        return sock;
+    sock_monitor_close (sock, monitor);
+    sock_close (&sock);
+    return NULL;
 }
 
 static int bind_all (links_t *self, dfs_error_t *err)
 {
-    self->front.sock = bound (self, SOCK_FRONT, 0, err);
-    if (!self->front.sock)
-        return err->code;
-    self->front.monitor =
-        sock_monitor (self->config.zmq, self->front.sock, ZMQ_EVENT_DISCONNECTED, err);
-    if (!self->front.monitor)
-        return err->code;
-    self->back.sock = bound (self, SOCK_BACK, 1, err);
-    if (!self->back.sock)
-        return err->code;
-    self->back.monitor =
-        sock_monitor (self->config.zmq, self->back.sock, ZMQ_EVENT_DISCONNECTED, err);
-    if (!self->back.monitor)
-        return err->code;
-    self->pulse = bound (self, SOCK_PULSE, 2, err);
-    if (!self->pulse)
-        return err->code;
-    self->announce = bound (self, SOCK_ANNOUNCE, 3, err);
+    self->front.sock = bound (self, SOCK_FRONT, 0, &self->front.monitor, err);
+    if (self->front.sock)
+        self->back.sock = bound (self, SOCK_BACK, 1, &self->back.monitor, err);
+    if (self->back.sock)
+        self->pulse = bound (self, SOCK_PULSE, 2, &self->pulse_monitor, err);
+    if (self->pulse)
+        self->announce = bound (self, SOCK_ANNOUNCE, 3, &self->announce_monitor, err);
     return self->announce ? DFS_OK : err->code;
 }
 
@@ -220,10 +217,10 @@ void links_destroy (links_t **self_p)
         return;
     links_stop (self);
     prober_destroy (&self->prober);
-    if (self->front.sock)
-        sock_monitor_close (self->front.sock, &self->front.monitor);
-    if (self->back.sock)
-        sock_monitor_close (self->back.sock, &self->back.monitor);
+    sock_monitor_close (self->front.sock, &self->front.monitor);
+    sock_monitor_close (self->back.sock, &self->back.monitor);
+    sock_monitor_close (self->pulse, &self->pulse_monitor);
+    sock_monitor_close (self->announce, &self->announce_monitor);
     sock_close (&self->front.sock);
     sock_close (&self->back.sock);
     sock_close (&self->pulse);

@@ -32,6 +32,10 @@ struct links {
     uint16_t ports[5];
     void *pulse;
     void *announce;
+    void *pulse_monitor;
+    void *announce_monitor;
+    knock_t pulse_knock;
+    knock_t announce_knock;
     link_t front;
     link_t back;
     journal_t *journal;

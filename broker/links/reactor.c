@@ -418,6 +418,8 @@ enum item {
     ITEM_MAIL,
     ITEM_FRONT_MONITOR,
     ITEM_BACK_MONITOR,
+    ITEM_PULSE_MONITOR,
+    ITEM_ANNOUNCE_MONITOR,
     ITEM_PULSE,
     ITEM_BACK,
     ITEM_FRONT,
@@ -432,6 +434,9 @@ void *links_run (void *arg)
         [ITEM_MAIL] = {.fd = mailbox_fd (self->config.mail), .events = ZMQ_POLLIN},
         [ITEM_FRONT_MONITOR] = {.socket = self->front.monitor, .events = ZMQ_POLLIN},
         [ITEM_BACK_MONITOR] = {.socket = self->back.monitor, .events = ZMQ_POLLIN},
+        [ITEM_PULSE_MONITOR] = {.socket = self->pulse_monitor, .events = ZMQ_POLLIN},
+        [ITEM_ANNOUNCE_MONITOR] = {.socket = self->announce_monitor,
+                                   .events = ZMQ_POLLIN},
         [ITEM_PULSE] = {.socket = self->pulse, .events = ZMQ_POLLIN},
         [ITEM_BACK] = {.socket = self->back.sock, .events = ZMQ_POLLIN},
         [ITEM_FRONT] = {.socket = self->front.sock, .events = ZMQ_POLLIN},
@@ -460,6 +465,9 @@ void *links_run (void *arg)
             front_closed (self);
         if (items[ITEM_BACK_MONITOR].revents)
             back_closed (self);
+        knock_drain (&self->pulse_knock, "pulse", self->pulse_monitor, self->now);
+        knock_drain (&self->announce_knock, "announce", self->announce_monitor,
+                     self->now);
         drain_mail (self);
         if (items[ITEM_PULSE].revents)
             pulse_drain (self);

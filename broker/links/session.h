@@ -12,6 +12,7 @@
 #include "broker/core/event.h"
 #include "broker/links/idmap.h"
 #include "msgs/envelope.h"
+#include "msgs/knock.h"
 
 #define SESSION_GRACE_NS 15000000000ULL /* a client may come back that long */
 #define SESSION_CHANGED  64
@@ -55,6 +56,7 @@ typedef struct link {
     const char *name;
     void *sock;
     void *monitor;
+    knock_t knock;
     idmap_t *by_route;
     idmap_t *by_fd;
     idmap_t *by_number;

@@ -13,8 +13,11 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "msgs/envelope.h"
+#include "msgs/knock.h"
 #include "msgs/sock.h"
 #include "msgs/zap.h"
+
+void rig_throw (uint16_t port, const void *data, size_t len); /* broker_tcp.c */
 
 typedef struct world {
     void *ctx;
@@ -259,6 +262,77 @@ static void test_port_taken (void **state)
     sock_close (&s);
 }
 
+/* A peer that is let in and was heard. */
+static void *heard_friend (world_t *w)
+{
+    void *s = sock_new (w->ctx, SOCK_CLIENT, &w->user, NULL, NULL);
+    assert_int_equal (sock_connect (s, &w->user, "127.0.0.1", w->port,
+                                    w->server.keys.public_key, NULL),
+                      0);
+    assert_int_equal (send_ping (s), 0);
+    envelope_from_t from;
+    Dfs__Envelope *env;
+    assert_int_equal (receive (w, 10000, &from, &env), 1);
+    return s;
+}
+
+/* Reads the monitor until BAD were counted and nothing is open; fails after 10 s. */
+static void count_bad (knock_t *knock, void *monitor, uint64_t bad)
+{
+    uint64_t until = clock_mono () + 10 * SEC;
+    while ((knock->bad < bad || knock->n_open) && clock_mono () < until) {
+        zmq_pollitem_t item = {.socket = monitor, .events = ZMQ_POLLIN};
+        zmq_poll (&item, 1, 50);
+        knock_drain (knock, "front", monitor, clock_mono ());
+    }
+    assert_int_equal (knock->bad, bad);
+    assert_int_equal (knock->n_open, 0);
+}
+
+static char said[256];
+
+static void keep_line (enum log_level level, const char *line, void *arg)
+{
+    (void)level, (void)arg;
+    if (strstr (line, "bad_peer"))
+        snprintf (said, sizeof said, "%s", line);
+}
+
+/* Bytes that are no handshake are counted and told of, whoever else comes and goes. */
+static void test_knocks (void **state)
+{
+    world_t *w = *state;
+    static const char null_greeting[64] = "\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL";
+    static const char curve_greeting[75] = "\xff\0\0\0\0\0\0\0\1\x7f\3\0CURVE";
+    knock_t knock = {.n_open = 0};
+    void *monitor = sock_monitor (w->ctx, w->front, KNOCK_EVENTS, NULL);
+    assert_non_null (monitor);
+    log_set_sink (keep_line, NULL);
+    said[0] = 0;
+    /* A friend stays all the time, and others come and go. */
+    void *friend = heard_friend (w);
+    count_bad (&knock, monitor, 0);
+    const struct {
+        const char *bytes;
+        size_t len;
+    } kinds[] = {
+        {"GET / HTTP/1.0\r\n\r\n", 18},
+        {"\x13garbage without any sense, longer than a greeting is: 64 bytes", 66},
+        {null_greeting, sizeof null_greeting},
+        {curve_greeting, sizeof curve_greeting}};
+    for (size_t i = 0; i < 4; i++) {
+        rig_throw (w->port, kinds[i].bytes, kinds[i].len);
+        count_bad (&knock, monitor, i + 1);
+        void *other = heard_friend (w);
+        sock_close (&other);
+        count_bad (&knock, monitor, i + 1);
+    }
+    assert_non_null (strstr (said, "bad_peer door=front peer="));
+    sock_close (&friend);
+    log_set_sink (quiet, NULL);
+    sock_monitor_close (w->front, &monitor);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +340,7 @@ int main (void)
         cmocka_unit_test_setup_teardown (test_strangers, setup, teardown),
         cmocka_unit_test_setup_teardown (test_client_tries_once, setup, teardown),
         cmocka_unit_test_setup_teardown (test_garbage, setup, teardown),
+        cmocka_unit_test_setup_teardown (test_knocks, setup, teardown),
         cmocka_unit_test_setup_teardown (test_port_taken, setup, teardown),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
+#include "msgs/knock.h"
 #include "worker/flow/ingest.h"
 #include "worker/links/actor.h"
 
@@ -22,6 +23,7 @@ struct ingest {
     ingest_config_t config;
     void *socket;
     void *monitor;
+    knock_t knock;
     uint16_t port;
     assemble_t *assemble;
     actor_t *actor;
@@ -114,8 +116,11 @@ static void run (void *pipe, void *arg)
             break;
         uint64_t now = clock_mono ();
         sock_event_t event;
-        while (sock_monitor_read (self->monitor, &event))
-            assemble_lost (self->assemble, event.value, now);
+        while (sock_monitor_read (self->monitor, &event)) {
+            knock_event (&self->knock, "ingest", &event, now);
+            if (event.event == ZMQ_EVENT_DISCONNECTED)
+                assemble_lost (self->assemble, event.value, now);
+        }
         if (rc > 0 && items[2].revents)
             drain (self, now);
         if (now >= self->next_expire) {
@@ -134,8 +139,7 @@ ingest_t *ingest_new (const ingest_config_t *config, dfs_error_t *err)
     self->socket = sock_new (config->ctx, SOCK_INGEST, config->identity, NULL, err);
     if (!self->socket)
         goto failed;
-    self->monitor =
-        sock_monitor (config->ctx, self->socket, ZMQ_EVENT_DISCONNECTED, err);
+    self->monitor = sock_monitor (config->ctx, self->socket, KNOCK_EVENTS, err);
     if (!self->monitor ||
         sock_bind (self->socket, config->bind, config->port, &self->port, err) < 0)
         goto failed;

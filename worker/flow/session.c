@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "msgs/control.pb-c.h"
+#include "msgs/knock.h"
 #include "worker/flow/send.h"
 #include "worker/flow/session.h"
 
@@ -31,6 +32,7 @@ struct session {
     char domain[32];
     void *socket;
     void *monitor;
+    knock_t knock;
     uint16_t port;
     share_t *share;
     int orderer;        /* link that asked last */
@@ -98,8 +100,7 @@ session_t *session_open (const session_config_t *config, uint64_t id,
         sock_new (config->ctx, SOCK_STREAM, config->identity, self->domain, err);
     if (!self->socket)
         goto failed;
-    self->monitor =
-        sock_monitor (config->ctx, self->socket, ZMQ_EVENT_DISCONNECTED, err);
+    self->monitor = sock_monitor (config->ctx, self->socket, KNOCK_EVENTS, err);
     if (!self->monitor || bind_stream (self, err) < 0)
         goto failed;
     log_debug ("stream_open", "session=%016" PRIx64 " port=%u", id, self->port);
@@ -426,8 +427,11 @@ int session_watch (session_t *self, uint64_t now)
     sock_event_t event;
     /* Events only wake the thread: the connection that ended may be a stranger's, and
      * the socket may still have its pipe. */
-    while (sock_monitor_read (self->monitor, &event))
-        self->refusals = 0;
+    while (sock_monitor_read (self->monitor, &event)) {
+        knock_event (&self->knock, "stream", &event, now);
+        if (event.event == ZMQ_EVENT_DISCONNECTED)
+            self->refusals = 0;
+    }
     uint64_t returned = share_returned (self->share);
     if (returned != self->returned) {
         self->returned = returned;
