@@ -9,6 +9,7 @@ common_libcommon_la_SOURCES = \
 	common/dfs_error.h \
 	common/digest.c common/digest.h \
 	common/error.c common/error.h \
+	common/filetime.c common/filetime.h \
 	common/io.c common/io.h \
 	common/kv.c common/kv.h \
 	common/log.c common/log.h \

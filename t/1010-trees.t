@@ -13,7 +13,8 @@ test_expect_success 'a tree with everything in it' '
     ln -s f1 tree/link && ln -s /absolute/nowhere tree/dangling && ln -s ../f2 tree/empty-link &&
     ln -s mode tree/dirlink &&
     : >tree/empty/zero && touch -d "2001-02-03 04:05:06.789" tree/f2 &&
-    touch -d "1999-12-31 23:59:59" tree/mode &&
+    touch -d "1999-12-31 23:59:59" tree/mode && touch -d "1965-01-02 03:04:05.250" tree/f3 &&
+    touch -h -d "1950-06-07 08:09:10.5" tree/dangling && touch -d "2250-01-02 03:04:05" tree/empty &&
     dfs-client put -r tree /tree && dfs-client get -r /tree back &&
     diff -r --no-dereference tree back
 '
@@ -22,7 +23,9 @@ shape () {
     (cd "$1" && find . -printf "%p %y %m %T@ %l\n" | sort)
 }
 test_expect_success 'modes, times and link targets are the same' '
-    shape tree >want && shape back >got && test_cmp want got
+    shape tree >want && shape back >got && test_cmp want got &&
+    dfs-client stat --json /tree/f3 >out && test "$(json mtime out)" = 1965-01-02T03:04:05.250000000Z &&
+    dfs-client ls -l /tree >out && grep "1965-01-02 03:04:05.* f3$" out
 '
 
 test_expect_success 'in a copy within the cluster as well' '

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/units.h"
+#include "common/filetime.h"
 #include "get_tree.h"
 #include "paths.h"
 #include "progress.h"
@@ -42,7 +42,7 @@ static void local_error (tree_t *tree, const char *path)
 static void times_of (uint64_t mtime_ns, struct timespec times[2])
 {
     times[0] = (struct timespec){0, UTIME_OMIT};
-    times[1] = (struct timespec){(time_t)(mtime_ns / SEC), (long)(mtime_ns % SEC)};
+    times[1] = filetime_unpack (mtime_ns);
 }
 
 /* A symlink in the way is not followed: the stored tree says what is a directory. ROOT

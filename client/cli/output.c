@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/units.h"
+#include "common/filetime.h"
 #include "output.h"
 #include "tool.h"
 
@@ -81,7 +81,7 @@ char *out_mode (const dfs_stat_t *st, char buf[11])
 
 char *out_time (uint64_t ns, char *buf, size_t cap)
 {
-    time_t seconds = (time_t)(ns / SEC);
+    time_t seconds = filetime_unpack (ns).tv_sec;
     struct tm tm;
     if (!localtime_r (&seconds, &tm) || !strftime (buf, cap, "%Y-%m-%d %H:%M:%S", &tm))
         snprintf (buf, cap, "?");
@@ -90,14 +90,14 @@ char *out_time (uint64_t ns, char *buf, size_t cap)
 
 char *out_time_json (uint64_t ns, char *buf, size_t cap)
 {
-    time_t seconds = (time_t)(ns / SEC);
+    struct timespec time = filetime_unpack (ns);
     struct tm tm;
     char day[32];
-    if (!gmtime_r (&seconds, &tm) ||
+    if (!gmtime_r (&time.tv_sec, &tm) ||
         !strftime (day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm))
         snprintf (buf, cap, "?");
     else
-        snprintf (buf, cap, "%s.%09uZ", day, (unsigned)(ns % SEC));
+        snprintf (buf, cap, "%s.%09ldZ", day, time.tv_nsec);
     return buf;
 }
 

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "common/error.h"
+#include "common/filetime.h"
 #include "common/rng.h"
-#include "common/units.h"
 #include "msgs/path.h"
 #include "paths.h"
 #include "tool.h"
@@ -130,7 +130,7 @@ int path_symlink (const char *target, const char *path, uint64_t mtime_ns,
 
     assert (temp);
     if (mtime_ns != UINT64_MAX)
-        times[1] = (struct timespec){(time_t)(mtime_ns / SEC), (long)(mtime_ns % SEC)};
+        times[1] = filetime_unpack (mtime_ns);
     snprintf (temp, size, "%.*s.dfs-%016llx", (int)dir, path,
               (unsigned long long)rng_secret_u64 ());
     if (symlink (target, temp) < 0)

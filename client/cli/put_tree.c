@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "change.h"
-#include "common/units.h"
+#include "common/filetime.h"
 #include "paths.h"
 #include "progress.h"
 #include "put_tree.h"
@@ -35,11 +35,6 @@ typedef struct tree {
     later_t *first, **last;
     size_t n_later;
 } tree_t;
-
-static uint64_t mtime_of (const struct stat *st)
-{
-    return (uint64_t)st->st_mtim.tv_sec * SEC + (uint64_t)st->st_mtim.tv_nsec;
-}
 
 static void trouble (void *arg, const char *path, int errnum)
 {
@@ -132,7 +127,7 @@ static int leave (void *arg, const char *path, const char *rel, const struct sta
     else
         add_later (tree, (later_t){.path = dest,
                                    .mode = st->st_mode & 07777,
-                                   .mtime_ns = mtime_of (st)});
+                                   .mtime_ns = filetime_pack (st->st_mtim)});
     return go_on (tree);
 }
 
@@ -146,8 +141,9 @@ static void put_symlink (tree_t *tree, const char *path, const char *dest,
         return;
     }
     target[n] = 0;
-    later_t later = {
-        .path = strdup (dest), .target = strdup (target), .mtime_ns = mtime_of (st)};
+    later_t later = {.path = strdup (dest),
+                     .target = strdup (target),
+                     .mtime_ns = filetime_pack (st->st_mtim)};
     assert (later.path && later.target);
     add_later (tree, later);
 }

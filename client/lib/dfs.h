@@ -64,7 +64,8 @@ typedef struct dfs_stat {
     enum dfs_type type;
     uint32_t mode; /* permission bits */
     uint32_t uid, gid, nlink;
-    uint64_t inode, size, mtime_ns, ctime_ns;
+    uint64_t inode, size;
+    uint64_t mtime_ns, ctime_ns; /* since 1970; before it: two's complement */
     uint64_t version; /* log index of the commit that made it */
     uint64_t chunks, chunk_size;
     uint32_t replicas, policy;

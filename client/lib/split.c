@@ -8,12 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CANCEL_MS 100 /* how often a waiting read looks at *CANCEL */
+#include "common/filetime.h"
 
-static uint64_t ns_of (struct timespec ts)
-{
-    return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
+#define CANCEL_MS 100 /* how often a waiting read looks at *CANCEL */
 
 static int take_stat (source_t *self, dfs_error_t *err)
 {
@@ -30,8 +27,8 @@ static int take_stat (source_t *self, dfs_error_t *err)
     if (self->stream)
         return 0;
     self->mode = st.st_mode & 07777;
-    self->mtime_ns = ns_of (st.st_mtim);
-    self->ctime_ns = ns_of (st.st_ctim);
+    self->mtime_ns = filetime_pack (st.st_mtim);
+    self->ctime_ns = filetime_pack (st.st_ctim);
     self->inode = st.st_ino;
     self->size = (uint64_t)st.st_size;
     self->sparse = (uint64_t)st.st_blocks * 512 < self->size;
@@ -137,7 +134,7 @@ int source_unchanged (const source_t *self, dfs_error_t *err)
     if (fstat (self->fd, &st) != 0)
         return fail_errno (err, "stat");
     if ((uint64_t)st.st_size != self->base + self->size ||
-        ns_of (st.st_mtim) != self->mtime_ns)
+        filetime_pack (st.st_mtim) != self->mtime_ns)
         return fail (err, DFS_ECHANGED, "changed while it was read");
     return 0;
 }

@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "common/filetime.h"
 #include "common/rng.h"
 
 #define NAME_LEN 255
@@ -180,8 +181,7 @@ static int set_attributes (target_t *self, uint64_t size, uint32_t mode,
     if (mtime_ns != UINT64_MAX) {
         struct timespec times[2] = {
             {.tv_nsec = UTIME_OMIT},
-            {.tv_sec = (time_t)(mtime_ns / 1000000000ULL),
-             .tv_nsec = (long)(mtime_ns % 1000000000ULL)},
+            filetime_unpack (mtime_ns),
         };
         if (futimens (self->fd, times) != 0)
             return fail_errno (err, "set the time of %s", self->path);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "common/filetime.h"
 #include "common/arena.h"
 #include "common/buf.h"
 #include "common/digest.h"
@@ -48,6 +49,33 @@ static void test_error (void **state)
     big[sizeof big - 1] = 0;
     wrap (&err, "%s", big);
     assert_int_equal (strlen (err.text), sizeof err.text - 1);
+}
+
+static void test_filetime (void **state)
+{
+    (void)state;
+    static const struct {
+        struct timespec time;
+        int64_t packed;
+    } known[] = {{{0, 0}, 0},
+                 {{1, 5}, 1000000005},
+                 {{-1, 999999998}, -2},
+                 {{-157766400, 250000000}, -157766399750000000},
+                 {{-1, 0}, -1000000000},
+                 {{8835811200, 0}, 8835811200000000000}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        uint64_t packed = filetime_pack (known[i].time);
+        assert_int_equal ((int64_t)packed, known[i].packed);
+        struct timespec back = filetime_unpack (packed);
+        assert_int_equal (back.tv_sec, known[i].time.tv_sec);
+        assert_int_equal (back.tv_nsec, known[i].time.tv_nsec);
+    }
+    /* Not "not given"; and what is too far is the farthest. */
+    assert_int_equal (filetime_pack ((struct timespec){-1, 999999999}), 0);
+    assert_int_equal (filetime_pack ((struct timespec){INT64_MAX / 4, 0}), INT64_MAX);
+    assert_int_equal ((int64_t)filetime_pack ((struct timespec){INT64_MIN / 4, 0}),
+                      INT64_MIN);
+    assert_int_equal (filetime_unpack ((uint64_t)INT64_MIN).tv_sec, -9223372037);
 }
 
 static void test_units (void **state)
@@ -353,12 +381,13 @@ static void test_kv (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_error),    cmocka_unit_test (test_units),
-        cmocka_unit_test (test_digest),   cmocka_unit_test (test_arena),
-        cmocka_unit_test (test_buf_pool), cmocka_unit_test (test_buf_regions),
-        cmocka_unit_test (test_mailbox),  cmocka_unit_test (test_timer),
-        cmocka_unit_test (test_resolve),  cmocka_unit_test (test_quote),
-        cmocka_unit_test (test_io),       cmocka_unit_test (test_kv),
+        cmocka_unit_test (test_error),       cmocka_unit_test (test_units),
+        cmocka_unit_test (test_filetime),    cmocka_unit_test (test_digest),
+        cmocka_unit_test (test_arena),       cmocka_unit_test (test_buf_pool),
+        cmocka_unit_test (test_buf_regions), cmocka_unit_test (test_mailbox),
+        cmocka_unit_test (test_timer),       cmocka_unit_test (test_resolve),
+        cmocka_unit_test (test_quote),       cmocka_unit_test (test_io),
+        cmocka_unit_test (test_kv),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("common", tests, NULL, NULL);
