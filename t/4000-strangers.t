@@ -30,11 +30,14 @@ test_expect_success 'a broker that is not there: exit 6 within the timeout' '
 '
 
 test_expect_success 'a worker whose key is refused is named soon, and not as one that serves' '
-    dfs-cluster stop "$PWD/c" w1 && cp c/keys/worker-w1_secret right && cp e/keys/worker-w1_secret c/keys/ &&
+    dfs-cluster stop "$PWD/c" w1 && mkdir right && cp c/keys/worker-w1* right && cp e/keys/worker-w1* c/keys/ &&
     test_expect_code 5 dfs-cluster start --wait 600 "$PWD/c" w1 >out 2>err && cat out err &&
     grep -q "w1: broker b1 refuses its key (.*/worker-w1_secret)" err && test_must_fail grep serving out &&
     dfs-cluster status "$PWD/c" >out && grep -q "w1 *worker *refused" out &&
-    cp right c/keys/worker-w1_secret && dfs-cluster restart "$PWD/c" w1 >out && grep -q "w1: serving" out
+    dfs-cluster stop "$PWD/c" w1 && cp right/worker-w1 c/keys/ &&
+    test_expect_code 5 dfs-cluster start "$PWD/c" w1 >out 2>err && cat out err && test_must_fail grep serving out &&
+    grep -q "key .*/worker-w1_secret does not belong to .*/worker-w1$" err && test ! -e c/run/w1.pid &&
+    cp right/worker-w1_secret c/keys/ && dfs-cluster start "$PWD/c" w1 >out && grep -q "w1: serving" out
 '
 
 test_expect_success 'an unmarked data directory is named; nothing is made in it' '

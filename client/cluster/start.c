@@ -8,6 +8,7 @@
 #include "client/cli/tool.h"
 #include "common/clock.h"
 #include "common/units.h"
+#include "msgs/keys.h"
 #include "hosts.h"
 #include "lifecycle.h"
 #include "process.h"
@@ -70,6 +71,24 @@ static int wait_ready (nodes_t *nodes, const char *role, uint64_t deadline)
     }
 }
 
+/* The brokers know a worker by the public key beside the secret one: a worker with
+ * another one would only wait. (A broker looks itself.) */
+static int check_key (const cluster_t *cluster, const node_t *node, dfs_error_t *err)
+{
+    keypair_t own, known;
+    const char *dir = cluster->keys_dir, *name = node->config->name;
+    if (!cluster->secure || strcmp (node->role, "worker") ||
+        keys_load_secret (dir, "worker", name, &own, NULL) < 0 ||
+        keys_load_public (dir, "worker", name, &known, NULL) < 0)
+        return 0; /* the worker says what is wrong */
+    bool same = memcmp (own.public_key, known.public_key, sizeof own.public_key) == 0;
+    memset (&own, 0, sizeof own);
+    return same ? 0
+                : fail (err, DFS_EAUTH,
+                        "key %s/worker-%s_secret does not belong to %s/worker-%s", dir,
+                        name, dir, name);
+}
+
 /* Starts one; *STARTED counts. */
 static int start_node (nodes_t *nodes, node_t *node, size_t *started)
 {
@@ -89,7 +108,8 @@ static int start_node (nodes_t *nodes, node_t *node, size_t *started)
                       node->config->name, (int)p.pid);
         return 0;
     }
-    if (program_start (nodes->cluster, node, &err) < 0)
+    if (check_key (nodes->cluster, node, &err) < 0 ||
+        program_start (nodes->cluster, node, &err) < 0)
         return tool_fail (node->config->name, &err);
     (*started)++;
     return 0;
