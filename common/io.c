@@ -324,6 +324,8 @@ int io_slurp (const char *path, size_t max, void **data, size_t *len, dfs_error_
     ssize_t n = rc == 0 ? io_pread_some (fd, buf, size, 0, err) : 0;
     if (n < 0)
         rc = (int)n;
+    if (n < 0 && err)
+        wrap (err, "%s", path);
     io_close (fd);
     if (rc < 0) {
         free (buf);

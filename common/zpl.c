@@ -201,7 +201,10 @@ zpl_t *zpl_load (const char *path, dfs_error_t *err)
 {
     void *data = NULL;
     size_t len = 0;
-    if (io_slurp (path, ZPL_FILE_MAX, &data, &len, err) < 0)
+    int rc = io_slurp (path, ZPL_FILE_MAX, &data, &len, err);
+    if (rc == DFS_EISDIR)
+        fail (err, DFS_ECONFIG, "%s: is a directory", path);
+    if (rc < 0)
         return NULL;
     zpl_t *self = NULL;
     if (memchr (data, 0, len))

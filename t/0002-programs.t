@@ -53,6 +53,13 @@ test_expect_success '--check looks at the keys: one that is not there is an erro
     test_expect_code 2 dfs-worker --config c/keyz.cfg --node w1 --check 2>err && grep -q keyz err
 '
 
+test_expect_success 'a configuration that is a directory is named' '
+    for p in "dfs-worker --node w1" "dfs-broker --node b1" "dfs-client ls"; do
+        test_expect_code 2 $p --config "$PWD/c" 2>err && cat err && grep -q "$PWD/c: is a directory" err || return 1
+    done &&
+    : >file && test_expect_code 1 dfs-cluster init "$PWD/file" 2>err && cat err && grep -q "/file: not a directory$" err
+'
+
 test_expect_success 'a user without a key is named, and so is where it was looked for' '
     test_expect_code 2 env DFS_CONFIG="$PWD/c/cluster.cfg" dfs-client --user nobody ls / 2>err && cat err &&
     grep -q "no key of user nobody in .*c/keys" err

@@ -436,6 +436,17 @@ static const action_t *find_action (char **words, int n, int *used)
     return NULL;
 }
 
+/* WORDS are no action; the first may be what some begin with. */
+static void refuse_action (char **words, int n)
+{
+    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
+        if (strcmp (words[0], actions[i].words[0]) == 0 && n > 1)
+            tool_usage ("unknown action '%s %s'", words[0], words[1]);
+        else if (strcmp (words[0], actions[i].words[0]) == 0)
+            tool_usage ("'%s': which action?", words[0]);
+    tool_usage ("unknown action '%s'", words[0]);
+}
+
 int verb_admin (int argc, char **argv)
 {
     wish_t wish = {0};
@@ -460,7 +471,7 @@ int verb_admin (int argc, char **argv)
         return admin_brokers (argv + optind + 1, argc - optind - 1);
     const action_t *action = find_action (argv + optind, argc - optind, &used);
     if (!action)
-        tool_usage ("unknown action '%s'", argv[optind]);
+        refuse_action (argv + optind, argc - optind);
     optind += used;
     tool_operands (argc, action->min, action->max);
     if (wish.chunk_size && (wish.chunk_size < 64 * KIB || wish.chunk_size > 64 * MIB))

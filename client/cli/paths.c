@@ -112,7 +112,9 @@ int target_local (const char *operand, bool many, target_t *target, dfs_error_t 
     if (stat (operand, &st) == 0) {
         target->exists = true;
         target->into = S_ISDIR (st.st_mode);
-    } else if (errno != ENOENT && errno != ENOTDIR)
+    } else if (errno == ENOTDIR && path_means_directory (operand))
+        target->exists = true; /* what is named there, or on the way, is none */
+    else if (errno != ENOENT && errno != ENOTDIR)
         return fail_errno (err, "%s", operand);
     if ((many || path_means_directory (operand)) && !target->into)
         return refuse_target (operand, target->exists, many, err);

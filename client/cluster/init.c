@@ -365,6 +365,9 @@ int verb_init (int argc, char **argv)
         return tool_fail (given, &err);
     if (!realpath (given, dir))
         return tool_fail (given, (fail_errno (&err, "%s", given), &err));
+    struct stat st;
+    if (stat (dir, &st) == 0 && !S_ISDIR (st.st_mode))
+        return tool_fail (given, (fail (&err, DFS_ENOTDIR, "not a directory"), &err));
     if (!plan.name)
         plan.name = dir[1] ? strrchr (dir, '/') + 1 : "dfs";
     char *path = node_path (dir, "cluster", ".cfg");

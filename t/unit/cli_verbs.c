@@ -180,6 +180,8 @@ static void get_names_the_destination_as_cp_does (void **state)
     assert_traced ("get /g got/g");
     assert_int_equal (client ("get /f /g got/new"), 1);
     assert_int_equal (client ("get /f nowhere/"), 3);
+    assert_int_equal (client ("get /f got/new/"), 1);
+    assert_says ("dfs-client: get: got/new/: not a directory");
     assert_int_equal (client ("get /f/ got"), 1);
     assert_int_equal (client ("get /absent got"), 3);
     assert_says ("dfs-client: get: /absent: no such file or directory");
@@ -537,6 +539,10 @@ static void an_operator_is_understood (void **state)
     assert_int_equal (client ("admin policy set default --min-replicas 3"), 2);
     assert_int_equal (client ("admin"), 2);
     assert_int_equal (client ("admin policy dance"), 2);
+    assert_int_equal (client ("admin reclaim dance"), 2);
+    assert_non_null (strstr (err, "unknown action 'reclaim dance'\n"));
+    assert_int_equal (client ("admin reclaim"), 2);
+    assert_non_null (strstr (err, "'reclaim': which action?\n"));
     assert_int_equal (client ("admin drain"), 2);
 }
 
