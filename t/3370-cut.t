@@ -54,6 +54,7 @@ watch_end () {
 case_failed () {
     touch watch.stop
     exec 9>&- 7<&-
+    wait $watching
     test -z "$how" || fault_ends $how $victim $host
     cluster start "$S"
     client admin undrain w6

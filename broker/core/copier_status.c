@@ -210,9 +210,9 @@ void copier_status (const core_t *core, core_status_t *out)
     out->waiting_room = self->stuck_room;
     out->repair_done = self->done;
     out->repair_failed = self->failed;
-    /* Of what is in the air: before and after it there is none. */
+    /* Before and after it there is none; a bound on it leaves pauses between orders. */
     out->repair_bytes_per_second =
-        core->now < self->rate_at + 5 * SEC && out->repair_active > 0 ? self->rate : 0;
+        core->now < self->rate_at + 5 * SEC && active (self) > 0 ? self->rate : 0;
     out->repair_eta_seconds = eta (core, out->repair_bytes_per_second);
     out->repair_held = core->now < self->hold_until;
     out->repair_held_ns = out->repair_held ? self->hold_until - core->now : 0;

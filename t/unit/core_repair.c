@@ -276,6 +276,14 @@ static void test_bandwidth (void **state)
     cluster_pass (&c, 1050 * MS, ALL & ~2ULL);
     n = cluster_count (&c, ACTION_REPLICATE);
     assert_in_range (n, 1, 3);
+    /* Between two orders it has the rate that it is bound to. */
+    for (uint64_t chunk = 1; status_of (&c).repair_active > 0; chunk++) {
+        assert_in_range (chunk, 1, 7);
+        cluster_change (&c, 4, CHANGE_STORED, chunk, 5 * MIB);
+        if (chunk < 3)
+            cluster_pass (&c, 300 * MS, ALL & ~2ULL);
+    }
+    assert_in_range (status_of (&c).repair_bytes_per_second, MIB, 50 * MIB);
     cluster_free (&c);
 }
 
