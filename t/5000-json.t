@@ -62,6 +62,13 @@ test_expect_success 'stat of a file that its writer cut otherwise' '
     dfs-client put --chunk-size 128KiB f /cut && dfs-client stat --json /cut >j &&
     test "$(json chunk_size j)" -eq 131072 && test "$(json chunks j)" -eq 2
 '
+test_expect_success 'analyze tells what only history holds from what files hold' '
+    dfs-client analyze --json >before && dfs-client rm /cut && dfs-client analyze --json >after &&
+    test "$(json unique_of_files.chunks after)" -eq $(($(json unique_of_files.chunks before) - 2)) &&
+    test "$(json kept_by_history.chunks after)" -eq $(($(json kept_by_history.chunks before) + 2)) &&
+    test "$(json kept_by_history.bytes after)" -eq $(($(json kept_by_history.bytes before) + 200000)) &&
+    dfs-client analyze >text && grep -q "^kept by history" text
+'
 test_expect_success 'it stops cleanly' 'cluster_down c'
 
 test_done

@@ -20,6 +20,8 @@ enum {
     LIST_BYTES = 900 * 1024,
     LIST_VISITED = 50000,
     LIST_EXTENTS = 512,
+    LIST_ENTRY = 16 * 1024, /* more than any entry needs */
+    CONTENT_BYTES = 13,     /* packed, at most */
     LIST_DEPTH = PATH_MAX_LEN / 2 + 2,
 };
 
@@ -60,9 +62,36 @@ static bool matches (const lister_t *l, const char *name, size_t len)
     return fnmatch (l->asked->pattern, text, 0) == 0;
 }
 
-/* Counts extents of the file INODE whose chunk is lost; *ENDED when the page ends in
- * the middle of it. */
-static int count_lost (lister_t *l, uint64_t inode, uint64_t *lost, bool *ended)
+/* No page has more: extents that are looked at, and those of the last piece. */
+#define CONTENTS_MOST (LIST_VISITED + LIST_EXTENTS)
+
+static int add_content (lister_t *l, const Dfs__RecExtent *e)
+{
+    Dfs__Listing *out = l->out;
+    bool inlined = extent_kind (e) == DFS__EXTENT_KIND__EXTENT_INLINE;
+    if (extent_kind (e) == DFS__EXTENT_KIND__EXTENT_HOLE || e->digest.len != 32)
+        return 0;
+    if (!out->contents) {
+        out->contents = arena_alloc (l->arena, CONTENTS_MOST * sizeof *out->contents);
+        out->content_lengths =
+            arena_alloc (l->arena, CONTENTS_MOST * sizeof *out->content_lengths);
+        if (!out->contents || !out->content_lengths)
+            return refuse (l->err, DFS_ENOMEM);
+    }
+    uint64_t id = get64 (e->digest.data);
+    uint32_t bits = l->asked->content_bits < 63 ? l->asked->content_bits : 63;
+    if (id & ((1ULL << bits) - 1))
+        return 0;
+    out->contents[out->n_contents++] = id;
+    out->content_lengths[out->n_content_lengths++] =
+        extent_chunk_length (e) << 1 | inlined;
+    l->bytes += CONTENT_BYTES;
+    return 0;
+}
+
+/* Counts extents of the file INODE whose chunk is lost, or says what they hold; *ENDED
+ * when the page ends in the middle of it. */
+static int look_through (lister_t *l, uint64_t inode, uint64_t *lost, bool *ended)
 {
     Dfs__RecInode *rec;
     uint64_t root, all, at = l->part, n_lost = l->part_lost;
@@ -79,7 +108,9 @@ static int count_lost (lister_t *l, uint64_t inode, uint64_t *lost, bool *ended)
         Dfs__RecExtent **extents;
         uint64_t offset;
         size_t n;
-        if (l->visited >= LIST_VISITED) {
+        if (l->visited >= LIST_VISITED ||
+            (l->asked->contents &&
+             l->bytes + LIST_EXTENTS * CONTENT_BYTES > LIST_BYTES - LIST_ENTRY)) {
             l->part = at;
             l->part_lost = n_lost;
             *ended = true;
@@ -92,6 +123,8 @@ static int count_lost (lister_t *l, uint64_t inode, uint64_t *lost, bool *ended)
             return rc;
         for (size_t i = 0; i < n; i++) {
             copykey_t key = {.domain = extents[i]->domain};
+            if (l->asked->contents && (rc = add_content (l, extents[i])) < 0)
+                return rc;
             if (extent_kind (extents[i]) != DFS__EXTENT_KIND__EXTENT_CHUNK ||
                 extents[i]->digest.len != sizeof key.digest)
                 continue;
@@ -245,14 +278,14 @@ static int visit (lister_t *l, const MDB_val *k, const MDB_val *v)
     uint64_t inode = dentry->inode, lost = 0;
     Dfs__FileType type = dentry->type;
     bool wanted = matches (l, name, n);
-    if (wanted && l->asked->lost) {
+    if (wanted && (l->asked->lost || l->asked->contents)) {
         bool ended = false;
         int rc = type == DFS__FILE_TYPE__FILE_REGULAR
-                     ? count_lost (l, inode, &lost, &ended)
+                     ? look_through (l, inode, &lost, &ended)
                      : 0;
         if (rc < 0 || ended)
             return rc < 0 ? rc : 1;
-        wanted = lost > 0;
+        wanted = lost > 0 || !l->asked->lost;
     }
     l->part = l->part_lost = 0;
     if (wanted) {

@@ -15,12 +15,14 @@ client_cli_libverbs_la_SOURCES = \
 	client/cli/admin_reclaim.c client/cli/admin_reclaim.h \
 	client/cli/admin_brokers.c \
 	client/cli/change.c client/cli/change.h \
+	client/cli/contents.c client/cli/contents.h \
 	client/cli/copy.c \
 	client/cli/crew.c client/cli/crew.h \
 	client/cli/explain.c \
 	client/cli/get.c \
 	client/cli/get_batch.c client/cli/get_batch.h \
 	client/cli/get_tree.c client/cli/get_tree.h \
+	client/cli/analyze.c \
 	client/cli/health.c \
 	client/cli/list.c \
 	client/cli/look.c client/cli/look.h \

@@ -31,6 +31,8 @@ int verb_verify (int argc, char **argv);
 int verb_explain (int argc, char **argv);
 int verb_monitor (int argc, char **argv);
 int verb_admin (int argc, char **argv);
+/* Ends the program with a message when there is no answer. Clear *STATUS. */
+dfs_t *status_need (dfs_status_t *status);
 /* Status of the broker that leads, or of any when none does; NULL when nobody answers.
  * Clear *STATUS. */
 dfs_t *status_ask (dfs_status_t *status, dfs_error_t *err);

@@ -89,6 +89,10 @@ typedef struct dfs_list_options {
     bool brief;          /* only names and types are needed: faster */
     const char *pattern; /* fnmatch of the name, or NULL */
     bool lost;           /* only files that need a chunk without a live copy */
+    /* Not NULL: is told what the files hold, some of it several times: the start of its
+     * digest, its length, and whether it lies in the namespace. */
+    void (*content) (uint64_t id, uint64_t length, bool inlined, void *arg);
+    uint32_t content_bits; /* tells only one of 2^bits contents, always the same */
 } dfs_list_options_t;
 /* Calls EACH for each entry in name order (recursive: depth first), PATH relative to
  * the directory; borrowed during the call. EACH returns 0 to go on; anything else ends

@@ -81,6 +81,9 @@ static int ask_page (listing_t *self)
     body.cursor.data = self->cursor;
     body.cursor.len = self->cursor_len;
     body.has_lost = body.lost = self->options->lost;
+    body.has_contents = body.contents = self->options->content != NULL;
+    body.has_content_bits = body.contents;
+    body.content_bits = self->options->content_bits;
     body.has_part = self->part > 0;
     body.part = self->part;
     body.has_part_lost = self->part_lost > 0;
@@ -139,7 +142,12 @@ static int show (listing_t *self,
     char path[4096 + 1], target[4096 + 1];
     dfs_stat_t st;
 
-    self->shown |= self->page[0]->n_entries > 0;
+    const Dfs__Listing *page = self->page[0];
+    self->shown |= page->n_entries > 0;
+    for (size_t i = 0; i < page->n_contents && i < page->n_content_lengths; i++)
+        if (self->options->content)
+            self->options->content (page->contents[i], page->content_lengths[i] >> 1,
+                                    page->content_lengths[i] & 1, arg);
     for (size_t i = 0; i < self->page[0]->n_entries; i++) {
         const Dfs__ListEntry *entry = self->page[0]->entries[i];
         if (entry->path.len >= sizeof path)

@@ -93,6 +93,11 @@ int dfs_list (dfs_t *dfs, const char *path, const dfs_list_options_t *options,
     snprintf (top, sizeof top, "%s", fake_path (path));
     if (stat (top, &s) < 0)
         return fake_errno (err, path);
+    if (options && options->content) { /* what it holds is half of its length */
+        options->content (7, 2, false, arg);
+        options->content (7, 2, false, arg);
+        options->content (8, 1, true, arg);
+    }
     return list (top, "", options, each, arg);
 }
 

@@ -408,7 +408,11 @@ static void json_has_the_keys_promised (void **state)
     assert_int_equal (client ("analyze --json /j"), 0);
     v = parse_out ();
     assert_keys (v,
-                 "cluster totals unique replication_factor dedup_ratio workers files");
+                 "cluster totals unique replication_factor dedup_ratio workers files "
+                 "unique_of_files kept_by_history chunks_surplus");
+    json_t *unique = json_object_get (v, "unique_of_files");
+    assert_int_equal (json_integer_value (json_object_get (unique, "chunks")), 1);
+    assert_int_equal (json_integer_value (json_object_get (unique, "bytes")), 3);
     assert_int_equal (json_array_size (json_object_get (v, "files")), 3);
     assert_true (json_real_value (json_object_get (v, "dedup_ratio")) == 2.0);
     assert_true (json_real_value (json_object_get (v, "replication_factor")) == 1.0);

@@ -412,6 +412,58 @@ static void long_files_take_several_pages (void **state)
     namespace_reader_destroy (&l.reader);
 }
 
+/* Contents of all pages: different ones, and their bytes. */
+static unsigned different (lister_t *l, uint32_t bits, uint64_t *bytes, unsigned *pages)
+{
+    uint64_t seen[64];
+    unsigned n = 0;
+    set_field (&l->asked, contents, 1);
+    set_field (&l->asked, content_bits, bits);
+    *bytes = *pages = 0;
+    l->asked.has_cursor = 0;
+    l->asked.index = 0;
+    do {
+        assert_ok (next_page (l));
+        assert_int_equal (l->page->n_contents, l->page->n_content_lengths);
+        for (size_t i = 0; i < l->page->n_contents; i++) {
+            unsigned k = 0;
+            while (k < n && seen[k] != l->page->contents[i])
+                k++;
+            if (k < n)
+                continue;
+            assert_true (n < 64);
+            seen[n++] = l->page->contents[i];
+            *bytes += l->page->content_lengths[i] >> 1;
+        }
+        ++*pages;
+    } while (l->asked.has_cursor);
+    return n;
+}
+
+static void says_what_files_hold (void **state)
+{
+    ns_fixture_t *fx = *state;
+    lister_t *l = calloc (1, sizeof *l);
+    uint64_t bytes;
+    unsigned pages;
+    assert_ok (ns_mkdir (fx, "/d"));
+    assert_ok (ns_put (fx, "c", "/d/a", "AB.A"));
+    assert_ok (ns_put (fx, "ci", "/d/b", "B1"));
+    assert_ok (ns_put (fx, "c", "/d/c", "C"));
+    assert_ok (ns_put (fx, "r", "/d/c", "D")); /* C is kept by history alone */
+    assert_ok (ns_symlink (fx, "a", "/d/e"));
+    open_list (l, fx, "/");
+    set_field (&l->asked, recursive, 1);
+    assert_int_equal (different (l, 0, &bytes, &pages), 4);
+    assert_int_equal (bytes, 3010);
+    set_field (&l->asked, limit, 1); /* a page each */
+    assert_int_equal (different (l, 0, &bytes, &pages), 4);
+    assert_true (pages >= 5);
+    assert_true (different (l, 63, &bytes, &pages) == 0);
+    namespace_reader_destroy (&l->reader);
+    free (l);
+}
+
 int main (void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown (f, ns_setup, ns_teardown)
@@ -421,6 +473,7 @@ int main (void)
         TEST (a_cursor_goes_on_at_its_name),   TEST (many_names_are_many_short_pages),
         TEST (chunks_are_listed_in_key_order), TEST (readers_run_beside_the_owner),
         TEST (lost_files_are_found),           TEST (long_files_take_several_pages),
+        TEST (says_what_files_hold),
     };
     cmocka_set_message_output (CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name ("namespace listings", tests, NULL, NULL);
