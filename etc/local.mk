@@ -1,3 +1,5 @@
+# What ./quickstart shows.
+EXTRA_DIST += etc/demo
 # The commented example, every key at its default.
 dfsdocdir = $(docdir)
 dist_dfsdoc_DATA = etc/cluster.cfg doc/operating.md

@@ -11,6 +11,15 @@ test_expect_success 'make install DESTDIR' '
     env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$builddir" install DESTDIR="$dest" >log 2>&1 || { tail log; false; }
 '
 
+# From a tarball nobody can tell what is missing in it.
+top=$(cd "$srcdir" && pwd)
+test "$(git -C "$top" rev-parse --show-toplevel 2>/dev/null)" = "$top" && test_set_prereq GIT
+test_expect_success GIT 'a tarball would have every file of the tree' '
+    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$builddir" distdir distdir="$dest-dist" >log 2>&1 || { tail log; false; } &&
+    (cd "$dest-dist" && find . -type f | sed "s,^\./,," | sort) >there && rm -rf "$dest-dist" &&
+    git -C "$top" ls-files | grep -vx .gitignore | sort >wanted && comm -13 there wanted >missing && cat missing && test ! -s missing
+'
+
 prefix=$(sed -n 's/^prefix = //p' "$builddir/Makefile")
 bin=$dest$prefix/bin
 
