@@ -76,6 +76,13 @@ static void assign_policy (put_batch_t *self, const char *path)
         tool_worst (&self->status, tool_fail (path, &err));
 }
 
+/* What may be wrong with one of many: it cannot be read, went away while the tree was
+ * read, or has too long a path. */
+static bool is_local (int code)
+{
+    return code == DFS_EPERM || code == DFS_ENOENT || code == DFS_ENAMETOOLONG;
+}
+
 static void finish (put_batch_t *self, dfs_put_item_t *item)
 {
     if (item->code < 0) {
@@ -84,7 +91,7 @@ static void finish (put_batch_t *self, dfs_put_item_t *item)
         else {
             item->error.code = item->code;
             int status = tool_fail (item->dest, &item->error);
-            tool_worst (&self->status, self->tree && item->code == DFS_EPERM
+            tool_worst (&self->status, self->tree && is_local (item->code)
                                            ? TOOL_EXIT_FAILED
                                            : status);
         }

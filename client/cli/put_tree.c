@@ -34,6 +34,7 @@ typedef struct tree {
     crew_t *crew;
     later_t *first, **last;
     size_t n_later;
+    int status; /* of what was changed for entries below the source */
 } tree_t;
 
 static void trouble (void *arg, const char *path, int errnum)
@@ -56,7 +57,7 @@ static void add_later (tree_t *tree, later_t what)
 
 static void do_later (tree_t *tree, const later_t *later)
 {
-    int *status = &tree->batch->status;
+    int *status = &tree->status;
     if (later->target)
         change_symlink (tree->crew, status, later->target, later->path, later->mtime_ns,
                         (tree->batch->options.flags & DFS_PUT_REPLACE) != 0);
@@ -107,7 +108,7 @@ static int enter (void *arg, const char *path, const char *rel, const struct sta
     /* The top one at once: without it nothing has a place. One that is there already is
      * fine. */
     if (*rel)
-        change_mkdir (tree->crew, &tree->batch->status, dest, st->st_mode & 07777);
+        change_mkdir (tree->crew, &tree->status, dest, st->st_mode & 07777);
     else if (strcmp (dest, "/") &&
              dfs_mkdir (tree->batch->dfs, dest, st->st_mode & 07777, true, &err) < 0) {
         tool_worst (&tree->batch->status, tool_fail (dest, &err));
@@ -187,6 +188,10 @@ void put_tree (put_batch_t *batch, const char *source, const char *dest)
     walk (source, &visitor);
     settle (&tree);
     crew_destroy (&tree.crew);
+    /* One of many: neither is the command wrong, nor its source missing. */
+    if (tree.status == TOOL_EXIT_USAGE || tree.status == dfs_error_status (DFS_ENOENT))
+        tree.status = TOOL_EXIT_FAILED;
+    tool_worst (&batch->status, tree.status);
     batch->options.flags = flags;
     batch->tree = false;
 }
