@@ -33,10 +33,15 @@ test_expect_success 'in a copy within the cluster as well' '
     dfs-client rm -r /copy
 '
 
+# A directory that is there takes what is copied into itself, as cp does; the tree goes to
+# where it came from before.
 test_expect_success 'put -r again and get -r over it change nothing' '
-    dfs-client put -r tree /tree && dfs-client ls -R /tree >l &&
-    ! grep -q tree/tree l ||
-    dfs-client rm -r /tree/tree
+    dfs-client status --json >s && n=$(json files s) chunks=$(json chunks s) &&
+    mkdir up && cp -a tree up/ && (cd up && dfs-client put -r tree /) &&
+    dfs-client status --json >s && test "$(json files s)" -eq $n && test "$(json chunks s)" -eq $chunks &&
+    test_expect_code 3 dfs-client stat /tree/tree 2>err &&
+    mkdir down && cp -a back down/tree && dfs-client get -r /tree down && test "$(ls -A down)" = tree &&
+    shape down/tree >got && test_cmp want got && diff -r --no-dereference tree down/tree
 '
 
 test_expect_success 'what cannot be stored is named, the rest is' '
