@@ -302,6 +302,8 @@ static void keep_line (enum log_level level, const char *line, void *arg)
 static void test_knocks (void **state)
 {
     world_t *w = *state;
+    static const char garbage[] =
+        "\x13 no greeting at all, and longer than a greeting is: 64 bytes and more";
     static const char null_greeting[64] = "\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL";
     static const char curve_greeting[75] = "\xff\0\0\0\0\0\0\0\1\x7f\3\0CURVE";
     knock_t knock = {.n_open = 0};
@@ -315,11 +317,10 @@ static void test_knocks (void **state)
     const struct {
         const char *bytes;
         size_t len;
-    } kinds[] = {
-        {"GET / HTTP/1.0\r\n\r\n", 18},
-        {"\x13garbage without any sense, longer than a greeting is: 64 bytes", 66},
-        {null_greeting, sizeof null_greeting},
-        {curve_greeting, sizeof curve_greeting}};
+    } kinds[] = {{"GET / HTTP/1.0\r\n\r\n", 18},
+                 {garbage, sizeof garbage},
+                 {null_greeting, sizeof null_greeting},
+                 {curve_greeting, sizeof curve_greeting}};
     for (size_t i = 0; i < 4; i++) {
         rig_throw (w->port, kinds[i].bytes, kinds[i].len);
         count_bad (&knock, monitor, i + 1);
