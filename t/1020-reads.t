@@ -18,6 +18,21 @@ test_expect_success 'a worker that is frozen holds no reader up' '
     { timeout 60 dfs-client get /big back; got=$?; kill -CONT $(cluster_pid c w1); test $got -eq 0; } && cmp big back
 '
 
+# Where a file can be without a name.
+perl -e 'exit !sysopen (F, ".", 020200001)' && test_set_prereq UNNAMED
+unnamed () {
+    ls -l /proc/$getting/fd | grep -q "/to/.* (deleted)"
+}
+# Two of three are frozen: what only they have does not come, so it does not end before.
+test_expect_success UNNAMED 'a get that is killed leaves nothing behind' '
+    mkdir to && kill -STOP $(cluster_pid c w1) $(cluster_pid c w2) &&
+    { dfs-client get /big to/big & getting=$!; } &&
+    wait_until 30 unnamed; unnamed=$?; kill -9 $getting; wait $getting
+    kill -CONT $(cluster_pid c w1) $(cluster_pid c w2) &&
+    test $unnamed -eq 0 && test -z "$(ls -A to)" && dfs-client get /big to/big && cmp big to/big && test "$(ls -A to)" = big &&
+    dfs-client get /big to/big && cmp big to/big && test "$(ls -A to)" = big
+'
+
 test_expect_success 'because its pieces were asked of others too: some, not all' '
     hedged=$(reads hedged) && pieces=$(reads pieces) && echo "# $hedged of $pieces" &&
     test $hedged -gt 0 && test $hedged -lt $((pieces / 2)) &&

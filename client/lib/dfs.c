@@ -17,7 +17,7 @@
 #define TIMEOUT_DEFAULT (30 * SEC)
 #define OPEN_DEFAULT    (15 * SEC)  /* no broker that leads has been found by then */
 #define LOOK_EVERY      (400 * MS)  /* whether any broker may be there at all */
-#define NONE_WAIT       (1500 * MS) /* for one that is known not to run: a restart */
+#define NONE_WAIT       (2500 * MS) /* for one that is known not to run: a restart */
 #define REFUSED_WAIT    (5 * SEC)   /* where that cannot be known, unless told */
 #define ARENA_BUDGET    (16 * MIB)
 
@@ -107,12 +107,12 @@ static bool nobody (const dfs_t *self, absence_t *absence, bool patient)
     else if (!absence->refused_since)
         absence->refused_since = now;
     absence->look_at = now + LOOK_EVERY;
-    return (absence->none_since && now - absence->none_since >= NONE_WAIT) ||
-           (absence->refused_since && !patient &&
-            now - absence->refused_since >= REFUSED_WAIT);
+    return !patient &&
+           ((absence->none_since && now - absence->none_since >= NONE_WAIT) ||
+            (absence->refused_since && now - absence->refused_since >= REFUSED_WAIT));
 }
 
-/* PATIENT: the caller said how long. */
+/* PATIENT: the caller wants a broker that is restarted to be waited for. */
 static int connect_first (dfs_t *self, bool patient, dfs_error_t *err)
 {
     self->progress_at = clock_mono ();
@@ -150,7 +150,7 @@ dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err)
     self->stale = options->stale;
     self->timeout_ns = options->timeout_ms ? options->timeout_ms * MS : OPEN_DEFAULT;
     if (load (self, options, err) < 0 || start (self, err) < 0 ||
-        connect_first (self, options->timeout_ms > 0, err) < 0) {
+        connect_first (self, options->timeout_ms * MS > OPEN_DEFAULT, err) < 0) {
         dfs_close (&self);
         return NULL;
     }

@@ -48,9 +48,10 @@ typedef struct dfs_options {
     void *trace_arg;
 } dfs_options_t;
 
-/* Connects (at most timeout_ms; 0: 15 s). Gives up after 2 s when every broker is of
- * this machine and does not run; after 5 s, unless timeout_ms is given, when all hosts
- * refuse the connection. OPTIONS may be NULL. Returns owned, NULL on failure. */
+/* Connects (at most timeout_ms; 0: 15 s). Unless that is more than 15 s, it gives up
+ * after 3 s when every broker is of this machine and does not run, after 5 s when all
+ * hosts of brokers refuse the connection. OPTIONS may be NULL. Returns owned, NULL on
+ * failure. */
 dfs_t *dfs_open (const dfs_options_t *options, dfs_error_t *err);
 /* Ends; NULL is fine. */
 void dfs_close (dfs_t **dfs_p);
@@ -66,7 +67,7 @@ typedef struct dfs_stat {
     uint32_t uid, gid, nlink;
     uint64_t inode, size;
     uint64_t mtime_ns, ctime_ns; /* since 1970; before it: two's complement */
-    uint64_t version; /* log index of the commit that made it */
+    uint64_t version;            /* log index of the commit that made it */
     uint64_t chunks, chunk_size;
     uint32_t replicas, policy;
     char owner[64];

@@ -84,21 +84,41 @@ int target_init (target_t *self, const char *path, int fd, dfs_error_t *err)
     return self->fd < 0 ? fail_errno (err, "%s", path) : 0;
 }
 
-int target_open (target_t *self, dfs_error_t *err)
+/* Another name beside the destination: a dot, what fits of its own, and 8 digits. */
+static void name_temp (target_t *self)
 {
     const char *slash = strrchr (self->path, '/');
     const char *name = slash ? slash + 1 : self->path;
     size_t dir = (size_t)(name - self->path), len = strlen (name);
-    size_t size = dir + len + 32;
 
-    /* ".", ".dfs-" and 8 digits must fit beside the name */
     if (len > NAME_LEN - 14)
         len = NAME_LEN - 14;
-    self->temp = malloc (size);
-    assert (self->temp);
+    free (self->temp);
+    if (asprintf (&self->temp, "%.*s.%.*s.dfs-%08x", (int)dir, self->path, (int)len,
+                  name, (unsigned)rng_secret_u64 ()) < 0)
+        abort ();
+}
+
+/* A file without a name, of which nothing is left when the process is killed; -1 where
+ * the file system has none, or /proc is missing by which it gets its name. */
+static int open_unnamed (const char *path)
+{
+    char *copy = strdup (path);
+    int fd = -1;
+
+    assert (copy);
+    if (access ("/proc/self/fd", X_OK) == 0)
+        fd = open (dirname (copy), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    free (copy);
+    return fd;
+}
+
+int target_open (target_t *self, dfs_error_t *err)
+{
+    self->fd = self->no_unnamed ? -1 : open_unnamed (self->path);
+    self->unnamed = self->fd >= 0;
     for (int i = 0; i < TRIES && self->fd < 0; i++) {
-        snprintf (self->temp, size, "%.*s.%.*s.dfs-%08x", (int)dir, self->path,
-                  (int)len, name, (unsigned)rng_secret_u64 ());
+        name_temp (self);
         self->fd = open (self->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (self->fd < 0 && errno != EEXIST)
             break;
@@ -106,6 +126,26 @@ int target_open (target_t *self, dfs_error_t *err)
     if (self->fd >= 0) {
         self->own = true;
         return 0;
+    }
+    int rc = fail_errno (err, "%s", self->path);
+    free (self->temp);
+    self->temp = NULL;
+    return rc;
+}
+
+/* Gives the file without a name the one it is for, or, where something has that,
+ * another one for the rename. */
+static int give_name (target_t *self, dfs_error_t *err)
+{
+    char file[32];
+
+    snprintf (file, sizeof file, "/proc/self/fd/%d", self->fd);
+    if (linkat (AT_FDCWD, file, AT_FDCWD, self->path, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    for (int i = 0; i < TRIES && errno == EEXIST; i++) {
+        name_temp (self);
+        if (linkat (AT_FDCWD, file, AT_FDCWD, self->temp, AT_SYMLINK_FOLLOW) == 0)
+            return 0;
     }
     int rc = fail_errno (err, "%s", self->path);
     free (self->temp);
@@ -214,6 +254,8 @@ int target_finish (target_t *self, uint64_t size, uint32_t mode, uint64_t mtime_
         rc = set_attributes (self, size, mode, mtime_ns, err);
         if (rc == 0 && sync && fsync (self->fd) != 0)
             rc = fail_errno (err, "fsync %s", self->path);
+        if (rc == 0 && self->unnamed)
+            rc = give_name (self, err);
     }
     if (self->own && self->fd >= 0) {
         if (close (self->fd) != 0 && rc == 0 && errno != EINTR)
@@ -221,7 +263,7 @@ int target_finish (target_t *self, uint64_t size, uint32_t mode, uint64_t mtime_
         self->fd = -1;
     }
     if (rc == 0 && self->kind == TARGET_FILE) {
-        if (rename (self->temp, self->path) != 0)
+        if (self->temp && rename (self->temp, self->path) != 0)
             rc = fail_errno (err, "%s", self->path);
         else {
             free (self->temp);

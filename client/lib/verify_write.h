@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* Where fetched bytes go: a temporary file beside the destination that is renamed when
- * whole, a descriptor that takes them in order, or memory. A target is used by one
- * thread at a time, but for target_write, which may be called by several. */
+/* Where fetched bytes go: a file that gets its name when it is whole, a descriptor that
+ * takes them in order, or memory. A target is used by one thread at a time, but for
+ * target_write, which may be called by several. */
 #ifndef CLIENT_LIB_VERIFY_WRITE_H
 #define CLIENT_LIB_VERIFY_WRITE_H
 
@@ -12,7 +12,7 @@
 #include "common/error.h"
 
 enum target_kind {
-    TARGET_FILE,   /* PATH by way of a temporary file */
+    TARGET_FILE,   /* PATH, which changes when all is there */
     TARGET_STREAM, /* in order: a given descriptor, or a PATH that is no regular file */
     TARGET_MEMORY,
 };
@@ -21,7 +21,9 @@ typedef struct target {
     enum target_kind kind;
     const char *path; /* borrowed, or REAL */
     char *real;       /* owned: what PATH links to, when it is a symlink */
-    char *temp;       /* of TARGET_FILE while it exists */
+    bool no_unnamed;  /* for tests: as where every file must have a name */
+    bool unnamed;     /* TARGET_FILE that has no name while it is written */
+    char *temp;       /* of TARGET_FILE while it exists, or is to be renamed */
     uint32_t mode;    /* of TARGET_FILE, when nobody says another */
     int fd;           /* -1: not open */
     bool own;         /* fd is ours to close */
@@ -31,7 +33,8 @@ typedef struct target {
 /* Looks what kind of thing PATH is (or FD, when PATH is NULL); opens what is a stream.
  * A symlink stays: what it names is written. Before target_drop in any case. */
 int target_init (target_t *self, const char *path, int fd, dfs_error_t *err);
-/* TARGET_FILE: makes the temporary file, ".NAME.dfs-XXXXXXXX". */
+/* TARGET_FILE: makes a file without a name on the file system of PATH, or, where there
+ * are none of these, ".NAME.dfs-XXXXXXXX" beside it. */
 int target_open (target_t *self, dfs_error_t *err);
 /* Writes at OFFSET (a stream: behind what was written before). */
 int target_write (target_t *self, const void *data, size_t len, uint64_t offset,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* The parts of libdfs that need no cluster: cutting, memory, threads, targets, extents.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -247,42 +248,66 @@ static void test_pool (void **state)
 
 /* --- targets --- */
 
-static void test_target_appears_whole (void **state)
+/* Names in the directory that have to do with the file called NAME. */
+static unsigned names_of (const char *name)
+{
+    DIR *listing = opendir (dir);
+    unsigned n = 0;
+
+    assert_non_null (listing);
+    for (struct dirent *e; (e = readdir (listing));)
+        n += strstr (e->d_name, name) != NULL;
+    closedir (listing);
+    return n;
+}
+
+static void appears_whole (bool no_unnamed)
 {
     const char *path = in_dir ("target");
     target_t target;
     dfs_error_t err;
     struct stat st;
-    char buf[8];
+    char buf[10] = "";
 
-    (void)state;
-    for (int round = 0; round < 2; round++) {
+    /* A new one, one that is replaced, one that is given up. */
+    for (int round = 0; round < 3; round++) {
         assert_int_equal (target_init (&target, path, -1, &err), 0);
+        target.no_unnamed = no_unnamed;
         assert_int_equal (target_open (&target, &err), 0);
         assert_int_equal (fstat (target.fd, &st), 0);
         assert_int_equal (st.st_mode & 0777,
                           0600); /* nobody else's until it is whole */
-        assert_int_equal (target_write (&target, "world", 5, 5, &err), 0);
+        assert_int_equal (
+            target_write (&target, round == 0 ? "world" : "WORLD", 5, 5, &err), 0);
         assert_int_equal (target_write (&target, "hello", 5, 0, &err), 0);
         assert_int_equal (stat (path, &st), round == 0 ? -1 : 0);
-        assert_non_null (strstr (target.temp, "/.target.dfs-"));
-        char temp[300];
-        snprintf (temp, sizeof temp, "%s", target.temp);
-        if (round == 0) {
+        if (no_unnamed)
+            assert_non_null (strstr (target.temp, "/.target.dfs-"));
+        assert_int_equal (names_of ("target"), (round > 0) + !target.unnamed);
+        if (round < 2) {
             assert_int_equal (
                 target_finish (&target, 9, 0604, 1000000001ULL, true, &err), 0);
             assert_int_equal (stat (path, &st), 0);
             assert_int_equal (st.st_mode & 07777, 0604);
             assert_int_equal (st.st_mtim.tv_nsec, 1);
             assert_int_equal (st.st_size, 9);
+            assert_int_equal (st.st_nlink, 1);
         }
         target_drop (&target);
-        assert_int_equal (stat (temp, &st), -1);
+        assert_int_equal (names_of ("target"), 1);
+        int fd = open (path, O_RDONLY); /* the dropped one changed nothing */
+        assert_int_equal (read (fd, buf, 9), 9);
+        assert_string_equal (buf, round == 0 ? "helloworl" : "helloWORL");
+        close (fd);
     }
-    int fd = open (path, O_RDONLY); /* the dropped one changed nothing */
-    assert_int_equal (read (fd, buf, 8), 8);
-    assert_memory_equal (buf, "hellowor", 8);
-    close (fd);
+    assert_int_equal (unlink (path), 0);
+}
+
+static void test_target_appears_whole (void **state)
+{
+    (void)state;
+    appears_whole (false);
+    appears_whole (true);
 }
 
 static void test_target_kinds (void **state)
